@@ -1,0 +1,308 @@
+/* taxon: turns an open language model into a text classifier you can trust.
+ *
+ *   tx_error error = {0};
+ *   tx_classifier *classifier;
+ *   if (tx_classifier_open("feedback.taxon", tx_classifier_defaults(), &classifier, &error)) {
+ *     char sentence[1024];
+ *     fprintf(stderr, "%s\n", tx_error_sentence(&error, sentence, sizeof sentence));
+ *     return 1;
+ *   }
+ *   tx_text text = tx_text_of("The lens is sharp, but it broke within a week.");
+ *   float probabilities[16];                  // one for each label
+ *   if (tx_classifier_count(classifier) <= 16 &&
+ *       tx_classifier_predict(classifier, &text, 1, probabilities, NULL, NULL, &error) == TX_OK)
+ *     for (size_t i = 0; i < tx_classifier_count(classifier); i++)
+ *       printf("%s %.3f\n", tx_classifier_label(classifier, i), probabilities[i]);
+ *   tx_classifier_close(classifier);
+ *
+ * Conventions.  A call that can fail returns a tx_status and fills the caller's
+ * tx_error, in which the first failure stays.  The library never prints, exits
+ * or aborts.  Handles are opaque: *_open and *_new make them, *_close and *_free
+ * take NULL.  Ownership words: *new* (the caller frees it), *borrowed* (valid as
+ * long as the handle it came from), *takes* (the callee frees it).  Options are
+ * structs by value, filled by *_defaults().  Shapes are written (rows, columns),
+ * row-major.  A handle may be used by one thread at a time; different handles by
+ * different threads at once.
+ *
+ * Exactness.  A probability is the same bits whatever the batch it was computed
+ * in, the number of threads, and the instruction set of the processor. */
+#ifndef TAXON_H
+#define TAXON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TX_API __attribute__((visibility("default")))
+
+enum { TX_MAX_THREADS = 256 };
+
+/* ---- failures ---------------------------------------------------------- */
+
+typedef enum tx_status {
+  TX_OK = 0,
+  TX_ERROR_ARGUMENT = 2,      /* the call makes no sense: wrong option, wrong range */
+  TX_ERROR_INPUT = 3,         /* a file, a table or a model is damaged or does not fit */
+  TX_ERROR_SYSTEM = 4,        /* memory, disk, network */
+  TX_ERROR_INTERRUPTED = 130, /* the caller's `cancelled` said so */
+} tx_status;
+
+/* Start with {0}.  The first failure stays until the caller clears it. */
+typedef struct tx_error {
+  tx_status status;
+  char where[512];   /* the file, or the file and the tensor; "" when it does not apply */
+  int64_t line;      /* of a text file, from 1; 0 when it does not apply */
+  bool has_offset;
+  uint64_t offset;   /* of a binary file, in bytes */
+  char message[768]; /* what was wrong and what to do next */
+} tx_error;
+
+/* One sentence, with the place in front.  Returns `buffer`. */
+TX_API const char *tx_error_sentence(const tx_error *error, char *buffer, size_t size);
+
+/* ---- shared ------------------------------------------------------------ */
+
+/* A run of bytes, UTF-8 by intention; may hold NUL and invalid UTF-8.  Borrowed. */
+typedef struct tx_text {
+  const char *data;
+  size_t size;
+} tx_text;
+
+TX_API tx_text tx_text_of(const char *string); /* of a NUL-terminated string */
+
+/* How a long call reports and is stopped; NULL wherever one is taken: neither.
+ * Both may be NULL, and are called from the calling thread only. */
+typedef struct tx_watch {
+  /* `done` of `total` `unit`s (total 0: unknown) of the named stage. */
+  void (*report)(void *context, const char *stage, int64_t done, int64_t total, const char *unit);
+  /* A finished fact worth a line: an epoch's loss, a chosen penalty, a warning. */
+  void (*note)(void *context, const char *sentence);
+  /* Anything but false ends the call with TX_ERROR_INTERRUPTED, soon. */
+  bool (*cancelled)(void *context);
+  void *context;
+} tx_watch;
+
+TX_API void tx_set_threads(int threads); /* for the whole process; 0: one for each processor */
+TX_API const char *tx_version(void);
+TX_API const char *tx_cpu_path(void); /* "generic", "avx2" or "avx512": the kernels in use */
+TX_API void tx_free_string(char *string); /* for every new char * below */
+
+/* ---- the classifier: use ----------------------------------------------- */
+
+typedef struct tx_classifier tx_classifier;
+
+typedef struct tx_classifier_options {
+  const char *home;     /* where models are kept; NULL: TAXON_HOME, else the XDG cache */
+  const char *model;    /* the base's name or path; NULL: as the artifact names it */
+  int64_t max_tokens;   /* longer texts are cut at the end; 0: as in training */
+  int64_t batch_tokens; /* tokens computed at a time; 0: a good value; changes no answer */
+} tx_classifier_options;
+
+TX_API tx_classifier_options tx_classifier_defaults(void);
+
+/* Opens an artifact and its base model, which must be the very file (SHA-256)
+ * that it was trained on. */
+TX_API tx_status tx_classifier_open(const char *path, tx_classifier_options options,
+                                    tx_classifier **classifier, tx_error *error);
+TX_API void tx_classifier_close(tx_classifier *classifier);
+TX_API size_t tx_classifier_count(const tx_classifier *classifier); /* of labels, at least 2 */
+TX_API const char *tx_classifier_label(const tx_classifier *classifier, size_t index); /* borrowed */
+
+/* What was done for a call, added up over its texts. */
+typedef struct tx_scored {
+  int64_t texts;
+  int64_t tokens; /* computed, after cutting */
+  int64_t cut;    /* texts that were longer than max_tokens */
+} tx_scored;
+
+/* probabilities: (count, labels), each row sums to 1.  `scored` may be NULL. */
+TX_API tx_status tx_classifier_predict(tx_classifier *classifier, const tx_text *texts,
+                                       size_t count, float *probabilities, tx_scored *scored,
+                                       const tx_watch *watch, tx_error *error);
+
+/* ---- tables ------------------------------------------------------------ */
+
+typedef struct tx_table_options {
+  const char *text;  /* column, or several joined by commas (their texts are joined by a newline) */
+  const char *label; /* column; NULL: the table needs none */
+  const char *id;    /* column; NULL: use `id` where there is one */
+  const char *format; /* "csv", "tsv", "jsonl"; NULL: by the file's ending, else by its first line */
+} tx_table_options;
+
+TX_API tx_table_options tx_table_defaults(void); /* text "text", label "label" */
+
+/* One row at a time, memory bounded by the longest row. */
+typedef struct tx_table tx_table;
+
+typedef struct tx_row { /* borrowed until the next row is read */
+  int64_t line;         /* where the row starts, from 1 */
+  tx_text text;
+  tx_text label; /* {NULL, 0} without a label column */
+  tx_text id;    /* {NULL, 0} without an id column */
+} tx_row;
+
+/* CSV is RFC 4180, TSV is unquoted, JSONL is one object a line; the first line
+ * of CSV and TSV names the columns.  "-" is standard input. */
+TX_API tx_status tx_table_open(const char *path, tx_table_options options, tx_table **table,
+                               tx_error *error);
+TX_API tx_status tx_table_next(tx_table *table, tx_row *row, bool *found, tx_error *error);
+TX_API void tx_table_close(tx_table *table);
+
+/* ---- the classifier: making one ---------------------------------------- */
+
+typedef enum tx_method { TX_METHOD_HEAD, TX_METHOD_LAST_BLOCK } tx_method;
+typedef enum tx_pooling { TX_POOLING_LAST, TX_POOLING_MEAN, TX_POOLING_FIRST } tx_pooling;
+typedef enum tx_head_solver { TX_HEAD_CONVEX, TX_HEAD_SGD } tx_head_solver;
+typedef enum tx_schedule { TX_SCHEDULE_CONSTANT, TX_SCHEDULE_COSINE } tx_schedule;
+typedef enum tx_class_weights { TX_CLASS_WEIGHTS_NONE, TX_CLASS_WEIGHTS_BALANCED } tx_class_weights;
+
+typedef struct tx_train_options {
+  const char *home;
+  const char *model;      /* name or path; required */
+  const char *data;       /* training table; required */
+  const char *validation; /* table; NULL: a tenth of the training rows, by seed, stratified */
+  const char *out;        /* the artifact; required */
+  const char *command;    /* kept in the artifact; NULL: none */
+  tx_table_options table;
+  tx_method method;
+  tx_pooling pooling;
+  tx_head_solver head_solver;
+  int blocks;          /* last-block: how many of the last blocks are trained, from 1 */
+  int epochs;          /* gradient training, from 1 */
+  int batch;           /* texts a step, from 1 */
+  int accumulate;      /* steps of `batch` texts before the weights change, from 1: the same
+                          weights, bit for bit, as a batch `accumulate` times as large */
+  int patience;        /* epochs without a better validation loss before it stops; 0: never */
+  double learning_rate; /* > 0; 0: the method's own */
+  double weight_decay; /* decoupled, >= 0 */
+  double warm_up;      /* share of all steps, 0..1 */
+  double clip;         /* largest norm of a step's gradient; 0: none */
+  double penalty;      /* of the convex head, relative to the mean loss; 0: by cross-validation */
+  tx_schedule schedule;
+  tx_class_weights class_weights;
+  int64_t max_tokens; /* longer texts are cut at the end; 0: the model's context */
+  int64_t cache_mb;   /* memory for the trunk cache; beyond it a temporary file is used */
+  uint64_t seed;
+} tx_train_options;
+
+TX_API tx_train_options tx_train_defaults(void);
+
+typedef struct tx_train_report {
+  int depth;           /* blocks that the artifact runs */
+  int epochs;          /* run, of those asked for */
+  int best_epoch;      /* kept; 0: the convex head before any epoch */
+  int64_t train_rows, val_rows, tokens, cut;
+  int64_t trained_parameters;
+  double penalty;      /* of the convex head; 0 where there is none */
+  double learning_rate;
+  double seconds, trunk_seconds;
+  int64_t peak_rss_bytes;
+  double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll; /* of the artifact */
+  double majority_accuracy, linear_accuracy; /* of the baselines, on the same validation rows */
+} tx_train_report;
+
+/* Trains and writes the artifact, which appears under its name whole or not at
+ * all.  The same inputs and seed give the same bytes on any number of threads. */
+TX_API tx_status tx_train(const tx_train_options *options, tx_train_report *report,
+                          const tx_watch *watch, tx_error *error);
+
+/* ---- evaluation -------------------------------------------------------- */
+
+typedef struct tx_label_score {
+  const char *name; /* borrowed from the evaluation */
+  double precision, recall, f1;
+  int64_t support, predicted;
+} tx_label_score;
+
+/* One comparison on the same rows: McNemar's exact test, two-sided. */
+typedef struct tx_baseline_score {
+  double accuracy;
+  double difference, difference_lo, difference_hi; /* classifier less baseline, with a 95 % interval */
+  int64_t only_classifier_right, only_baseline_right;
+  double p_value;
+} tx_baseline_score;
+
+typedef struct tx_evaluation {
+  int64_t n;
+  double accuracy, accuracy_lo, accuracy_hi; /* 95 %, Wilson */
+  double macro_f1;
+  double nll;   /* mean negative log-likelihood, in nats */
+  double brier; /* sum over labels of squared differences, 0..2 */
+  double ece;   /* expected calibration error of the top label, 15 equal bins */
+  size_t label_count;
+  tx_label_score *labels; /* (label_count) */
+  int64_t *confusion;     /* (label_count, label_count): row true, column predicted */
+  tx_baseline_score majority, linear;
+  int64_t seen_in_training; /* rows whose text stands in the training rows too */
+  int64_t *seen_lines;      /* their lines, (min(seen_in_training, 1000)) */
+  tx_scored scored;
+  double seconds, texts_per_second, tokens_per_second;
+  int64_t peak_rss_bytes;
+  void *owned; /* the memory behind the pointers above */
+} tx_evaluation;
+
+/* Scores every row of the table; a label that the classifier does not know is
+ * an input error that names it and its line. */
+TX_API tx_status tx_evaluate(tx_classifier *classifier, const char *data, tx_table_options table,
+                             tx_evaluation *evaluation, const tx_watch *watch, tx_error *error);
+TX_API void tx_evaluation_free(tx_evaluation *evaluation);
+
+/* ---- models and data --------------------------------------------------- */
+
+/* What `pull` knows by name. */
+typedef struct tx_catalogue_entry {
+  const char *name;    /* "smollm2-135m", "data:tweets" */
+  const char *summary; /* one line */
+  const char *license;
+  int64_t bytes; /* of what is fetched */
+} tx_catalogue_entry;
+
+TX_API size_t tx_catalogue_count(void);
+TX_API tx_catalogue_entry tx_catalogue_at(size_t index);
+
+typedef struct tx_pulled {
+  char name[256], path[4096], sha256[65], license[128], source[1024];
+  int64_t bytes;
+  bool fetched; /* false: it was there already, and its hash was right */
+} tx_pulled;
+
+/* Fetches a known name ("smollm2-135m", "data:customer-feedback"), or takes in
+ * a local path, verifies it, and keeps it under `home` (NULL: the default).
+ * Data sets are written as train.tsv, val.tsv and test.tsv into `directory`
+ * (NULL: the current one). */
+TX_API tx_status tx_pull(const char *what, const char *home, const char *directory,
+                         tx_pulled *pulled, const tx_watch *watch, tx_error *error);
+
+/* A JSON array, new: every model under `home`, with name, path, sha256, bytes,
+ * license, source, and the known names not yet pulled. */
+TX_API tx_status tx_models_json(const char *home, char **json, tx_error *error);
+
+/* A JSON object, new, about a model (name or path) or an artifact: see the keys
+ * of `show` in the manual. */
+TX_API tx_status tx_describe_json(const char *what, const char *home, char **json,
+                                  tx_error *error);
+
+/* ---- tokens ------------------------------------------------------------ */
+
+typedef struct tx_tokens {
+  size_t count;
+  int32_t *ids;        /* (count) */
+  tx_text *pieces;     /* (count): the bytes of each token */
+  void *owned;
+} tx_tokens;
+
+/* The tokens of a text under a model's vocabulary.  `special`: control tokens
+ * that the text spells are parsed as such; otherwise they are plain text. */
+TX_API tx_status tx_tokenize(const char *model, const char *home, tx_text text, bool special,
+                             tx_tokens *tokens, tx_error *error);
+TX_API void tx_tokens_free(tx_tokens *tokens);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,10 @@
+/* Monotonic seconds, and the peak memory of this process. */
+#ifndef TX_BASE_CLOCK_H
+#define TX_BASE_CLOCK_H
+
+#include <stdint.h>
+
+double tx_seconds(void);       /* monotonic; only differences mean anything */
+int64_t tx_peak_memory(void);  /* peak resident bytes of this process so far */
+
+#endif

@@ -1,0 +1,27 @@
+/* Whole files in and out: read-only maps, and writing that is atomic.  The
+ * only place that opens, maps, writes, syncs or renames; what the bytes mean is
+ * left to the formats. */
+#ifndef TX_FORMATS_FILE_H
+#define TX_FORMATS_FILE_H
+
+#include "base/error.h"
+
+typedef struct tx_map { /* a read-only map of a whole regular file */
+  const unsigned char *data; /* NULL when the file is empty */
+  uint64_t size;
+} tx_map;
+
+/* A directory, a FIFO or any file that is not regular is TX_ERROR_INPUT. */
+tx_status tx_map_open(const char *path, tx_map *map, tx_error *error);
+void tx_map_close(tx_map *map);
+
+/* Writes to a temporary name in the same directory; commit syncs the file,
+ * renames it over `path` and syncs the directory.  Until then, and after any
+ * failure, whatever stood under `path` is untouched. */
+typedef struct tx_writer tx_writer;
+tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error);
+tx_status tx_writer_add(tx_writer *writer, const void *data, size_t size, tx_error *error);
+tx_status tx_writer_commit(tx_writer *writer, tx_error *error); /* takes the writer, also on failure */
+void tx_writer_cancel(tx_writer *writer);                       /* removes the temporary file */
+
+#endif

@@ -1,0 +1,31 @@
+/* GGUF version 3, written: keys first, then tensors, in the order they were
+ * added, so that the same calls give the same bytes.  The file appears under
+ * its name only at commit (file.h). */
+#ifndef TX_FORMATS_GGUF_WRITE_H
+#define TX_FORMATS_GGUF_WRITE_H
+
+#include "formats/gguf.h"
+
+typedef struct tx_gguf_writer tx_gguf_writer;
+
+tx_gguf_writer *tx_gguf_writer_new(void); /* NULL when out of memory */
+void tx_gguf_writer_free(tx_gguf_writer *writer);
+
+/* A failed add is remembered; commit reports it. */
+void tx_gguf_add_int(tx_gguf_writer *writer, const char *key, int64_t value);
+void tx_gguf_add_float(tx_gguf_writer *writer, const char *key, double value); /* stored as F64 */
+void tx_gguf_add_bool(tx_gguf_writer *writer, const char *key, bool value);
+void tx_gguf_add_string(tx_gguf_writer *writer, const char *key, tx_text value);
+void tx_gguf_add_strings(tx_gguf_writer *writer, const char *key, const tx_text *values,
+                         size_t count);
+void tx_gguf_add_ints(tx_gguf_writer *writer, const char *key, const int64_t *values, size_t count);
+void tx_gguf_add_floats(tx_gguf_writer *writer, const char *key, const double *values,
+                        size_t count); /* stored as F64 */
+
+/* `data` is borrowed until commit; shape[0] runs fastest. */
+void tx_gguf_add_tensor(tx_gguf_writer *writer, const char *name, tx_tensor_type type,
+                        int dimensions, const int64_t *shape, const void *data);
+
+tx_status tx_gguf_commit(tx_gguf_writer *writer, const char *path, tx_error *error);
+
+#endif

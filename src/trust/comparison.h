@@ -1,0 +1,22 @@
+/* Statistics of comparison: what a finite test set can and cannot show. */
+#ifndef TX_TRUST_COMPARISON_H
+#define TX_TRUST_COMPARISON_H
+
+#include <stdint.h>
+
+typedef struct tx_interval {
+  double lo, hi;
+} tx_interval;
+
+/* Wilson's score interval of a proportion, 95 %; [0, 1] for no trials. */
+tx_interval tx_wilson(int64_t successes, int64_t trials);
+
+/* McNemar's exact test, two-sided: the binomial probability of a split at least
+ * as uneven as (only_a, only_b) when both are equally likely; 1 at most. */
+double tx_mcnemar(int64_t only_a, int64_t only_b);
+
+/* The 95 % interval of accuracy(a) - accuracy(b) on the same `rows`, from the
+ * discordant counts (Newcombe 1998, method 10). */
+tx_interval tx_paired_difference(int64_t both, int64_t only_a, int64_t only_b, int64_t neither);
+
+#endif
