@@ -1,10 +1,11 @@
 /* The base room: arenas, buffers, the cursor, random numbers, the parallel loop. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/buffer.h"
 #include "base/cursor.h"

@@ -1,11 +1,12 @@
 /* The reproducible elementary functions against the C library's, which is
  * right to within a unit in the last place. */
-#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "base/exact.h"
 

@@ -2,13 +2,14 @@
  * bits as the generic path, and close to plain double arithmetic; products also
  * against OpenBLAS. */
 #include <cblas.h>
-#include <cmocka.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/memory.h"
 #include "base/parallel.h"
