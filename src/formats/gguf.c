@@ -581,7 +581,7 @@ static tx_status read_tensors(tx_gguf* gguf, tx_cursor* cursor, uint64_t count, 
 
 static tx_status parse(tx_gguf* gguf, tx_error* error) {
   tx_cursor cursor = tx_cursor_make(gguf->data, gguf->size, gguf->path, error);
-  uint64_t tensors, keys;
+  uint64_t tensors = 0, keys = 0;
   TX_TRY(read_header(gguf, &cursor, &tensors, &keys, error));
   TX_TRY(read_keys(gguf, &cursor, keys, error));
   TX_TRY(read_alignment(gguf, error));
