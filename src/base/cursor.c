@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-tx_cursor tx_cursor_make(const void* data, uint64_t size, const char* name, tx_error* error) {
+tx_cursor tx_cursor_make(const void *data, uint64_t size, const char *name, tx_error *error) {
   return (tx_cursor){data, size, 0, name, error, false};
 }
 
-uint64_t tx_cursor_left(const tx_cursor* cursor) { return cursor->size - cursor->at; }
+uint64_t tx_cursor_left(const tx_cursor *cursor) { return cursor->size - cursor->at; }
 
-const unsigned char* tx_cursor_bytes(tx_cursor* cursor, uint64_t size, const char* what) {
+const unsigned char *tx_cursor_bytes(tx_cursor *cursor, uint64_t size, const char *what) {
   if (cursor->failed) return NULL;
   if (size > tx_cursor_left(cursor)) {
     tx_cursor_fail(cursor,
@@ -21,42 +21,42 @@ const unsigned char* tx_cursor_bytes(tx_cursor* cursor, uint64_t size, const cha
                    what, size, tx_cursor_left(cursor));
     return NULL;
   }
-  const unsigned char* bytes = cursor->data + cursor->at;
+  const unsigned char *bytes = cursor->data + cursor->at;
   cursor->at += size;
   return bytes;
 }
 
-static uint64_t read_little(tx_cursor* cursor, unsigned size, const char* what) {
-  const unsigned char* bytes = tx_cursor_bytes(cursor, size, what);
+static uint64_t read_little(tx_cursor *cursor, unsigned size, const char *what) {
+  const unsigned char *bytes = tx_cursor_bytes(cursor, size, what);
   uint64_t value = 0;
   for (unsigned i = 0; bytes && i < size; i++) value |= (uint64_t)bytes[i] << (8 * i);
   return value;
 }
 
-uint8_t tx_cursor_u8(tx_cursor* cursor, const char* what) {
+uint8_t tx_cursor_u8(tx_cursor *cursor, const char *what) {
   return (uint8_t)read_little(cursor, 1, what);
 }
-uint16_t tx_cursor_u16(tx_cursor* cursor, const char* what) {
+uint16_t tx_cursor_u16(tx_cursor *cursor, const char *what) {
   return (uint16_t)read_little(cursor, 2, what);
 }
-uint32_t tx_cursor_u32(tx_cursor* cursor, const char* what) {
+uint32_t tx_cursor_u32(tx_cursor *cursor, const char *what) {
   return (uint32_t)read_little(cursor, 4, what);
 }
-uint64_t tx_cursor_u64(tx_cursor* cursor, const char* what) { return read_little(cursor, 8, what); }
-float tx_cursor_f32(tx_cursor* cursor, const char* what) {
+uint64_t tx_cursor_u64(tx_cursor *cursor, const char *what) { return read_little(cursor, 8, what); }
+float tx_cursor_f32(tx_cursor *cursor, const char *what) {
   uint32_t bits = tx_cursor_u32(cursor, what);
   float value;
   memcpy(&value, &bits, sizeof value);
   return value;
 }
-double tx_cursor_f64(tx_cursor* cursor, const char* what) {
+double tx_cursor_f64(tx_cursor *cursor, const char *what) {
   uint64_t bits = tx_cursor_u64(cursor, what);
   double value;
   memcpy(&value, &bits, sizeof value);
   return value;
 }
 
-tx_status tx_cursor_fail(tx_cursor* cursor, const char* format, ...) {
+tx_status tx_cursor_fail(tx_cursor *cursor, const char *format, ...) {
   if (!cursor->failed) {
     char message[sizeof cursor->error->message];
     va_list arguments;

@@ -7,14 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool claim(tx_error* error, tx_status status) {
+static bool claim(tx_error *error, tx_status status) {
   if (!error || error->status != TX_OK) return false;
   memset(error, 0, sizeof *error);
   error->status = status;
   return true;
 }
 
-tx_status tx_fail(tx_error* error, tx_status status, const char* format, ...) {
+tx_status tx_fail(tx_error *error, tx_status status, const char *format, ...) {
   if (claim(error, status)) {
     va_list arguments;
     va_start(arguments, format);
@@ -24,8 +24,8 @@ tx_status tx_fail(tx_error* error, tx_status status, const char* format, ...) {
   return status;
 }
 
-tx_status tx_fail_line(tx_error* error, tx_status status, const char* file, int64_t line,
-                       const char* format, ...) {
+tx_status tx_fail_line(tx_error *error, tx_status status, const char *file, int64_t line,
+                       const char *format, ...) {
   if (claim(error, status)) {
     snprintf(error->where, sizeof error->where, "%s", file);
     error->line = line;
@@ -37,8 +37,8 @@ tx_status tx_fail_line(tx_error* error, tx_status status, const char* file, int6
   return status;
 }
 
-tx_status tx_fail_byte(tx_error* error, tx_status status, const char* where, uint64_t offset,
-                       const char* format, ...) {
+tx_status tx_fail_byte(tx_error *error, tx_status status, const char *where, uint64_t offset,
+                       const char *format, ...) {
   if (claim(error, status)) {
     snprintf(error->where, sizeof error->where, "%s", where);
     error->has_offset = true;
@@ -51,7 +51,7 @@ tx_status tx_fail_byte(tx_error* error, tx_status status, const char* where, uin
   return status;
 }
 
-tx_status tx_fail_memory(tx_error* error, uint64_t bytes, const char* what) {
+tx_status tx_fail_memory(tx_error *error, uint64_t bytes, const char *what) {
   return tx_fail(error, TX_ERROR_SYSTEM,
                  "out of memory: %" PRIu64
                  " bytes for %s could not be had; free memory or use a "
@@ -59,12 +59,12 @@ tx_status tx_fail_memory(tx_error* error, uint64_t bytes, const char* what) {
                  bytes, what);
 }
 
-tx_status tx_fail_errno(tx_error* error, const char* action, const char* path) {
+tx_status tx_fail_errno(tx_error *error, const char *action, const char *path) {
   int code = errno;
   return tx_fail(error, TX_ERROR_SYSTEM, "cannot %s %s: %s", action, path, strerror(code));
 }
 
-const char* tx_error_sentence(const tx_error* error, char* buffer, size_t size) {
+const char *tx_error_sentence(const tx_error *error, char *buffer, size_t size) {
   if (size == 0) return "";
   int used = 0;
   if (error->where[0] && error->line > 0) {

@@ -8,11 +8,11 @@
 #include "base/memory.h"
 
 struct tx_sha256 {
-  EVP_MD_CTX* context;
+  EVP_MD_CTX *context;
 };
 
-tx_sha256* tx_sha256_new(void) {
-  tx_sha256* state = tx_alloc(sizeof *state);
+tx_sha256 *tx_sha256_new(void) {
+  tx_sha256 *state = tx_alloc(sizeof *state);
   if (!state) return NULL;
   state->context = EVP_MD_CTX_new();
   if (!state->context || EVP_DigestInit_ex(state->context, EVP_sha256(), NULL) != 1) {
@@ -22,11 +22,11 @@ tx_sha256* tx_sha256_new(void) {
   return state;
 }
 
-bool tx_sha256_add(tx_sha256* state, const void* data, size_t size) {
+bool tx_sha256_add(tx_sha256 *state, const void *data, size_t size) {
   return EVP_DigestUpdate(state->context, data, size) == 1;
 }
 
-bool tx_sha256_finish(tx_sha256* state, char hex[TX_SHA256_HEX]) {
+bool tx_sha256_finish(tx_sha256 *state, char hex[TX_SHA256_HEX]) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   if (EVP_DigestFinal_ex(state->context, digest, &size) != 1 || size != 32) return false;
@@ -34,25 +34,25 @@ bool tx_sha256_finish(tx_sha256* state, char hex[TX_SHA256_HEX]) {
   return true;
 }
 
-void tx_sha256_free(tx_sha256* state) {
+void tx_sha256_free(tx_sha256 *state) {
   if (!state) return;
   EVP_MD_CTX_free(state->context);
   tx_free(state);
 }
 
-bool tx_sha256_bytes(const void* data, size_t size, char hex[TX_SHA256_HEX]) {
-  tx_sha256* state = tx_sha256_new();
+bool tx_sha256_bytes(const void *data, size_t size, char hex[TX_SHA256_HEX]) {
+  tx_sha256 *state = tx_sha256_new();
   bool done = state && tx_sha256_add(state, data, size) && tx_sha256_finish(state, hex);
   tx_sha256_free(state);
   return done;
 }
 
-tx_status tx_sha256_file(const char* path, char hex[TX_SHA256_HEX], tx_error* error) {
+tx_status tx_sha256_file(const char *path, char hex[TX_SHA256_HEX], tx_error *error) {
   enum { CHUNK = 1 << 20 };
-  FILE* file = fopen(path, "rb");
+  FILE *file = fopen(path, "rb");
   if (!file) return tx_fail_errno(error, "read", path);
-  unsigned char* chunk = tx_alloc(CHUNK);
-  tx_sha256* state = tx_sha256_new();
+  unsigned char *chunk = tx_alloc(CHUNK);
+  tx_sha256 *state = tx_sha256_new();
   tx_status status = chunk && state ? TX_OK : tx_fail_memory(error, CHUNK, "a hash");
   while (status == TX_OK) {
     size_t got = fread(chunk, 1, CHUNK, file);
@@ -69,4 +69,4 @@ tx_status tx_sha256_file(const char* path, char hex[TX_SHA256_HEX], tx_error* er
   return status;
 }
 
-uint64_t tx_hash64(const void* data, size_t size, uint64_t seed) { return XXH64(data, size, seed); }
+uint64_t tx_hash64(const void *data, size_t size, uint64_t seed) { return XXH64(data, size, seed); }

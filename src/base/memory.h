@@ -9,30 +9,30 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void* tx_alloc(size_t size);                     /* NULL on failure; size 0 gives a valid block */
-void* tx_alloc_zero(size_t count, size_t size);  /* zeroed, overflow-checked */
-void* tx_alloc_array(size_t count, size_t size); /* overflow-checked */
-void* tx_resize(void* block, size_t size);       /* on failure NULL, `block` is kept */
-void tx_free(void* block);                       /* NULL is allowed */
-char* tx_copy_string(const char* text);          /* new; NULL on failure */
-char* tx_copy_bytes(const char* data, size_t size); /* new, with a final NUL */
+void *tx_alloc(size_t size);                     /* NULL on failure; size 0 gives a valid block */
+void *tx_alloc_zero(size_t count, size_t size);  /* zeroed, overflow-checked */
+void *tx_alloc_array(size_t count, size_t size); /* overflow-checked */
+void *tx_resize(void *block, size_t size);       /* on failure NULL, `block` is kept */
+void tx_free(void *block);                       /* NULL is allowed */
+char *tx_copy_string(const char *text);          /* new; NULL on failure */
+char *tx_copy_bytes(const char *data, size_t size); /* new, with a final NUL */
 
 /* false when the product does not fit. */
-bool tx_multiply(uint64_t a, uint64_t b, uint64_t* product);
-bool tx_add(uint64_t a, uint64_t b, uint64_t* sum);
+bool tx_multiply(uint64_t a, uint64_t b, uint64_t *product);
+bool tx_add(uint64_t a, uint64_t b, uint64_t *sum);
 
 /* An arena: many allocations, one free.  Blocks are aligned to 64 bytes. */
 typedef struct tx_arena tx_arena;
-tx_arena* tx_arena_new(void);                       /* NULL on failure */
-void* tx_arena_alloc(tx_arena* arena, size_t size); /* uninitialised; NULL on failure */
-void* tx_arena_array(tx_arena* arena, size_t count, size_t size);      /* overflow-checked */
-char* tx_arena_string(tx_arena* arena, const char* data, size_t size); /* copy, final NUL */
-void tx_arena_reset(tx_arena* arena); /* keeps the memory for the next round (a step, a request) */
-void tx_arena_free(tx_arena* arena);  /* NULL is allowed */
+tx_arena *tx_arena_new(void);                       /* NULL on failure */
+void *tx_arena_alloc(tx_arena *arena, size_t size); /* uninitialised; NULL on failure */
+void *tx_arena_array(tx_arena *arena, size_t count, size_t size);      /* overflow-checked */
+char *tx_arena_string(tx_arena *arena, const char *data, size_t size); /* copy, final NUL */
+void tx_arena_reset(tx_arena *arena); /* keeps the memory for the next round (a step, a request) */
+void tx_arena_free(tx_arena *arena);  /* NULL is allowed */
 
 /* Zeroed, page-aligned memory for weights and caches, in huge pages where the
  * system has them.  Freed with the size it was asked for with. */
-void* tx_pages_alloc(size_t size);
-void tx_pages_free(void* pages, size_t size);
+void *tx_pages_alloc(size_t size);
+void tx_pages_free(void *pages, size_t size);
 
 #endif

@@ -16,7 +16,7 @@ int tx_threads(void) {
   return threads < 1 ? 1 : threads > TX_MAX_THREADS ? TX_MAX_THREADS : threads;
 }
 
-void tx_parallel(int64_t count, tx_task* task, void* context) {
+void tx_parallel(int64_t count, tx_task *task, void *context) {
   int threads = tx_threads();
   if (count < threads) threads = (int)count;
   if (threads <= 1 || omp_in_parallel()) {

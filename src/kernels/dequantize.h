@@ -10,6 +10,6 @@
 /* `type` is ggml's number (formats/gguf.h); `count` a multiple of the type's
  * block; `blocks` holds count / block blocks; `values`: (count).
  * false for a type that has no fp32 meaning (I32, I64, unknown). */
-bool tx_dequantize(uint32_t type, const void* blocks, int64_t count, float* values);
+bool tx_dequantize(uint32_t type, const void *blocks, int64_t count, float *values);
 
 #endif

@@ -10,19 +10,19 @@ typedef struct {
   __m256 low, high;
 } lanes;
 
-static inline lanes lanes_load(const float* from) {
+static inline lanes lanes_load(const float *from) {
   return (lanes){_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
 }
-static inline void lanes_store(float* to, lanes a) {
+static inline void lanes_store(float *to, lanes a) {
   _mm256_storeu_ps(to, a.low);
   _mm256_storeu_ps(to + 8, a.high);
 }
-static inline lanes lanes_load_part(const float* from, int64_t count) {
+static inline lanes lanes_load_part(const float *from, int64_t count) {
   float values[16] = {0};
   memcpy(values, from, (size_t)count * sizeof *values);
   return lanes_load(values);
 }
-static inline void lanes_store_part(float* to, lanes a, int64_t count) {
+static inline void lanes_store_part(float *to, lanes a, int64_t count) {
   float values[16];
   lanes_store(values, a);
   memcpy(to, values, (size_t)count * sizeof *values);
@@ -41,6 +41,9 @@ BOTH(lanes_div, _mm256_div_ps)
 BOTH(lanes_max, _mm256_max_ps)
 BOTH(lanes_min, _mm256_min_ps)
 #undef BOTH
+static inline lanes lanes_sqrt(lanes a) {
+  return (lanes){_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)};
+}
 static inline lanes lanes_fma(lanes a, lanes b, lanes c) {
   return (lanes){_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }

@@ -8,12 +8,12 @@
 typedef __m512 lanes;
 
 static inline __mmask16 first(int64_t count) { return (__mmask16)((1u << count) - 1); }
-static inline lanes lanes_load(const float* from) { return _mm512_loadu_ps(from); }
-static inline void lanes_store(float* to, lanes a) { _mm512_storeu_ps(to, a); }
-static inline lanes lanes_load_part(const float* from, int64_t count) {
+static inline lanes lanes_load(const float *from) { return _mm512_loadu_ps(from); }
+static inline void lanes_store(float *to, lanes a) { _mm512_storeu_ps(to, a); }
+static inline lanes lanes_load_part(const float *from, int64_t count) {
   return _mm512_maskz_loadu_ps(first(count), from);
 }
-static inline void lanes_store_part(float* to, lanes a, int64_t count) {
+static inline void lanes_store_part(float *to, lanes a, int64_t count) {
   _mm512_mask_storeu_ps(to, first(count), a);
 }
 static inline lanes lanes_set(float value) { return _mm512_set1_ps(value); }
@@ -23,6 +23,7 @@ static inline lanes lanes_mul(lanes a, lanes b) { return _mm512_mul_ps(a, b); }
 static inline lanes lanes_div(lanes a, lanes b) { return _mm512_div_ps(a, b); }
 static inline lanes lanes_max(lanes a, lanes b) { return _mm512_max_ps(a, b); }
 static inline lanes lanes_min(lanes a, lanes b) { return _mm512_min_ps(a, b); }
+static inline lanes lanes_sqrt(lanes a) { return _mm512_sqrt_ps(a); }
 static inline lanes lanes_fma(lanes a, lanes b, lanes c) { return _mm512_fmadd_ps(a, b, c); }
 static inline lanes lanes_power_of_two(lanes n) {
   __m512i exponent = _mm512_add_epi32(_mm512_cvttps_epi32(n), _mm512_set1_epi32(127));

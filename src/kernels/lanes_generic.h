@@ -33,17 +33,17 @@ static inline float fused(float a, float b, float c) {
   for (int i = 0; i < 16; i++) result.lane[i] = (expression); \
   return result
 
-static inline lanes lanes_load(const float* from) {
+static inline lanes lanes_load(const float *from) {
   lanes result;
   memcpy(&result, from, sizeof result);
   return result;
 }
-static inline void lanes_store(float* to, lanes a) { memcpy(to, &a, sizeof a); }
+static inline void lanes_store(float *to, lanes a) { memcpy(to, &a, sizeof a); }
 /* The first `count` (0..16) lanes; the rest are 0. */
-static inline lanes lanes_load_part(const float* from, int64_t count) {
+static inline lanes lanes_load_part(const float *from, int64_t count) {
   EACH(i < count ? from[i] : 0.0f);
 }
-static inline void lanes_store_part(float* to, lanes a, int64_t count) {
+static inline void lanes_store_part(float *to, lanes a, int64_t count) {
   for (int i = 0; i < count; i++) to[i] = a.lane[i];
 }
 static inline lanes lanes_set(float value) { EACH(value); }
@@ -57,6 +57,7 @@ static inline lanes lanes_max(lanes a, lanes b) {
 static inline lanes lanes_min(lanes a, lanes b) {
   EACH(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]);
 }
+static inline lanes lanes_sqrt(lanes a) { EACH(__builtin_sqrtf(a.lane[i])); }
 static inline lanes lanes_fma(lanes a, lanes b, lanes c) {
   EACH(fused(a.lane[i], b.lane[i], c.lane[i]));
 }

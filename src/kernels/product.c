@@ -16,12 +16,12 @@ uint64_t tx_packed_size(int64_t depth, int64_t columns) {
 }
 
 /* A few rows of the panel at a time, so that both sides stay in cache. */
-void tx_pack_panel(const float* from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
-                   int64_t columns, float* panel) {
+void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
+                   int64_t columns, float *panel) {
   for (int64_t k = 0; k < depth; k += PACK_DEPTH) {
     int64_t end = depth - k < PACK_DEPTH ? depth : k + PACK_DEPTH;
     for (int64_t n = 0; n < columns; n++) {
-      const float* source = from + n * column;
+      const float *source = from + n * column;
       for (int64_t i = k; i < end; i++) panel[i * TX_PANEL + n] = source[i * step];
     }
   }
@@ -32,30 +32,30 @@ void tx_pack_panel(const float* from, ptrdiff_t step, ptrdiff_t column, int64_t 
 }
 
 typedef struct {
-  const float* from;
+  const float *from;
   ptrdiff_t step, column;
   int64_t depth, columns;
-  float* panels;
+  float *panels;
 } packing;
 
-static void pack_task(void* context, int64_t index, int worker) {
+static void pack_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const packing* p = context;
+  const packing *p = context;
   int64_t first = index * TX_PANEL;
   int64_t columns = p->columns - first < TX_PANEL ? p->columns - first : TX_PANEL;
   tx_pack_panel(p->from + first * p->column, p->step, p->column, p->depth, columns,
                 p->panels + first * p->depth);
 }
 
-void tx_pack(const float* from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
-             float* panels) {
+void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
+             float *panels) {
   packing p = {from, step, column, depth, columns, panels};
   tx_parallel((columns + TX_PANEL - 1) / TX_PANEL, pack_task, &p);
 }
 
-static void product_task(void* context, int64_t index, int worker) {
+static void product_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const tx_product* p = context;
+  const tx_product *p = context;
   int64_t panels = (p->columns + TX_PANEL - 1) / TX_PANEL;
   int64_t first = index % panels * TX_PANEL, row = index / panels * ROW_BLOCK;
   int64_t columns = p->columns - first < TX_PANEL ? p->columns - first : TX_PANEL;
@@ -65,7 +65,7 @@ static void product_task(void* context, int64_t index, int worker) {
                       p->y + row * p->y_row + first, p->y_row);
 }
 
-void tx_product_run(const tx_product* product) {
+void tx_product_run(const tx_product *product) {
   tx_product copy = *product;
   int64_t panels = (copy.columns + TX_PANEL - 1) / TX_PANEL;
   int64_t blocks = (copy.rows + ROW_BLOCK - 1) / ROW_BLOCK;

@@ -14,25 +14,25 @@ uint64_t tx_packed_size(int64_t depth, int64_t columns);
 
 /* Packs one panel: B element (k, n) is from[k * step + n * column], for n in
  * [0, columns), columns <= TX_PANEL. */
-void tx_pack_panel(const float* from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
-                   int64_t columns, float* panel);
+void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
+                   int64_t columns, float *panel);
 
 /* Packs the whole of B, in parallel. */
-void tx_pack(const float* from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
-             float* panels);
+void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
+             float *panels);
 
 typedef struct tx_product {
-  const tx_kernels* kernels;
+  const tx_kernels *kernels;
   int64_t rows, depth, columns;
-  const float* x; /* element (m, k) at x[m * x_row + k * x_step] */
+  const float *x; /* element (m, k) at x[m * x_row + k * x_step] */
   ptrdiff_t x_row, x_step;
-  const float* panels; /* packed (depth, columns) */
-  const float* bias;   /* (columns) or NULL */
+  const float *panels; /* packed (depth, columns) */
+  const float *bias;   /* (columns) or NULL */
   bool accumulate;     /* y += instead of y =; excludes bias */
-  float* y;            /* element (m, n) at y[m * y_row + n] */
+  float *y;            /* element (m, n) at y[m * y_row + n] */
   ptrdiff_t y_row;
 } tx_product;
 
-void tx_product_run(const tx_product* product);
+void tx_product_run(const tx_product *product);
 
 #endif

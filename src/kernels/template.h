@@ -18,9 +18,9 @@
 
 /* One tile: `rows` and `vectors` are constants at every call, so that the
  * accumulators are registers.  `last` columns (1..16) stand in the last vector. */
-INLINE void tile(const int rows, const int vectors, int64_t depth, int64_t last, const float* x,
-                 ptrdiff_t x_row, ptrdiff_t x_step, const float* panel, const float* bias,
-                 bool accumulate, float* y, ptrdiff_t y_row) {
+INLINE void tile(const int rows, const int vectors, int64_t depth, int64_t last, const float *x,
+                 ptrdiff_t x_row, ptrdiff_t x_step, const float *panel, const float *bias,
+                 bool accumulate, float *y, ptrdiff_t y_row) {
   lanes sum[TILE_ROWS][TILE_VECTORS];
   UNROLL for (int m = 0; m < rows; m++) {
     UNROLL for (int v = 0; v < vectors; v++) {
@@ -57,33 +57,33 @@ INLINE void tile(const int rows, const int vectors, int64_t depth, int64_t last,
     }                                                                                       \
     break;
 
-INLINE void tile_rows(int rows, const int vectors, int64_t depth, int64_t last, const float* x,
-                      ptrdiff_t x_row, ptrdiff_t x_step, const float* panel, const float* bias,
-                      bool accumulate, float* y, ptrdiff_t y_row) {
+INLINE void tile_rows(int rows, const int vectors, int64_t depth, int64_t last, const float *x,
+                      ptrdiff_t x_row, ptrdiff_t x_step, const float *panel, const float *bias,
+                      bool accumulate, float *y, ptrdiff_t y_row) {
   switch (rows) {
     TILE_CASE(1)
     TILE_CASE(2)
-    TILE_CASE(3) TILE_CASE(4) TILE_CASE(5) TILE_CASE(6) TILE_CASE(7) TILE_CASE(8)
-        TILE_CASE(9) default : break;
+    TILE_CASE(3)
+    TILE_CASE(4) TILE_CASE(5) TILE_CASE(6) TILE_CASE(7) TILE_CASE(8) TILE_CASE(9) default : break;
   }
 }
 
-static __attribute__((noinline)) void tile_1(int rows, int64_t depth, int64_t last, const float* x,
-                                             ptrdiff_t x_row, ptrdiff_t x_step, const float* panel,
-                                             const float* bias, bool accumulate, float* y,
+static __attribute__((noinline)) void tile_1(int rows, int64_t depth, int64_t last, const float *x,
+                                             ptrdiff_t x_row, ptrdiff_t x_step, const float *panel,
+                                             const float *bias, bool accumulate, float *y,
                                              ptrdiff_t y_row) {
   tile_rows(rows, 1, depth, last, x, x_row, x_step, panel, bias, accumulate, y, y_row);
 }
 #if TILE_VECTORS >= 3
-static __attribute__((noinline)) void tile_2(int rows, int64_t depth, int64_t last, const float* x,
-                                             ptrdiff_t x_row, ptrdiff_t x_step, const float* panel,
-                                             const float* bias, bool accumulate, float* y,
+static __attribute__((noinline)) void tile_2(int rows, int64_t depth, int64_t last, const float *x,
+                                             ptrdiff_t x_row, ptrdiff_t x_step, const float *panel,
+                                             const float *bias, bool accumulate, float *y,
                                              ptrdiff_t y_row) {
   tile_rows(rows, 2, depth, last, x, x_row, x_step, panel, bias, accumulate, y, y_row);
 }
-static __attribute__((noinline)) void tile_3(int rows, int64_t depth, int64_t last, const float* x,
-                                             ptrdiff_t x_row, ptrdiff_t x_step, const float* panel,
-                                             const float* bias, bool accumulate, float* y,
+static __attribute__((noinline)) void tile_3(int rows, int64_t depth, int64_t last, const float *x,
+                                             ptrdiff_t x_row, ptrdiff_t x_step, const float *panel,
+                                             const float *bias, bool accumulate, float *y,
                                              ptrdiff_t y_row) {
   tile_rows(rows, 3, depth, last, x, x_row, x_step, panel, bias, accumulate, y, y_row);
 }
@@ -91,18 +91,18 @@ static __attribute__((noinline)) void tile_3(int rows, int64_t depth, int64_t la
 
 /* Rows are divided evenly among the fewest tiles: 64 rows are eight tiles of 8,
  * not seven of 9 and a slow one of 1. */
-static void product(int64_t rows, int64_t depth, int64_t columns, const float* x, ptrdiff_t x_row,
-                    ptrdiff_t x_step, const float* panel, const float* bias, bool accumulate,
-                    float* y, ptrdiff_t y_row) {
+static void product(int64_t rows, int64_t depth, int64_t columns, const float *x, ptrdiff_t x_row,
+                    ptrdiff_t x_step, const float *panel, const float *bias, bool accumulate,
+                    float *y, ptrdiff_t y_row) {
   int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
   for (int64_t t = 0; t < tiles; t++) {
     int64_t from = rows * t / tiles, count = rows * (t + 1) / tiles - from;
     for (int64_t n = 0; n < columns; n += 16 * TILE_VECTORS) {
       int64_t width = columns - n < 16 * TILE_VECTORS ? columns - n : 16 * TILE_VECTORS;
       int64_t vectors = (width + 15) / 16, last = width - 16 * (vectors - 1);
-      const float* tile_bias = bias ? bias + n : NULL;
-      const float* tile_x = x + from * x_row;
-      float* tile_y = y + from * y_row + n;
+      const float *tile_bias = bias ? bias + n : NULL;
+      const float *tile_x = x + from * x_row;
+      float *tile_y = y + from * y_row + n;
 #if TILE_VECTORS >= 3
       if (vectors == 3) {
         tile_3((int)count, depth, last, tile_x, x_row, x_step, panel + n, tile_bias, accumulate,
@@ -126,10 +126,10 @@ static void product(int64_t rows, int64_t depth, int64_t columns, const float* x
 #define OVER(count) \
   for (int64_t i = 0, n; i < (count) && (n = (count)-i < 16 ? (count)-i : 16, 1); i += 16)
 
-INLINE lanes load(const float* from, int64_t n) {
+INLINE lanes load(const float *from, int64_t n) {
   return n == 16 ? lanes_load(from) : lanes_load_part(from, n);
 }
-INLINE void store(float* to, lanes a, int64_t n) {
+INLINE void store(float *to, lanes a, int64_t n) {
   if (n == 16) {
     lanes_store(to, a);
   } else {
@@ -159,13 +159,13 @@ INLINE lanes lanes_sigmoid(lanes x) {
   return lanes_div(one, lanes_add(one, lanes_exp(lanes_sub(lanes_set(0.0f), x))));
 }
 
-static float dot(const float* a, const float* b, int64_t count) {
+static float dot(const float *a, const float *b, int64_t count) {
   lanes sum = lanes_set(0.0f);
   OVER(count) sum = lanes_fma(load(a + i, n), load(b + i, n), sum);
   return lanes_sum(sum);
 }
 
-static float softmax_exp(float* values, int64_t count, float scale) {
+static float softmax_exp(float *values, int64_t count, float scale) {
   float max = values[0];
   for (int64_t i = 1; i < count; i++) max = values[i] > max ? values[i] : max;
   lanes sum = lanes_set(0.0f), top = lanes_set(max), by = lanes_set(scale);
@@ -177,31 +177,31 @@ static float softmax_exp(float* values, int64_t count, float scale) {
   return lanes_sum(sum);
 }
 
-static void scale_by(float* values, int64_t count, float factor) {
+static void scale_by(float *values, int64_t count, float factor) {
   lanes by = lanes_set(factor);
   OVER(count) store(values + i, lanes_mul(load(values + i, n), by), n);
 }
 
-static void add(float* y, const float* x, int64_t count) {
+static void add(float *y, const float *x, int64_t count) {
   OVER(count) store(y + i, lanes_add(load(y + i, n), load(x + i, n)), n);
 }
 
-static void add_scaled(float* y, const float* x, float factor, int64_t count) {
+static void add_scaled(float *y, const float *x, float factor, int64_t count) {
   lanes by = lanes_set(factor);
   OVER(count) store(y + i, lanes_fma(by, load(x + i, n), load(y + i, n)), n);
 }
 
 /* ---- norms ------------------------------------------------------------- */
 
-static float rms_norm(const float* x, const float* weight, int64_t count, float epsilon, float* y) {
+static float rms_norm(const float *x, const float *weight, int64_t count, float epsilon, float *y) {
   float inverse = 1.0f / __builtin_sqrtf(dot(x, x, count) / (float)count + epsilon);
   lanes by = lanes_set(inverse);
   OVER(count) store(y + i, lanes_mul(lanes_mul(load(x + i, n), by), load(weight + i, n)), n);
   return inverse;
 }
 
-static float layer_norm(const float* x, const float* weight, const float* bias, int64_t count,
-                        float epsilon, float* mean, float* y) {
+static float layer_norm(const float *x, const float *weight, const float *bias, int64_t count,
+                        float epsilon, float *mean, float *y) {
   lanes sum = lanes_set(0.0f);
   OVER(count) sum = lanes_add(sum, load(x + i, n));
   float centre = lanes_sum(sum) / (float)count;
@@ -227,9 +227,9 @@ static float layer_norm(const float* x, const float* weight, const float* bias, 
 
 /* With h = (x - mean) * inverse and g = dy * weight:
  *   dx = inverse * (g - h * mean(g h) - mean(g) where centred) */
-static void norm_backward(const float* x, const float* weight, const float* dy, int64_t count,
-                          float mean, float inverse, bool centred, float* dx, float* dweight,
-                          float* dbias) {
+static void norm_backward(const float *x, const float *weight, const float *dy, int64_t count,
+                          float mean, float inverse, bool centred, float *dx, float *dweight,
+                          float *dbias) {
   const lanes middle = lanes_set(mean), by = lanes_set(inverse);
   lanes along = lanes_set(0.0f), total = lanes_set(0.0f);
   OVER(count) {
@@ -253,15 +253,15 @@ static void norm_backward(const float* x, const float* weight, const float* dy, 
 
 /* ---- activations ------------------------------------------------------- */
 
-static void silu_gate(const float* gate, const float* up, int64_t count, float* out) {
+static void silu_gate(const float *gate, const float *up, int64_t count, float *out) {
   OVER(count) {
     lanes g = load(gate + i, n);
     store(out + i, lanes_mul(lanes_mul(g, lanes_sigmoid(g)), load(up + i, n)), n);
   }
 }
 
-static void silu_gate_backward(const float* gate, const float* up, const float* dout, int64_t count,
-                               float* dgate, float* dup) {
+static void silu_gate_backward(const float *gate, const float *up, const float *dout, int64_t count,
+                               float *dgate, float *dup) {
   const lanes one = lanes_set(1.0f);
   OVER(count) {
     lanes g = load(gate + i, n), u = load(up + i, n), d = load(dout + i, n);
@@ -278,14 +278,14 @@ INLINE lanes gelu_argument(lanes x) {
   return lanes_mul(lanes_mul(lanes_set(1.5957691216057308f), x), inner);
 }
 
-static void gelu(const float* x, int64_t count, float* out) {
+static void gelu(const float *x, int64_t count, float *out) {
   OVER(count) {
     lanes v = load(x + i, n);
     store(out + i, lanes_mul(v, lanes_sigmoid(gelu_argument(v))), n);
   }
 }
 
-static void gelu_backward(const float* x, const float* dout, int64_t count, float* dx) {
+static void gelu_backward(const float *x, const float *dout, int64_t count, float *dx) {
   const lanes one = lanes_set(1.0f);
   OVER(count) {
     lanes v = load(x + i, n), s = lanes_sigmoid(gelu_argument(v));
@@ -294,6 +294,26 @@ static void gelu_backward(const float* x, const float* dout, int64_t count, floa
                             lanes_mul(v, lanes_sub(one, s)));
     lanes whole = lanes_mul(s, lanes_add(one, slope));
     store(dx + i, lanes_mul(load(dout + i, n), whole), n);
+  }
+}
+
+/* ---- the optimiser ------------------------------------------------------ */
+
+static void adamw(const tx_adamw *step, int64_t count, const float *gradient, float *first,
+                  float *second, float *value) {
+  const lanes b1 = lanes_set(step->beta1), b2 = lanes_set(step->beta2);
+  const lanes c1 = lanes_set(1.0f - step->beta1), c2 = lanes_set(1.0f - step->beta2);
+  OVER(count) {
+    lanes g = lanes_mul(load(gradient + i, n), lanes_set(step->scale));
+    lanes m = lanes_fma(b1, load(first + i, n), lanes_mul(c1, g));
+    lanes v = lanes_fma(b2, load(second + i, n), lanes_mul(lanes_mul(c2, g), g));
+    lanes below =
+        lanes_fma(lanes_sqrt(v), lanes_set(step->second_inverse), lanes_set(step->epsilon));
+    lanes change = lanes_div(lanes_mul(lanes_set(step->rate), m), below);
+    lanes kept = lanes_mul(load(value + i, n), lanes_set(step->keep));
+    store(first + i, m, n);
+    store(second + i, v, n);
+    store(value + i, lanes_sub(kept, change), n);
   }
 }
 
@@ -310,6 +330,7 @@ const tx_kernels KERNELS = {
     .silu_gate_backward = silu_gate_backward,
     .gelu = gelu,
     .gelu_backward = gelu_backward,
+    .adamw = adamw,
     .add = add,
     .add_scaled = add_scaled,
 };

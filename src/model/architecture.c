@@ -23,9 +23,9 @@ static const tx_architecture architectures[] = {
 
 enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
 
-const tx_architecture* tx_architecture_find(tx_text name) {
+const tx_architecture *tx_architecture_find(tx_text name) {
   for (size_t i = 0; i < ARCHITECTURES; i++) {
-    const char* known = architectures[i].name;
+    const char *known = architectures[i].name;
     if (strlen(known) == name.size && memcmp(known, name.data, name.size) == 0) {
       return &architectures[i];
     }
@@ -33,18 +33,18 @@ const tx_architecture* tx_architecture_find(tx_text name) {
   return NULL;
 }
 
-const char* tx_matrix_stem(tx_matrix_slot slot) {
-  static const char* const stems[TX_MATRICES] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
+const char *tx_matrix_stem(tx_matrix_slot slot) {
+  static const char *const stems[TX_MATRICES] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
                                                  "ffn_gate", "ffn_up", "ffn_down"};
   return stems[slot];
 }
 
-const char* tx_norm_stem(tx_norm_slot slot) {
+const char *tx_norm_stem(tx_norm_slot slot) {
   return slot == TX_NORM_ATTENTION ? "attn_norm" : "ffn_norm";
 }
 
-void tx_matrix_shape(const tx_facts* facts, tx_matrix_slot slot, int64_t* outputs,
-                     int64_t* inputs) {
+void tx_matrix_shape(const tx_facts *facts, tx_matrix_slot slot, int64_t *outputs,
+                     int64_t *inputs) {
   int64_t query = facts->heads * facts->head_size, key = facts->kv_heads * facts->head_size;
   *inputs = slot == TX_MATRIX_OUT ? query : slot == TX_MATRIX_DOWN ? facts->hidden : facts->width;
   switch (slot) {
@@ -68,9 +68,9 @@ void tx_matrix_shape(const tx_facts* facts, tx_matrix_slot slot, int64_t* output
 }
 
 /* A whole number under "<architecture>.<suffix>" within [low, high]. */
-static tx_status read_size(const tx_gguf* gguf, const tx_architecture* architecture,
-                           const char* suffix, int64_t low, int64_t high, int64_t* value,
-                           tx_error* error) {
+static tx_status read_size(const tx_gguf *gguf, const tx_architecture *architecture,
+                           const char *suffix, int64_t low, int64_t high, int64_t *value,
+                           tx_error *error) {
   char key[128];
   snprintf(key, sizeof key, "%s.%s", architecture->name, suffix);
   TX_TRY(tx_gguf_int(gguf, key, value, error));
@@ -81,9 +81,9 @@ static tx_status read_size(const tx_gguf* gguf, const tx_architecture* architect
                  tx_gguf_path(gguf), key, *value, low, high);
 }
 
-static tx_status read_optional(const tx_gguf* gguf, const tx_architecture* architecture,
-                               const char* suffix, int64_t low, int64_t high, int64_t otherwise,
-                               int64_t* value, tx_error* error) {
+static tx_status read_optional(const tx_gguf *gguf, const tx_architecture *architecture,
+                               const char *suffix, int64_t low, int64_t high, int64_t otherwise,
+                               int64_t *value, tx_error *error) {
   char key[128];
   snprintf(key, sizeof key, "%s.%s", architecture->name, suffix);
   *value = otherwise;
@@ -91,7 +91,7 @@ static tx_status read_optional(const tx_gguf* gguf, const tx_architecture* archi
   return read_size(gguf, architecture, suffix, low, high, value, error);
 }
 
-static tx_status read_epsilon(const tx_gguf* gguf, tx_facts* facts, tx_error* error) {
+static tx_status read_epsilon(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   char key[128];
   double epsilon;
   snprintf(key, sizeof key, "%s.attention.layer_norm_%sepsilon", facts->architecture->name,
@@ -105,8 +105,8 @@ static tx_status read_epsilon(const tx_gguf* gguf, tx_facts* facts, tx_error* er
   return TX_OK;
 }
 
-static tx_status read_rotary(const tx_gguf* gguf, tx_facts* facts, tx_error* error) {
-  const tx_architecture* architecture = facts->architecture;
+static tx_status read_rotary(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
+  const tx_architecture *architecture = facts->architecture;
   facts->rotary = 0;
   if (architecture->positions == TX_POSITION_LEARNED) return TX_OK;
   TX_TRY(read_optional(gguf, architecture, "rope.dimension_count", 2, facts->head_size,
@@ -132,12 +132,12 @@ static tx_status read_rotary(const tx_gguf* gguf, tx_facts* facts, tx_error* err
   return TX_OK;
 }
 
-tx_status tx_facts_read(const tx_gguf* gguf, tx_facts* facts, tx_error* error) {
+tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   enum { WIDEST = 1 << 17, LONGEST = 1 << 24 };
   memset(facts, 0, sizeof *facts);
   tx_text name;
   TX_TRY(tx_gguf_string(gguf, "general.architecture", &name, error));
-  const tx_architecture* a = facts->architecture = tx_architecture_find(name);
+  const tx_architecture *a = facts->architecture = tx_architecture_find(name);
   if (!a) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: the architecture '%.*s' is not known; taxon runs llama and gpt2",
@@ -164,7 +164,7 @@ tx_status tx_facts_read(const tx_gguf* gguf, tx_facts* facts, tx_error* error) {
   }
   TX_TRY(read_epsilon(gguf, facts, error));
   TX_TRY(read_rotary(gguf, facts, error));
-  const tx_tensor* embedding = tx_gguf_tensor(gguf, "token_embd.weight");
+  const tx_tensor *embedding = tx_gguf_tensor(gguf, "token_embd.weight");
   if (!embedding || embedding->dimensions != 2 || embedding->shape[0] != facts->width) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: token_embd.weight is missing or not %" PRId64 " wide; the file is damaged",

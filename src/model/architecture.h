@@ -29,7 +29,7 @@ typedef enum tx_matrix_slot {
 typedef enum tx_norm_slot { TX_NORM_ATTENTION, TX_NORM_MLP, TX_NORMS } tx_norm_slot;
 
 typedef struct tx_architecture {
-  const char* name; /* general.architecture, and the prefix of its keys */
+  const char *name; /* general.architecture, and the prefix of its keys */
   tx_norm_kind norm;
   tx_position_kind positions;
   tx_activation activation;
@@ -40,12 +40,12 @@ typedef struct tx_architecture {
 } tx_architecture;
 
 /* NULL for an unknown name. */
-const tx_architecture* tx_architecture_find(tx_text name);
+const tx_architecture *tx_architecture_find(tx_text name);
 
 enum { TX_MAX_BLOCKS = 1024 };
 
 typedef struct tx_facts {
-  const tx_architecture* architecture;
+  const tx_architecture *architecture;
   int64_t blocks;     /* L */
   int64_t width;      /* C */
   int64_t hidden;     /* F, of the MLP */
@@ -60,13 +60,13 @@ typedef struct tx_facts {
 } tx_facts;
 
 /* Reads and checks the facts; every refusal names file and key. */
-tx_status tx_facts_read(const tx_gguf* gguf, tx_facts* facts, tx_error* error);
+tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error);
 
 /* (outputs, inputs) of a slot; outputs 0 where the architecture has none. */
-void tx_matrix_shape(const tx_facts* facts, tx_matrix_slot slot, int64_t* outputs, int64_t* inputs);
+void tx_matrix_shape(const tx_facts *facts, tx_matrix_slot slot, int64_t *outputs, int64_t *inputs);
 
 /* "attn_q", "ffn_norm": the middle of "blk.N.attn_q.weight". */
-const char* tx_matrix_stem(tx_matrix_slot slot);
-const char* tx_norm_stem(tx_norm_slot slot);
+const char *tx_matrix_stem(tx_matrix_slot slot);
+const char *tx_norm_stem(tx_norm_slot slot);
 
 #endif

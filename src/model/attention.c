@@ -14,35 +14,35 @@
 enum { CHUNK = 48 }; /* query rows at a time */
 
 typedef struct {
-  const tx_pass* pass;
-  const tx_batch* batch;
-  const tx_wanted* wanted;
+  const tx_pass *pass;
+  const tx_batch *batch;
+  const tx_wanted *wanted;
   const float *query, *key, *value;
-  float* attended;
+  float *attended;
   /* packed, for sequence b and head g at start[b] * G + g * (start[b + 1] - start[b]): */
-  float* keys;                      /* keys as columns: depth D, columns t */
-  float* values;                    /* values as rows: depth t, columns D */
+  float *keys;                      /* keys as columns: depth D, columns t */
+  float *values;                    /* values as rows: depth t, columns D */
   int64_t *key_start, *value_start; /* (B + 1), in floats, for one head */
-  int64_t* chunk_start;             /* (B + 1), chunks of wanted rows before sequence b */
-  float* scores;                    /* (workers, CHUNK * score_stride) */
+  int64_t *chunk_start;             /* (B + 1), chunks of wanted rows before sequence b */
+  float *scores;                    /* (workers, CHUNK * score_stride) */
   int64_t score_stride;             /* the longest sequence, in whole panels */
   float scale;
   /* backward */
-  const float* dattended;
+  const float *dattended;
   float *dquery, *dkey, *dvalue;
 } attention;
 
-static int64_t length_of(const tx_batch* batch, int64_t b) {
+static int64_t length_of(const tx_batch *batch, int64_t b) {
   return batch->offsets[b + 1] - batch->offsets[b];
 }
 
-static void* arena_floats(tx_pass* pass, int64_t count) {
+static void *arena_floats(tx_pass *pass, int64_t count) {
   return tx_arena_array(pass->arena, (size_t)count, sizeof(float));
 }
 
-static tx_status prepare(attention* a, tx_pass* pass, const tx_batch* batch,
-                         const tx_wanted* wanted, tx_error* error) {
-  const tx_facts* facts = pass->facts;
+static tx_status prepare(attention *a, tx_pass *pass, const tx_batch *batch,
+                         const tx_wanted *wanted, tx_error *error) {
+  const tx_facts *facts = pass->facts;
   a->pass = pass, a->batch = batch, a->wanted = wanted;
   a->scale = (float)(1.0 / sqrt((double)facts->head_size));
   size_t bytes = (size_t)(batch->sequences + 1) * sizeof(int64_t);
@@ -67,7 +67,7 @@ static tx_status prepare(attention* a, tx_pass* pass, const tx_batch* batch,
 }
 
 /* Packs rows (t, D) of one head as columns (depth D) and as rows (depth t). */
-static void pack_as_columns(const attention* a, const float* rows, int64_t b, float* panels) {
+static void pack_as_columns(const attention *a, const float *rows, int64_t b, float *panels) {
   int64_t size = a->pass->facts->head_size, stride = size * a->pass->facts->kv_heads;
   int64_t length = length_of(a->batch, b);
   for (int64_t first = 0; first < length; first += TX_PANEL) {
@@ -76,18 +76,18 @@ static void pack_as_columns(const attention* a, const float* rows, int64_t b, fl
   }
 }
 
-static void pack_as_rows(const float* rows, ptrdiff_t stride, int64_t length, int64_t size,
-                         float* panels) {
+static void pack_as_rows(const float *rows, ptrdiff_t stride, int64_t length, int64_t size,
+                         float *panels) {
   for (int64_t first = 0; first < size; first += TX_PANEL) {
     int64_t columns = size - first < TX_PANEL ? size - first : TX_PANEL;
     tx_pack_panel(rows + first, stride, 1, length, columns, panels + first * length);
   }
 }
 
-static void pack_task(void* context, int64_t index, int worker) {
+static void pack_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const attention* a = context;
-  const tx_facts* facts = a->pass->facts;
+  const attention *a = context;
+  const tx_facts *facts = a->pass->facts;
   int64_t b = index / facts->kv_heads, g = index % facts->kv_heads, size = facts->head_size;
   int64_t from = (a->batch->offsets[b] * facts->kv_heads + g) * size,
           length = length_of(a->batch, b);
@@ -100,9 +100,9 @@ static void pack_task(void* context, int64_t index, int worker) {
 }
 
 /* y (rows, columns) = x (rows, depth) . panels, in this thread. */
-static void multiply(const attention* a, int64_t rows, int64_t depth, int64_t columns,
-                     const float* x, ptrdiff_t x_row, ptrdiff_t x_step, const float* panels,
-                     int64_t panel_depth, bool accumulate, float* y, ptrdiff_t y_row) {
+static void multiply(const attention *a, int64_t rows, int64_t depth, int64_t columns,
+                     const float *x, ptrdiff_t x_row, ptrdiff_t x_step, const float *panels,
+                     int64_t panel_depth, bool accumulate, float *y, ptrdiff_t y_row) {
   for (int64_t first = 0; first < columns; first += TX_PANEL) {
     int64_t width = columns - first < TX_PANEL ? columns - first : TX_PANEL;
     a->pass->kernels->product(rows, depth, width, x, x_row, x_step, panels + first * panel_depth,
@@ -111,7 +111,7 @@ static void multiply(const attention* a, int64_t rows, int64_t depth, int64_t co
 }
 
 /* Keys that the wanted row may see. */
-static int64_t visible(const attention* a, int64_t b, int64_t row) {
+static int64_t visible(const attention *a, int64_t b, int64_t row) {
   if (!a->pass->facts->architecture->causal) return length_of(a->batch, b);
   return a->batch->positions[tx_wanted_token(a->wanted, row)] + 1;
 }
@@ -124,9 +124,9 @@ typedef struct {
 
 /* weights (count, extent) = exp of the scaled scores, 0 where a row must not
  * see; sums (count). */
-static void chunk_weights(const attention* a, const chunk* c, const float* keys, float* weights,
-                          float* sums) {
-  const tx_facts* facts = a->pass->facts;
+static void chunk_weights(const attention *a, const chunk *c, const float *keys, float *weights,
+                          float *sums) {
+  const tx_facts *facts = a->pass->facts;
   int64_t stride = a->score_stride, width = facts->heads * facts->head_size;
   multiply(a, c->count, facts->head_size, c->extent,
            a->query + c->row * width + c->head * facts->head_size, width, 1, keys, facts->head_size,
@@ -138,9 +138,9 @@ static void chunk_weights(const attention* a, const chunk* c, const float* keys,
   }
 }
 
-static void attend_task(void* context, int64_t index, int worker) {
-  const attention* a = context;
-  const tx_facts* facts = a->pass->facts;
+static void attend_task(void *context, int64_t index, int worker) {
+  const attention *a = context;
+  const tx_facts *facts = a->pass->facts;
   int64_t size = facts->head_size, width = facts->heads * size;
   int64_t chunk_index = index / facts->heads, low = 0, high = a->batch->sequences - 1;
   while (low < high) { /* the last sequence whose chunks start at or before this one */
@@ -157,13 +157,13 @@ static void attend_task(void* context, int64_t index, int worker) {
   int64_t left = a->wanted->offsets[c.b + 1] - c.row;
   c.count = left < CHUNK ? left : CHUNK;
   c.extent = visible(a, c.b, c.row + c.count - 1);
-  const float* keys = a->keys + a->key_start[c.b] * facts->kv_heads +
+  const float *keys = a->keys + a->key_start[c.b] * facts->kv_heads +
                       c.g * (a->key_start[c.b + 1] - a->key_start[c.b]);
-  const float* values = a->values + a->value_start[c.b] * facts->kv_heads +
+  const float *values = a->values + a->value_start[c.b] * facts->kv_heads +
                         c.g * (a->value_start[c.b + 1] - a->value_start[c.b]);
   float *weights = a->scores + worker * 2 * CHUNK * a->score_stride, sums[CHUNK];
   chunk_weights(a, &c, keys, weights, sums);
-  float* out = a->attended + c.row * width + c.head * size;
+  float *out = a->attended + c.row * width + c.head * size;
   multiply(a, c.count, c.extent, size, weights, a->score_stride, 1, values,
            length_of(a->batch, c.b), false, out, width);
   for (int64_t r = 0; r < c.count; r++) {
@@ -171,9 +171,9 @@ static void attend_task(void* context, int64_t index, int worker) {
   }
 }
 
-tx_status tx_attention_forward(tx_pass* pass, const tx_batch* batch, const tx_wanted* wanted,
-                               const float* query, const float* key, const float* value,
-                               float* attended, tx_error* error) {
+tx_status tx_attention_forward(tx_pass *pass, const tx_batch *batch, const tx_wanted *wanted,
+                               const float *query, const float *key, const float *value,
+                               float *attended, tx_error *error) {
   attention a = {.query = query, .key = key, .value = value, .attended = attended};
   int64_t kv_heads = pass->facts->kv_heads;
   TX_TRY(prepare(&a, pass, batch, wanted, error));
@@ -194,10 +194,10 @@ typedef struct {
   float *keys_by_column, *values_by_column, *keys_by_row, *chunk_rows;
 } backward_panels;
 
-static void chunk_backward(const attention* a, const chunk* c, const backward_panels* panels,
-                           float* weights) {
-  const tx_facts* facts = a->pass->facts;
-  const tx_kernels* k = a->pass->kernels;
+static void chunk_backward(const attention *a, const chunk *c, const backward_panels *panels,
+                           float *weights) {
+  const tx_facts *facts = a->pass->facts;
+  const tx_kernels *k = a->pass->kernels;
   int64_t size = facts->head_size, width = facts->heads * size, kv_width = facts->kv_heads * size;
   int64_t stride = a->score_stride, length = length_of(a->batch, c->b);
   int64_t at = c->row * width + c->head * size;
@@ -224,15 +224,15 @@ static void chunk_backward(const attention* a, const chunk* c, const backward_pa
 
 /* One sequence and key/value head: its query heads one after another, so that
  * dkey and dvalue are summed in one order. */
-static void backward_task(void* context, int64_t index, int worker) {
-  const attention* a = context;
-  const tx_facts* facts = a->pass->facts;
+static void backward_task(void *context, int64_t index, int worker) {
+  const attention *a = context;
+  const tx_facts *facts = a->pass->facts;
   int64_t b = index / facts->kv_heads, g = index % facts->kv_heads, size = facts->head_size;
   int64_t length = length_of(a->batch, b), group = facts->heads / facts->kv_heads;
   int64_t from = (a->batch->offsets[b] * facts->kv_heads + g) * size;
   int64_t columns = (int64_t)tx_packed_size(size, a->score_stride);
   int64_t rows = (int64_t)tx_packed_size(a->score_stride, size);
-  float* memory = a->keys + worker * (2 * columns + 2 * rows);
+  float *memory = a->keys + worker * (2 * columns + 2 * rows);
   backward_panels panels = {memory, memory + columns, memory + 2 * columns,
                             memory + 2 * columns + rows};
   pack_as_columns(a, a->key + from, b, panels.keys_by_column);
@@ -248,19 +248,19 @@ static void backward_task(void* context, int64_t index, int worker) {
   }
 }
 
-tx_status tx_attention_backward(tx_pass* pass, const tx_batch* batch, const tx_wanted* wanted,
-                                const float* query, const float* key, const float* value,
-                                const float* attended, const float* dattended, float* dquery,
-                                float* dkey, float* dvalue, tx_error* error) {
+tx_status tx_attention_backward(tx_pass *pass, const tx_batch *batch, const tx_wanted *wanted,
+                                const float *query, const float *key, const float *value,
+                                const float *attended, const float *dattended, float *dquery,
+                                float *dkey, float *dvalue, tx_error *error) {
   attention a = {.query = query,
                  .key = key,
                  .value = value,
-                 .attended = (float*)attended,
+                 .attended = (float *)attended,
                  .dattended = dattended,
                  .dquery = dquery,
                  .dkey = dkey,
                  .dvalue = dvalue};
-  const tx_facts* facts = pass->facts;
+  const tx_facts *facts = pass->facts;
   size_t bytes = (size_t)(batch->tokens * facts->kv_heads * facts->head_size) * sizeof(float);
   TX_TRY(prepare(&a, pass, batch, wanted, error));
   int64_t columns = (int64_t)tx_packed_size(facts->head_size, a.score_stride);

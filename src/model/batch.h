@@ -8,9 +8,9 @@
 typedef struct tx_batch { /* borrowed arrays */
   int64_t sequences;      /* B */
   int64_t tokens;         /* T */
-  const int64_t*
-      offsets; /* (B + 1): sequence b is tokens [offsets[b], offsets[b + 1]), at least one */
-  const int64_t* positions; /* (T): within the sequence, from 0 */
+  const int64_t
+      *offsets; /* (B + 1): sequence b is tokens [offsets[b], offsets[b + 1]), at least one */
+  const int64_t *positions; /* (T): within the sequence, from 0 */
 } tx_batch;
 
 /* Wanted tokens, grouped by sequence: those of sequence b are
@@ -18,15 +18,15 @@ typedef struct tx_batch { /* borrowed arrays */
  * NULL; `offsets` is then the batch's own. */
 typedef struct tx_wanted {
   int64_t count; /* R */
-  const int64_t* tokens;
-  const int64_t* offsets;
+  const int64_t *tokens;
+  const int64_t *offsets;
 } tx_wanted;
 
-static inline tx_wanted tx_wanted_all(const tx_batch* batch) {
+static inline tx_wanted tx_wanted_all(const tx_batch *batch) {
   return (tx_wanted){batch->tokens, 0, batch->offsets};
 }
 
-static inline int64_t tx_wanted_token(const tx_wanted* wanted, int64_t row) {
+static inline int64_t tx_wanted_token(const tx_wanted *wanted, int64_t row) {
   return wanted->tokens ? wanted->tokens[row] : row;
 }
 

@@ -8,12 +8,12 @@
 
 enum { ROWS = 16 }; /* of a task of row-wise work */
 
-tx_status tx_pass_open(const tx_facts* facts, tx_pass* pass, tx_error* error) {
+tx_status tx_pass_open(const tx_facts *facts, tx_pass *pass, tx_error *error) {
   *pass = (tx_pass){.kernels = tx_kernels_get(), .facts = facts, .arena = tx_arena_new()};
   return pass->arena ? TX_OK : tx_fail_memory(error, 64, "a pass");
 }
 
-void tx_pass_close(tx_pass* pass) {
+void tx_pass_close(tx_pass *pass) {
   tx_arena_free(pass->arena);
   tx_free(pass->rotary.cosines);
   tx_free(pass->rotary.sines);
@@ -23,27 +23,27 @@ void tx_pass_close(tx_pass* pass) {
 /* ---- row-wise work ----------------------------------------------------- */
 
 typedef struct {
-  const tx_kernels* kernels;
-  const tx_facts* facts;
-  const tx_norm* norm;
+  const tx_kernels *kernels;
+  const tx_facts *facts;
+  const tx_norm *norm;
   int64_t rows, width;
   const float *x, *other, *dout;
   float *y, *second, *mean, *inverse;
 } rowwise;
 
-static int64_t rows_end(const rowwise* w, int64_t index) {
+static int64_t rows_end(const rowwise *w, int64_t index) {
   return (index + 1) * ROWS < w->rows ? (index + 1) * ROWS : w->rows;
 }
 
-static void run_rows(rowwise* work, tx_task* task) {
+static void run_rows(rowwise *work, tx_task *task) {
   tx_parallel((work->rows + ROWS - 1) / ROWS, task, work);
 }
 
-static void norm_task(void* context, int64_t index, int worker) {
+static void norm_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const rowwise* w = context;
+  const rowwise *w = context;
   for (int64_t row = index * ROWS; row < rows_end(w, index); row++) {
-    const float* x = w->x + row * w->width;
+    const float *x = w->x + row * w->width;
     float *y = w->y + row * w->width, mean = 0, inverse;
     if (w->facts->architecture->norm == TX_NORM_RMS) {
       inverse = w->kernels->rms_norm(x, w->norm->weight, w->width, w->facts->norm_epsilon, y);
@@ -56,8 +56,8 @@ static void norm_task(void* context, int64_t index, int worker) {
   }
 }
 
-void tx_norm_forward(tx_pass* pass, const tx_norm* norm, int64_t rows, const float* x, float* y,
-                     float* mean, float* inverse) {
+void tx_norm_forward(tx_pass *pass, const tx_norm *norm, int64_t rows, const float *x, float *y,
+                     float *mean, float *inverse) {
   rowwise w = {.kernels = pass->kernels,
                .facts = pass->facts,
                .norm = norm,
@@ -71,9 +71,9 @@ void tx_norm_forward(tx_pass* pass, const tx_norm* norm, int64_t rows, const flo
 }
 
 /* Rows one after another: the weight's gradient is summed over them in order. */
-void tx_norm_backward(tx_pass* pass, const tx_norm* norm, int64_t rows, const float* x,
-                      const float* dy, const float* mean, const float* inverse, float* dx,
-                      float* dweight, float* dbias) {
+void tx_norm_backward(tx_pass *pass, const tx_norm *norm, int64_t rows, const float *x,
+                      const float *dy, const float *mean, const float *inverse, float *dx,
+                      float *dweight, float *dbias) {
   int64_t width = pass->facts->width;
   bool centred = pass->facts->architecture->norm == TX_NORM_LAYER;
   for (int64_t row = 0; row < rows; row++) {
@@ -83,22 +83,22 @@ void tx_norm_backward(tx_pass* pass, const tx_norm* norm, int64_t rows, const fl
   }
 }
 
-static void add_task(void* context, int64_t index, int worker) {
+static void add_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const rowwise* w = context;
+  const rowwise *w = context;
   for (int64_t row = index * ROWS; row < rows_end(w, index); row++) {
     w->kernels->add(w->y + row * w->width, w->x + row * w->width, w->width);
   }
 }
 
-static void add_rows(tx_pass* pass, int64_t rows, int64_t width, float* y, const float* x) {
+static void add_rows(tx_pass *pass, int64_t rows, int64_t width, float *y, const float *x) {
   rowwise w = {.kernels = pass->kernels, .rows = rows, .width = width, .x = x, .y = y};
   run_rows(&w, add_task);
 }
 
-static void activate_task(void* context, int64_t index, int worker) {
+static void activate_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const rowwise* w = context;
+  const rowwise *w = context;
   int64_t from = index * ROWS * w->width, count = (rows_end(w, index) - index * ROWS) * w->width;
   if (w->facts->architecture->gated) { /* the only gated activation so far is SiLU */
     w->kernels->silu_gate(w->x + from, w->other + from, count, w->y + from);
@@ -107,9 +107,9 @@ static void activate_task(void* context, int64_t index, int worker) {
   }
 }
 
-static void activate_backward_task(void* context, int64_t index, int worker) {
+static void activate_backward_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const rowwise* w = context;
+  const rowwise *w = context;
   int64_t from = index * ROWS * w->width, count = (rows_end(w, index) - index * ROWS) * w->width;
   if (w->facts->architecture->gated) {
     w->kernels->silu_gate_backward(w->x + from, w->other + from, w->dout + from, count, w->y + from,
@@ -121,7 +121,7 @@ static void activate_backward_task(void* context, int64_t index, int worker) {
 
 /* ---- forward ----------------------------------------------------------- */
 
-static void apply(tx_pass* pass, const tx_matrix* matrix, int64_t rows, const float* x, float* y) {
+static void apply(tx_pass *pass, const tx_matrix *matrix, int64_t rows, const float *x, float *y) {
   tx_product product = {.kernels = pass->kernels,
                         .rows = rows,
                         .depth = matrix->inputs,
@@ -136,15 +136,15 @@ static void apply(tx_pass* pass, const tx_matrix* matrix, int64_t rows, const fl
   tx_product_run(&product);
 }
 
-static float* take(tx_pass* pass, int64_t rows, int64_t width, bool* failed) {
-  float* floats = tx_arena_array(pass->arena, (size_t)(rows * width), sizeof(float));
+static float *take(tx_pass *pass, int64_t rows, int64_t width, bool *failed) {
+  float *floats = tx_arena_array(pass->arena, (size_t)(rows * width), sizeof(float));
   if (!floats) *failed = true;
   return floats;
 }
 
-static tx_status lay_out_tape(tx_pass* pass, int64_t tokens, int64_t rows, bool gathered,
-                              tx_tape* tape, tx_error* error) {
-  const tx_facts* f = pass->facts;
+static tx_status lay_out_tape(tx_pass *pass, int64_t tokens, int64_t rows, bool gathered,
+                              tx_tape *tape, tx_error *error) {
+  const tx_facts *f = pass->facts;
   int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
   bool failed = false;
   tape->normed = take(pass, tokens, f->width, &failed);
@@ -167,16 +167,16 @@ static tx_status lay_out_tape(tx_pass* pass, int64_t tokens, int64_t rows, bool 
   return failed ? tx_fail_memory(error, floats * sizeof(float), "a block's activations") : TX_OK;
 }
 
-static void gather(const tx_wanted* wanted, int64_t width, const float* from, float* to) {
+static void gather(const tx_wanted *wanted, int64_t width, const float *from, float *to) {
   for (int64_t row = 0; row < wanted->count; row++) {
     memcpy(to + row * width, from + tx_wanted_token(wanted, row) * width,
            (size_t)width * sizeof *to);
   }
 }
 
-static tx_status attention_half(tx_pass* pass, const tx_block* block, const tx_batch* batch,
-                                const tx_wanted* wanted, const tx_tape* tape, tx_error* error) {
-  const tx_facts* f = pass->facts;
+static tx_status attention_half(tx_pass *pass, const tx_block *block, const tx_batch *batch,
+                                const tx_wanted *wanted, const tx_tape *tape, tx_error *error) {
+  const tx_facts *f = pass->facts;
   tx_wanted all = tx_wanted_all(batch);
   tx_norm_forward(pass, &block->norm[TX_NORM_ATTENTION], batch->tokens, tape->x, tape->normed,
                   tape->attention_mean, tape->attention_inverse);
@@ -189,7 +189,7 @@ static tx_status attention_half(tx_pass* pass, const tx_block* block, const tx_b
   TX_TRY(tx_attention_forward(pass, batch, wanted, tape->query, tape->key, tape->value,
                               tape->attended, error));
   apply(pass, &block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended, tape->middle);
-  const float* residual = tape->x;
+  const float *residual = tape->x;
   if (wanted->tokens) { /* mlp_normed is free until the next norm */
     gather(wanted, f->width, tape->x, tape->mlp_normed);
     residual = tape->mlp_normed;
@@ -198,10 +198,10 @@ static tx_status attention_half(tx_pass* pass, const tx_block* block, const tx_b
   return TX_OK;
 }
 
-tx_status tx_block_forward(tx_pass* pass, const tx_block* block, const tx_batch* batch,
-                           const tx_wanted* wanted, const float* x, float* y, tx_tape* tape,
-                           tx_error* error) {
-  const tx_facts* f = pass->facts;
+tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch *batch,
+                           const tx_wanted *wanted, const float *x, float *y, tx_tape *tape,
+                           tx_error *error) {
+  const tx_facts *f = pass->facts;
   int64_t rows = wanted->count;
   TX_TRY(lay_out_tape(pass, batch->tokens, rows, wanted->tokens != NULL, tape, error));
   tape->x = x;
@@ -228,9 +228,9 @@ tx_status tx_block_forward(tx_pass* pass, const tx_block* block, const tx_batch*
 /* ---- backward ---------------------------------------------------------- */
 
 /* One matrix: its own gradient, and dx (rows, inputs) =/+= dy . W where dx is given. */
-static tx_status apply_backward(tx_pass* pass, const tx_matrix* matrix, const float* transposed,
-                                int64_t rows, const float* x, const float* dy, float* dx,
-                                bool accumulate, float* dweight, float* dbias, tx_error* error) {
+static tx_status apply_backward(tx_pass *pass, const tx_matrix *matrix, const float *transposed,
+                                int64_t rows, const float *x, const float *dy, float *dx,
+                                bool accumulate, float *dweight, float *dbias, tx_error *error) {
   tx_product product = {.kernels = pass->kernels};
   if (dx) {
     product.rows = rows, product.depth = matrix->outputs, product.columns = matrix->inputs;
@@ -246,7 +246,7 @@ static tx_status apply_backward(tx_pass* pass, const tx_matrix* matrix, const fl
   }
   if (!dweight || rows == 0) return TX_OK;
   uint64_t floats = tx_packed_size(rows, matrix->inputs);
-  float* panels = tx_arena_array(pass->arena, floats, sizeof(float));
+  float *panels = tx_arena_array(pass->arena, floats, sizeof(float));
   if (!panels) return tx_fail_memory(error, floats * sizeof(float), "a weight's gradient");
   tx_pack(x, matrix->inputs, 1, rows, matrix->inputs, panels);
   product = (tx_product){.kernels = pass->kernels,
@@ -265,32 +265,32 @@ static tx_status apply_backward(tx_pass* pass, const tx_matrix* matrix, const fl
 }
 
 typedef struct {
-  tx_pass* pass;
-  const tx_block* block;
-  const float* const* transposed;
-  const tx_batch* batch;
-  const tx_wanted* wanted;
-  const tx_tape* tape;
-  const tx_block_gradient* gradient;
-  tx_error* error;
+  tx_pass *pass;
+  const tx_block *block;
+  const float *const *transposed;
+  const tx_batch *batch;
+  const tx_wanted *wanted;
+  const tx_tape *tape;
+  const tx_block_gradient *gradient;
+  tx_error *error;
 } backward;
 
-static tx_status matrix_backward(const backward* b, tx_matrix_slot slot, int64_t rows,
-                                 const float* x, const float* dy, float* dx, bool accumulate) {
+static tx_status matrix_backward(const backward *b, tx_matrix_slot slot, int64_t rows,
+                                 const float *x, const float *dy, float *dx, bool accumulate) {
   return apply_backward(b->pass, &b->block->matrix[slot], b->transposed[slot], rows, x, dy, dx,
                         accumulate, b->gradient->matrix[slot], b->gradient->bias[slot], b->error);
 }
 
 /* dy (R, C) at the block's output becomes the gradient at `middle`. */
-static tx_status mlp_backward(const backward* b, float* dy) {
-  tx_pass* pass = b->pass;
-  const tx_facts* f = pass->facts;
-  const tx_tape* tape = b->tape;
+static tx_status mlp_backward(const backward *b, float *dy) {
+  tx_pass *pass = b->pass;
+  const tx_facts *f = pass->facts;
+  const tx_tape *tape = b->tape;
   int64_t rows = b->wanted->count;
   bool failed = false, gated = f->architecture->gated;
-  float* dactive = take(pass, rows, f->hidden, &failed);
-  float* dgate = gated ? take(pass, rows, f->hidden, &failed) : NULL;
-  float* dnormed = take(pass, rows, f->width, &failed);
+  float *dactive = take(pass, rows, f->hidden, &failed);
+  float *dgate = gated ? take(pass, rows, f->hidden, &failed) : NULL;
+  float *dnormed = take(pass, rows, f->width, &failed);
   if (failed) return tx_fail_memory(b->error, 0, "the MLP's gradient");
   TX_TRY(matrix_backward(b, TX_MATRIX_DOWN, rows, tape->active, dy, dactive, false));
   rowwise w = {.kernels = pass->kernels,
@@ -314,10 +314,10 @@ static tx_status mlp_backward(const backward* b, float* dy) {
 }
 
 /* dmiddle (R, C) becomes dx (T, C). */
-static tx_status attention_half_backward(const backward* b, const float* dmiddle, float* dx) {
-  tx_pass* pass = b->pass;
-  const tx_facts* f = pass->facts;
-  const tx_tape* tape = b->tape;
+static tx_status attention_half_backward(const backward *b, const float *dmiddle, float *dx) {
+  tx_pass *pass = b->pass;
+  const tx_facts *f = pass->facts;
+  const tx_tape *tape = b->tape;
   int64_t rows = b->wanted->count, tokens = b->batch->tokens;
   int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
   bool failed = false;
@@ -348,10 +348,10 @@ static tx_status attention_half_backward(const backward* b, const float* dmiddle
   return TX_OK;
 }
 
-tx_status tx_block_backward(tx_pass* pass, const tx_block* block,
-                            const float* const transposed[TX_MATRICES], const tx_batch* batch,
-                            const tx_wanted* wanted, const tx_tape* tape, float* dy, float* dx,
-                            const tx_block_gradient* gradient, tx_error* error) {
+tx_status tx_block_backward(tx_pass *pass, const tx_block *block,
+                            const float *const transposed[TX_MATRICES], const tx_batch *batch,
+                            const tx_wanted *wanted, const tx_tape *tape, float *dy, float *dx,
+                            const tx_block_gradient *gradient, tx_error *error) {
   backward b = {pass, block, transposed, batch, wanted, tape, gradient, error};
   TX_TRY(mlp_backward(&b, dy));
   return attention_half_backward(&b, dy, dx);

@@ -13,35 +13,35 @@
 
 typedef struct {
   tx_block view;
-  float* memory; /* NULL: not loaded */
+  float *memory; /* NULL: not loaded */
   size_t bytes;
 } loaded_block;
 
 struct tx_model {
-  tx_gguf* gguf;
-  const tx_gguf* changes; /* borrowed */
+  tx_gguf *gguf;
+  const tx_gguf *changes; /* borrowed */
   tx_facts facts;
   tx_weight embedding, positions, output; /* output: the embedding where they are tied */
   tx_norm output_norm;
-  float* output_norm_memory;
-  loaded_block* blocks; /* (L) */
+  float *output_norm_memory;
+  loaded_block *blocks; /* (L) */
 };
 
 /* ---- opening ----------------------------------------------------------- */
 
-static tx_status norm_weights(const tx_model* model, const char* stem, bool bias, tx_weight* weight,
-                              tx_error* error) {
+static tx_status norm_weights(const tx_model *model, const char *stem, bool bias, tx_weight *weight,
+                              tx_error *error) {
   char name[96];
   snprintf(name, sizeof name, "%s.%s", stem, bias ? "bias" : "weight");
   return tx_weight_of_vector(model->gguf, model->changes, name, model->facts.width, weight, error);
 }
 
-static bool norm_has_bias(const tx_model* model) {
+static bool norm_has_bias(const tx_model *model) {
   return model->facts.architecture->norm == TX_NORM_LAYER;
 }
 
 /* Every tensor of every block is found and its shape checked, before any work. */
-static tx_status check_block(const tx_model* model, int64_t block, tx_error* error) {
+static tx_status check_block(const tx_model *model, int64_t block, tx_error *error) {
   tx_weight weight;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
     int64_t outputs, inputs;
@@ -62,9 +62,9 @@ static tx_status check_block(const tx_model* model, int64_t block, tx_error* err
   return TX_OK;
 }
 
-static tx_status table_weight(const tx_model* model, const char* name, int64_t rows,
-                              tx_weight* weight, tx_error* error) {
-  const tx_tensor* tensor = tx_gguf_tensor(model->gguf, name);
+static tx_status table_weight(const tx_model *model, const char *name, int64_t rows,
+                              tx_weight *weight, tx_error *error) {
+  const tx_tensor *tensor = tx_gguf_tensor(model->gguf, name);
   if (!tensor || tensor->dimensions != 2 || tensor->shape[0] != model->facts.width ||
       tensor->shape[1] < rows || tensor->type == TX_TENSOR_I32 || tensor->type == TX_TENSOR_I64) {
     return tx_fail(error, TX_ERROR_INPUT,
@@ -76,9 +76,9 @@ static tx_status table_weight(const tx_model* model, const char* name, int64_t r
   return TX_OK;
 }
 
-static tx_status read_output_norm(tx_model* model, tx_error* error) {
+static tx_status read_output_norm(tx_model *model, tx_error *error) {
   int64_t width = model->facts.width;
-  float* memory = model->output_norm_memory = tx_alloc_zero((size_t)(2 * width), sizeof(float));
+  float *memory = model->output_norm_memory = tx_alloc_zero((size_t)(2 * width), sizeof(float));
   if (!memory) return tx_fail_memory(error, (uint64_t)(8 * width), "a norm");
   for (int bias = 0; bias <= norm_has_bias(model); bias++) {
     tx_weight weight;
@@ -90,10 +90,10 @@ static tx_status read_output_norm(tx_model* model, tx_error* error) {
   return TX_OK;
 }
 
-static tx_status open_all(tx_model* model, const char* path, tx_error* error) {
+static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   TX_TRY(tx_gguf_open(path, &model->gguf, error));
   TX_TRY(tx_facts_read(model->gguf, &model->facts, error));
-  const tx_facts* facts = &model->facts;
+  const tx_facts *facts = &model->facts;
   model->blocks = tx_alloc_zero((size_t)facts->blocks, sizeof *model->blocks);
   if (!model->blocks) return tx_fail_memory(error, sizeof *model->blocks, "the block table");
   TX_TRY(table_weight(model, "token_embd.weight", facts->vocabulary, &model->embedding, error));
@@ -108,10 +108,10 @@ static tx_status open_all(tx_model* model, const char* path, tx_error* error) {
   return read_output_norm(model, error);
 }
 
-tx_status tx_model_open(const char* path, const tx_gguf* changes, tx_model** model,
-                        tx_error* error) {
+tx_status tx_model_open(const char *path, const tx_gguf *changes, tx_model **model,
+                        tx_error *error) {
   *model = NULL;
-  tx_model* made = tx_alloc_zero(1, sizeof *made);
+  tx_model *made = tx_alloc_zero(1, sizeof *made);
   if (!made) return tx_fail_memory(error, sizeof *made, "a model");
   made->changes = changes;
   tx_status status = open_all(made, path, error);
@@ -123,7 +123,7 @@ tx_status tx_model_open(const char* path, const tx_gguf* changes, tx_model** mod
   return TX_OK;
 }
 
-void tx_model_close(tx_model* model) {
+void tx_model_close(tx_model *model) {
   if (!model) return;
   if (model->blocks) tx_model_unload(model, 0, model->facts.blocks);
   tx_free(model->blocks);
@@ -132,11 +132,11 @@ void tx_model_close(tx_model* model) {
   tx_free(model);
 }
 
-const tx_facts* tx_model_facts(const tx_model* model) { return &model->facts; }
-const tx_gguf* tx_model_gguf(const tx_model* model) { return model->gguf; }
-const tx_norm* tx_model_output_norm(const tx_model* model) { return &model->output_norm; }
+const tx_facts *tx_model_facts(const tx_model *model) { return &model->facts; }
+const tx_gguf *tx_model_gguf(const tx_model *model) { return model->gguf; }
+const tx_norm *tx_model_output_norm(const tx_model *model) { return &model->output_norm; }
 
-const tx_block* tx_model_block(const tx_model* model, int64_t index) {
+const tx_block *tx_model_block(const tx_model *model, int64_t index) {
   return model->blocks[index].memory ? &model->blocks[index].view : NULL;
 }
 
@@ -146,10 +146,10 @@ const tx_block* tx_model_block(const tx_model* model, int64_t index) {
  * part starting on a cache line. */
 static uint64_t align16(uint64_t floats) { return (floats + 15) & ~(uint64_t)15; }
 
-static uint64_t lay_out_block(const tx_model* model, float* memory, tx_block* view) {
+static uint64_t lay_out_block(const tx_model *model, float *memory, tx_block *view) {
   uint64_t at = 0;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
-    tx_matrix* matrix = &view->matrix[slot];
+    tx_matrix *matrix = &view->matrix[slot];
     tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
     if (matrix->outputs == 0) continue;
     matrix->panels = memory ? memory + at : NULL;
@@ -168,24 +168,24 @@ static uint64_t lay_out_block(const tx_model* model, float* memory, tx_block* vi
   return at;
 }
 
-static tx_status load_vectors(tx_model* model, int64_t block, tx_error* error) {
-  const tx_block* view = &model->blocks[block].view;
+static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
+  const tx_block *view = &model->blocks[block].view;
   tx_weight weight;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
-    const tx_matrix* matrix = &view->matrix[slot];
+    const tx_matrix *matrix = &view->matrix[slot];
     if (!matrix->bias || matrix->outputs == 0) continue;
     TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
                                (tx_matrix_slot)slot, true, &weight, error));
-    tx_weight_rows(&weight, 0, 1, (float*)matrix->bias);
+    tx_weight_rows(&weight, 0, 1, (float *)matrix->bias);
     TX_TRY(tx_weight_check(&weight, matrix->bias, matrix->outputs, error));
   }
   for (int slot = 0; slot < TX_NORMS; slot++) {
     char stem[64];
     snprintf(stem, sizeof stem, "blk.%" PRId64 ".%s", block, tx_norm_stem((tx_norm_slot)slot));
     for (int bias = 0; bias <= norm_has_bias(model); bias++) {
-      const float* values = bias ? view->norm[slot].bias : view->norm[slot].weight;
+      const float *values = bias ? view->norm[slot].bias : view->norm[slot].weight;
       TX_TRY(norm_weights(model, stem, bias, &weight, error));
-      tx_weight_rows(&weight, 0, 1, (float*)values);
+      tx_weight_rows(&weight, 0, 1, (float *)values);
       TX_TRY(tx_weight_check(&weight, values, model->facts.width, error));
     }
   }
@@ -195,19 +195,19 @@ static tx_status load_vectors(tx_model* model, int64_t block, tx_error* error) {
 /* One task packs one panel of one matrix. */
 typedef struct {
   tx_weight weight;
-  float* panels;
+  float *panels;
   int64_t first_task;
 } matrix_load;
 
 typedef struct {
-  matrix_load* loads;
+  matrix_load *loads;
   int64_t count, scratch_floats;
-  float* scratch;          /* (workers, scratch_floats) */
+  float *scratch;          /* (workers, scratch_floats) */
   _Atomic int64_t damaged; /* 1 + the index of a load with NaN or infinity */
 } loading;
 
-static void load_task(void* context, int64_t index, int worker) {
-  loading* l = context;
+static void load_task(void *context, int64_t index, int worker) {
+  loading *l = context;
   int64_t low = 0, high = l->count - 1;
   while (low < high) { /* the last load that starts at or before this task */
     int64_t middle = (low + high + 1) / 2;
@@ -217,11 +217,11 @@ static void load_task(void* context, int64_t index, int worker) {
       high = middle - 1;
     }
   }
-  const matrix_load* load = &l->loads[low];
-  const tx_weight* weight = &load->weight;
+  const matrix_load *load = &l->loads[low];
+  const tx_weight *weight = &load->weight;
   int64_t row = (index - load->first_task) * TX_PANEL, inputs = weight->columns;
   int64_t rows = weight->rows - row < TX_PANEL ? weight->rows - row : TX_PANEL;
-  float* values = l->scratch + worker * l->scratch_floats;
+  float *values = l->scratch + worker * l->scratch_floats;
   tx_weight_rows(weight, row, rows, values);
   if (tx_weight_check(weight, values, rows * inputs, NULL) != TX_OK) {
     atomic_store(&l->damaged, low + 1);
@@ -229,17 +229,17 @@ static void load_task(void* context, int64_t index, int worker) {
   tx_pack_panel(values, 1, inputs, inputs, rows, load->panels + row * inputs);
 }
 
-static tx_status load_matrices(tx_model* model, int64_t from, int64_t to, loading* l,
-                               tx_error* error) {
+static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loading *l,
+                               tx_error *error) {
   int64_t tasks = 0, widest = 0;
   for (int64_t block = from; block < to; block++) {
     for (int slot = 0; slot < TX_MATRICES; slot++) {
-      const tx_matrix* matrix = &model->blocks[block].view.matrix[slot];
+      const tx_matrix *matrix = &model->blocks[block].view.matrix[slot];
       if (matrix->outputs == 0) continue;
-      matrix_load* load = &l->loads[l->count++];
+      matrix_load *load = &l->loads[l->count++];
       TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
                                  (tx_matrix_slot)slot, false, &load->weight, error));
-      load->panels = (float*)matrix->panels;
+      load->panels = (float *)matrix->panels;
       load->first_task = tasks;
       tasks += (matrix->outputs + TX_PANEL - 1) / TX_PANEL;
       if (matrix->inputs > widest) widest = matrix->inputs;
@@ -255,9 +255,9 @@ static tx_status load_matrices(tx_model* model, int64_t from, int64_t to, loadin
   return tx_weight_check(&l->loads[damaged - 1].weight, &not_finite, 1, error);
 }
 
-static tx_status load_missing(tx_model* model, int64_t from, int64_t to, tx_error* error) {
+static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_error *error) {
   for (int64_t block = from; block < to; block++) {
-    loaded_block* place = &model->blocks[block];
+    loaded_block *place = &model->blocks[block];
     memset(&place->view, 0, sizeof place->view);
     place->bytes = lay_out_block(model, NULL, &place->view) * sizeof(float);
     place->memory = tx_pages_alloc(place->bytes);
@@ -274,7 +274,7 @@ static tx_status load_missing(tx_model* model, int64_t from, int64_t to, tx_erro
   return status;
 }
 
-tx_status tx_model_load(tx_model* model, int64_t from, int64_t to, tx_error* error) {
+tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error) {
   while (from < to) {
     if (model->blocks[from].memory) {
       from++;
@@ -292,7 +292,7 @@ tx_status tx_model_load(tx_model* model, int64_t from, int64_t to, tx_error* err
   return TX_OK;
 }
 
-void tx_model_unload(tx_model* model, int64_t from, int64_t to) {
+void tx_model_unload(tx_model *model, int64_t from, int64_t to) {
   for (int64_t block = from; block < to; block++) {
     tx_pages_free(model->blocks[block].memory, model->blocks[block].bytes);
     model->blocks[block] = (loaded_block){0};
@@ -301,14 +301,14 @@ void tx_model_unload(tx_model* model, int64_t from, int64_t to) {
 
 /* ---- the two ends ------------------------------------------------------ */
 
-tx_status tx_model_embed(const tx_model* model, const int32_t* ids, const int64_t* positions,
-                         int64_t count, float* x, tx_error* error) {
+tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_t *positions,
+                         int64_t count, float *x, tx_error *error) {
   int64_t width = model->facts.width;
-  float* row = tx_alloc_array((size_t)width, sizeof *row);
+  float *row = tx_alloc_array((size_t)width, sizeof *row);
   if (!row) return tx_fail_memory(error, (uint64_t)width * 4, "an embedding");
   tx_status status = TX_OK;
   for (int64_t i = 0; i < count && status == TX_OK; i++) {
-    float* out = x + i * width;
+    float *out = x + i * width;
     if (ids[i] < 0 || ids[i] >= model->facts.vocabulary || positions[i] >= model->facts.context) {
       status = tx_fail(error, TX_ERROR_INPUT,
                        "%s: token %d at position %" PRId64 " is outside the vocabulary of %" PRId64
@@ -329,16 +329,16 @@ tx_status tx_model_embed(const tx_model* model, const int32_t* ids, const int64_
 }
 
 typedef struct {
-  const tx_model* model;
-  const tx_kernels* kernels;
-  const float* states;
+  const tx_model *model;
+  const tx_kernels *kernels;
+  const float *states;
   int64_t rows;
   float *logits, *scratch; /* scratch: (workers, 2, TX_PANEL * C) */
 } logits_work;
 
 /* A panel of the output matrix is expanded, packed, used once and forgotten. */
-static void logits_task(void* context, int64_t index, int worker) {
-  const logits_work* w = context;
+static void logits_task(void *context, int64_t index, int worker) {
+  const logits_work *w = context;
   int64_t width = w->model->facts.width, vocabulary = w->model->facts.vocabulary;
   int64_t first = index * TX_PANEL;
   int64_t columns = vocabulary - first < TX_PANEL ? vocabulary - first : TX_PANEL;
@@ -349,8 +349,8 @@ static void logits_task(void* context, int64_t index, int worker) {
                       w->logits + first, vocabulary);
 }
 
-tx_status tx_model_logits(const tx_model* model, const float* states, int64_t rows, float* logits,
-                          tx_error* error) {
+tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
+                          tx_error *error) {
   size_t floats = (size_t)(tx_threads() * 2 * TX_PANEL * model->facts.width);
   logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL};
   work.scratch = tx_alloc_array(floats, sizeof(float));
@@ -360,8 +360,8 @@ tx_status tx_model_logits(const tx_model* model, const float* states, int64_t ro
   return TX_OK;
 }
 
-tx_status tx_model_read_matrix(const tx_model* model, int64_t block, tx_matrix_slot slot, bool bias,
-                               float* values, tx_error* error) {
+tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,
+                               float *values, tx_error *error) {
   tx_weight weight;
   TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, bias, &weight,
                              error));

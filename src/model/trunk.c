@@ -7,15 +7,15 @@
 
 /* ---- pooling ----------------------------------------------------------- */
 
-tx_status tx_pool_wanted(tx_pass* pass, const tx_batch* batch, tx_pooling pooling,
-                         tx_wanted* wanted, tx_error* error) {
+tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling pooling,
+                         tx_wanted *wanted, tx_error *error) {
   *wanted = tx_wanted_all(batch);
   if (pooling == TX_POOLING_MEAN) return TX_OK;
   int64_t count = batch->sequences;
   size_t bytes = (size_t)(2 * count + 1) * sizeof(int64_t);
-  int64_t* tokens = tx_arena_alloc(pass->arena, bytes);
+  int64_t *tokens = tx_arena_alloc(pass->arena, bytes);
   if (!tokens) return tx_fail_memory(error, bytes, "pooling");
-  int64_t* offsets = tokens + count;
+  int64_t *offsets = tokens + count;
   for (int64_t b = 0; b < count; b++) {
     tokens[b] = pooling == TX_POOLING_LAST ? batch->offsets[b + 1] - 1 : batch->offsets[b];
     offsets[b] = b;
@@ -25,14 +25,14 @@ tx_status tx_pool_wanted(tx_pass* pass, const tx_batch* batch, tx_pooling poolin
   return TX_OK;
 }
 
-void tx_pool_forward(tx_pass* pass, const tx_norm* norm, const tx_wanted* wanted, int64_t sequences,
-                     const float* states, float* normed, float* mean, float* inverse,
-                     float* features) {
+void tx_pool_forward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted, int64_t sequences,
+                     const float *states, float *normed, float *mean, float *inverse,
+                     float *features) {
   int64_t width = pass->facts->width;
   tx_norm_forward(pass, norm, wanted->count, states, normed, mean, inverse);
   for (int64_t b = 0; b < sequences; b++) {
     int64_t from = wanted->offsets[b], count = wanted->offsets[b + 1] - from;
-    float* feature = features + b * width;
+    float *feature = features + b * width;
     memcpy(feature, normed + from * width, (size_t)width * sizeof *feature);
     for (int64_t r = 1; r < count; r++) {
       pass->kernels->add(feature, normed + (from + r) * width, width);
@@ -41,13 +41,13 @@ void tx_pool_forward(tx_pass* pass, const tx_norm* norm, const tx_wanted* wanted
   }
 }
 
-tx_status tx_pool_backward(tx_pass* pass, const tx_norm* norm, const tx_wanted* wanted,
-                           int64_t sequences, const float* states, const float* mean,
-                           const float* inverse, const float* dfeatures, float* dstates,
-                           float* dweight, float* dbias, tx_error* error) {
+tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted,
+                           int64_t sequences, const float *states, const float *mean,
+                           const float *inverse, const float *dfeatures, float *dstates,
+                           float *dweight, float *dbias, tx_error *error) {
   int64_t width = pass->facts->width;
   size_t bytes = (size_t)(wanted->count * width) * sizeof(float);
-  float* dnormed = tx_arena_alloc(pass->arena, bytes);
+  float *dnormed = tx_arena_alloc(pass->arena, bytes);
   if (!dnormed) return tx_fail_memory(error, bytes, "pooling's gradient");
   for (int64_t b = 0; b < sequences; b++) {
     int64_t from = wanted->offsets[b], count = wanted->offsets[b + 1] - from;
@@ -64,12 +64,12 @@ tx_status tx_pool_backward(tx_pass* pass, const tx_norm* norm, const tx_wanted* 
 
 /* ---- batches ----------------------------------------------------------- */
 
-tx_status tx_batch_make(tx_pass* pass, const int64_t* offsets, int64_t sequences, tx_batch* batch,
-                        tx_error* error) {
+tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences, tx_batch *batch,
+                        tx_error *error) {
   int64_t tokens = offsets[sequences] - offsets[0];
-  int64_t* own = tx_arena_array(pass->arena, (size_t)(sequences + 1 + tokens), sizeof *own);
+  int64_t *own = tx_arena_array(pass->arena, (size_t)(sequences + 1 + tokens), sizeof *own);
   if (!own) return tx_fail_memory(error, (uint64_t)tokens * 8, "a batch");
-  int64_t* positions = own + sequences + 1;
+  int64_t *positions = own + sequences + 1;
   for (int64_t b = 0; b <= sequences; b++) own[b] = offsets[b] - offsets[0];
   for (int64_t b = 0; b < sequences; b++) {
     for (int64_t t = own[b]; t < own[b + 1]; t++) positions[t] = t - own[b];
@@ -79,7 +79,7 @@ tx_status tx_batch_make(tx_pass* pass, const int64_t* offsets, int64_t sequences
 }
 
 /* The end of the batch that starts at sequence `from`: as many as the budget holds. */
-static int64_t batch_end(const tx_sequences* sequences, int64_t from, int64_t budget) {
+static int64_t batch_end(const tx_sequences *sequences, int64_t from, int64_t budget) {
   int64_t end = from + 1;
   while (end < sequences->count &&
          sequences->offsets[end + 1] - sequences->offsets[from] <= budget) {
@@ -89,10 +89,10 @@ static int64_t batch_end(const tx_sequences* sequences, int64_t from, int64_t bu
 }
 
 /* x (T, C) of one batch through the embeddings and blocks [0, blocks). */
-static tx_status run_batch(const tx_model* model, tx_pass* pass, const tx_sequences* sequences,
-                           int64_t from, int64_t count, int64_t blocks, float* x,
-                           const tx_watch* watch, tx_error* error) {
-  const int64_t* offsets = sequences->offsets + from;
+static tx_status run_batch(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                           int64_t from, int64_t count, int64_t blocks, float *x,
+                           const tx_watch *watch, tx_error *error) {
+  const int64_t *offsets = sequences->offsets + from;
   tx_batch batch;
   tx_arena_reset(pass->arena);
   TX_TRY(tx_batch_make(pass, offsets, count, &batch, error));
@@ -109,9 +109,9 @@ static tx_status run_batch(const tx_model* model, tx_pass* pass, const tx_sequen
   return TX_OK;
 }
 
-tx_status tx_trunk_run(const tx_model* model, tx_pass* pass, const tx_sequences* sequences,
-                       int64_t blocks, int64_t batch_tokens, float* x, const char* stage,
-                       const tx_watch* watch, tx_error* error) {
+tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                       int64_t blocks, int64_t batch_tokens, float *x, const char *stage,
+                       const tx_watch *watch, tx_error *error) {
   int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(model)->width;
   for (int64_t from = 0, end; from < sequences->count; from = end) {
     end = batch_end(sequences, from, batch_tokens);
@@ -123,10 +123,10 @@ tx_status tx_trunk_run(const tx_model* model, tx_pass* pass, const tx_sequences*
   return TX_OK;
 }
 
-static tx_status features_of_batch(const tx_model* model, tx_pass* pass,
-                                   const tx_sequences* sequences, int64_t from, int64_t count,
-                                   int64_t depth, tx_pooling pooling, float* x, float* features,
-                                   const tx_watch* watch, tx_error* error) {
+static tx_status features_of_batch(const tx_model *model, tx_pass *pass,
+                                   const tx_sequences *sequences, int64_t from, int64_t count,
+                                   int64_t depth, tx_pooling pooling, float *x, float *features,
+                                   const tx_watch *watch, tx_error *error) {
   int64_t width = tx_model_facts(model)->width;
   TX_TRY(run_batch(model, pass, sequences, from, count, depth - 1, x, watch, error));
   tx_batch batch;
@@ -135,8 +135,8 @@ static tx_status features_of_batch(const tx_model* model, tx_pass* pass,
   tx_arena_reset(pass->arena);
   TX_TRY(tx_batch_make(pass, sequences->offsets + from, count, &batch, error));
   TX_TRY(tx_pool_wanted(pass, &batch, pooling, &wanted, error));
-  float* states = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
-  float* normed = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
+  float *states = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
+  float *normed = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
   if (!states || !normed)
     return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 8, "states");
   TX_TRY(tx_block_forward(pass, tx_model_block(model, depth - 1), &batch, &wanted, x, states, &tape,
@@ -146,12 +146,12 @@ static tx_status features_of_batch(const tx_model* model, tx_pass* pass,
   return TX_OK;
 }
 
-tx_status tx_trunk_features(const tx_model* model, tx_pass* pass, const tx_sequences* sequences,
+tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                             int64_t depth, tx_pooling pooling, int64_t batch_tokens,
-                            float* features, const char* stage, const tx_watch* watch,
-                            tx_error* error) {
+                            float *features, const char *stage, const tx_watch *watch,
+                            tx_error *error) {
   int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(model)->width;
-  float* x = NULL;
+  float *x = NULL;
   int64_t room = 0;
   tx_status status = TX_OK;
   for (int64_t from = 0, end; from < sequences->count && status == TX_OK; from = end) {

@@ -7,8 +7,8 @@
 
 #include "kernels/dequantize.h"
 
-static tx_status check_shape(const tx_gguf* file, const tx_tensor* tensor, int64_t columns,
-                             int64_t rows, tx_error* error) {
+static tx_status check_shape(const tx_gguf *file, const tx_tensor *tensor, int64_t columns,
+                             int64_t rows, tx_error *error) {
   bool vector = rows == 1 && tensor->dimensions == 1;
   bool fits = tensor->shape[0] == columns &&
               (vector || (tensor->dimensions == 2 && tensor->shape[1] == rows));
@@ -25,8 +25,8 @@ static tx_status check_shape(const tx_gguf* file, const tx_tensor* tensor, int64
                       tensor->shape[0], tensor->shape[1], type.name, columns, rows);
 }
 
-static tx_status find(const tx_gguf* gguf, const tx_gguf* changes, const char* name,
-                      const tx_tensor** tensor, const tx_gguf** file, tx_error* error) {
+static tx_status find(const tx_gguf *gguf, const tx_gguf *changes, const char *name,
+                      const tx_tensor **tensor, const tx_gguf **file, tx_error *error) {
   *file = changes;
   *tensor = changes ? tx_gguf_tensor(changes, name) : NULL;
   if (*tensor) return TX_OK;
@@ -38,20 +38,20 @@ static tx_status find(const tx_gguf* gguf, const tx_gguf* changes, const char* n
                  tx_gguf_path(gguf), name);
 }
 
-tx_status tx_weight_of_vector(const tx_gguf* gguf, const tx_gguf* changes, const char* name,
-                              int64_t columns, tx_weight* weight, tx_error* error) {
-  const tx_tensor* tensor;
-  const tx_gguf* file;
+tx_status tx_weight_of_vector(const tx_gguf *gguf, const tx_gguf *changes, const char *name,
+                              int64_t columns, tx_weight *weight, tx_error *error) {
+  const tx_tensor *tensor;
+  const tx_gguf *file;
   TX_TRY(find(gguf, changes, name, &tensor, &file, error));
   TX_TRY(check_shape(file, tensor, columns, 1, error));
   *weight = (tx_weight){tensor, file, 0, 1, columns};
   return TX_OK;
 }
 
-tx_status tx_weight_of_matrix(const tx_gguf* gguf, const tx_gguf* changes, const tx_facts* facts,
-                              int64_t block, tx_matrix_slot slot, bool bias, tx_weight* weight,
-                              tx_error* error) {
-  const char* ending = bias ? "bias" : "weight";
+tx_status tx_weight_of_matrix(const tx_gguf *gguf, const tx_gguf *changes, const tx_facts *facts,
+                              int64_t block, tx_matrix_slot slot, bool bias, tx_weight *weight,
+                              tx_error *error) {
+  const char *ending = bias ? "bias" : "weight";
   int64_t outputs, inputs, first = 0, rows;
   tx_matrix_shape(facts, slot, &outputs, &inputs);
   char name[96];
@@ -64,8 +64,8 @@ tx_status tx_weight_of_matrix(const tx_gguf* gguf, const tx_gguf* changes, const
     first = slot == TX_MATRIX_QUERY ? 0 : slot == TX_MATRIX_KEY ? query : query + key;
     rows = query + 2 * key;
   }
-  const tx_tensor* tensor;
-  const tx_gguf* file;
+  const tx_tensor *tensor;
+  const tx_gguf *file;
   TX_TRY(find(gguf, changes, name, &tensor, &file, error));
   TX_TRY(check_shape(file, tensor, bias ? rows : inputs, bias ? 1 : rows, error));
   *weight = bias ? (tx_weight){tensor, file, first, 1, outputs}
@@ -75,18 +75,18 @@ tx_status tx_weight_of_matrix(const tx_gguf* gguf, const tx_gguf* changes, const
 
 /* A vector's `first_row` counts elements; vectors have a block of one value
  * (check_shape), so any element may start there. */
-void tx_weight_rows(const tx_weight* weight, int64_t from, int64_t count, float* values) {
-  const tx_tensor* tensor = weight->tensor;
+void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values) {
+  const tx_tensor *tensor = weight->tensor;
   tx_tensor_type_facts type;
   tx_tensor_type_find(tensor->type, &type);
   int64_t elements = tensor->dimensions == 1 ? weight->first_row + from * weight->columns
                                              : (weight->first_row + from) * weight->columns;
-  const unsigned char* blocks = tensor->data + elements / type.block * type.block_bytes;
+  const unsigned char *blocks = tensor->data + elements / type.block * type.block_bytes;
   tx_dequantize(tensor->type, blocks, count * weight->columns, values);
 }
 
-tx_status tx_weight_check(const tx_weight* weight, const float* values, int64_t count,
-                          tx_error* error) {
+tx_status tx_weight_check(const tx_weight *weight, const float *values, int64_t count,
+                          tx_error *error) {
   int64_t bad = 0;
   for (int64_t i = 0; i < count; i++) bad += !(values[i] - values[i] == 0.0f);
   if (!bad) return TX_OK;

@@ -14,11 +14,11 @@
 #include "base/parallel.h"
 #include "base/random.h"
 
-static void test_arena_aligns_and_resets(void** state) {
+static void test_arena_aligns_and_resets(void **state) {
   (void)state;
-  tx_arena* arena = tx_arena_new();
+  tx_arena *arena = tx_arena_new();
   for (size_t size = 0; size < 3000; size += 7) {
-    unsigned char* block = tx_arena_alloc(arena, size);
+    unsigned char *block = tx_arena_alloc(arena, size);
     assert_non_null(block);
     assert_int_equal((uintptr_t)block % 64, 0);
     memset(block, 1, size);
@@ -30,7 +30,7 @@ static void test_arena_aligns_and_resets(void** state) {
   tx_arena_free(arena);
 }
 
-static void test_buffer_grows_and_formats(void** state) {
+static void test_buffer_grows_and_formats(void **state) {
   (void)state;
   tx_buffer buffer = {0};
   for (int i = 0; i < 1000; i++) assert_true(tx_buffer_format(&buffer, "%d,", i));
@@ -42,7 +42,7 @@ static void test_buffer_grows_and_formats(void** state) {
   tx_buffer_free(&buffer);
 }
 
-static void test_cursor_stops_at_the_end(void** state) {
+static void test_cursor_stops_at_the_end(void **state) {
   (void)state;
   const unsigned char bytes[] = {1, 0, 2, 0, 0, 0, 9};
   tx_error error = {0};
@@ -59,7 +59,7 @@ static void test_cursor_stops_at_the_end(void** state) {
   assert_null(tx_cursor_bytes(&cursor, UINT64_MAX, "d"));
 }
 
-static void test_first_failure_stays(void** state) {
+static void test_first_failure_stays(void **state) {
   (void)state;
   tx_error error = {0};
   assert_int_equal(tx_fail(&error, TX_ERROR_INPUT, "first"), TX_ERROR_INPUT);
@@ -69,14 +69,14 @@ static void test_first_failure_stays(void** state) {
   assert_int_equal(tx_fail(NULL, TX_ERROR_INPUT, "nobody listens"), TX_ERROR_INPUT);
 }
 
-static void test_sha256_of_abc(void** state) {
+static void test_sha256_of_abc(void **state) {
   (void)state;
   char hex[TX_SHA256_HEX];
   assert_true(tx_sha256_bytes("abc", 3, hex));
   assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
-static void test_random_is_reproducible_and_fair(void** state) {
+static void test_random_is_reproducible_and_fair(void **state) {
   (void)state;
   tx_random a = tx_random_seed(42), b = tx_random_seed(42);
   int counts[6] = {0};
@@ -96,12 +96,12 @@ static void test_random_is_reproducible_and_fair(void** state) {
   assert_true(squares / 60000 < 1.03 && squares / 60000 > 0.97);
 }
 
-static void count_visit(void* context, int64_t index, int worker) {
+static void count_visit(void *context, int64_t index, int worker) {
   assert_true(worker >= 0 && worker < tx_threads());
-  ((int*)context)[index]++;
+  ((int *)context)[index]++;
 }
 
-static void test_parallel_visits_each_index_once(void** state) {
+static void test_parallel_visits_each_index_once(void **state) {
   (void)state;
   int visits[1001];
   for (int threads = 1; threads <= 3; threads++) {

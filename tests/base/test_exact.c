@@ -15,7 +15,7 @@ static void check(double got, double want, double scale) {
   if (!(fabs(got - want) <= allowed)) fail_msg("got %.17g, want %.17g", got, want);
 }
 
-static void test_exp_and_log(void** state) {
+static void test_exp_and_log(void **state) {
   (void)state;
   for (double x = -700; x < 700; x += 0.3137) check(tx_exp(x), exp(x), 0);
   for (double x = 1e-300; x < 1e300; x *= 1.37) check(tx_log(x), log(x), 0);
@@ -27,7 +27,7 @@ static void test_exp_and_log(void** state) {
   }
 }
 
-static void test_sine_and_cosine(void** state) {
+static void test_sine_and_cosine(void **state) {
   (void)state;
   for (double x = -20; x < 20; x += 0.00917) {
     check(tx_sin(x), sin(x), 0.1);

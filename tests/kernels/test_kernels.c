@@ -18,14 +18,14 @@
 
 enum { LARGEST = 4096 };
 
-static const char* const path_names[] = {"avx2", "avx512"};
+static const char *const path_names[] = {"avx2", "avx512"};
 
-static void fill(float* values, int64_t count, uint64_t seed) {
+static void fill(float *values, int64_t count, uint64_t seed) {
   tx_random random = tx_random_seed(seed);
   for (int64_t i = 0; i < count; i++) values[i] = (float)tx_random_normal(&random);
 }
 
-static void assert_same_bits(const float* a, const float* b, int64_t count, const char* what) {
+static void assert_same_bits(const float *a, const float *b, int64_t count, const char *what) {
   for (int64_t i = 0; i < count; i++) {
     if (memcmp(a + i, b + i, sizeof *a) != 0) {
       fail_msg("%s differs at %ld: %a against %a", what, (long)i, (double)a[i], (double)b[i]);
@@ -33,10 +33,10 @@ static void assert_same_bits(const float* a, const float* b, int64_t count, cons
   }
 }
 
-static void test_generic_fma_rounds_once(void** state) {
+static void test_generic_fma_rounds_once(void **state) {
   (void)state;
   tx_random random = tx_random_seed(5);
-  const tx_kernels* generic = &tx_kernels_generic;
+  const tx_kernels *generic = &tx_kernels_generic;
   for (int round = 0; round < 200000; round++) {
     uint64_t bits = tx_random_next(&random);
     float a, b, c;
@@ -63,10 +63,10 @@ static void test_generic_fma_rounds_once(void** state) {
   }
 }
 
-static void check_product(const tx_kernels* kernels, int64_t rows, int64_t depth, int64_t columns,
+static void check_product(const tx_kernels *kernels, int64_t rows, int64_t depth, int64_t columns,
                           bool bias, bool accumulate, bool transposed) {
   float *x = tx_alloc((size_t)(rows * depth) * 4), *b = tx_alloc((size_t)(depth * columns) * 4);
-  float* panels = tx_alloc(tx_packed_size(depth, columns) * 4);
+  float *panels = tx_alloc(tx_packed_size(depth, columns) * 4);
   float *start = tx_alloc((size_t)(rows * columns) * 4), *add = tx_alloc((size_t)columns * 4);
   float *want = tx_alloc((size_t)(rows * columns) * 4),
         *got = tx_alloc((size_t)(rows * columns) * 4);
@@ -130,13 +130,13 @@ static void check_product(const tx_kernels* kernels, int64_t rows, int64_t depth
       tx_free(got);
 }
 
-static void test_products(void** state) {
+static void test_products(void **state) {
   (void)state;
   const int64_t rows[] = {1, 2, 7, 8, 9, 10, 19, 64, 193, 200};
   const int64_t depths[] = {1, 15, 16, 64, 577};
   const int64_t columns[] = {1, 16, 17, 33, 47, 48, 49, 100, 192};
   for (size_t path = 0; path < 2; path++) {
-    const tx_kernels* kernels = tx_kernels_find(path_names[path]);
+    const tx_kernels *kernels = tx_kernels_find(path_names[path]);
     if (!kernels) continue;
     for (size_t r = 0; r < 10; r++)
       for (size_t d = 0; d < 5; d++)
@@ -148,7 +148,7 @@ static void test_products(void** state) {
   }
 }
 
-static void test_splitting_the_depth_changes_nothing(void** state) {
+static void test_splitting_the_depth_changes_nothing(void **state) {
   (void)state;
   enum { ROWS = 5, DEPTH = 77, COLUMNS = 50 };
   float x[ROWS * DEPTH], b[DEPTH * COLUMNS], whole[ROWS * COLUMNS], parts[ROWS * COLUMNS] = {0};
@@ -175,7 +175,7 @@ static void test_splitting_the_depth_changes_nothing(void** state) {
 }
 
 /* Runs everything but products on one path into `out`, in a fixed order. */
-static int64_t run_vectors(const tx_kernels* k, int64_t n, float* out) {
+static int64_t run_vectors(const tx_kernels *k, int64_t n, float *out) {
   float a[LARGEST], b[LARGEST], w[LARGEST], bias[LARGEST], *o = out;
   fill(a, n, 10), fill(b, n, 11), fill(w, n, 12), fill(bias, n, 13);
   a[0] = 40, a[n / 2] = -95;
@@ -197,19 +197,23 @@ static int64_t run_vectors(const tx_kernels* k, int64_t n, float* out) {
   k->silu_gate_backward(a, b, w, n, o, o + n), o += 2 * n;
   k->gelu(a, n, o), o += n;
   k->gelu_backward(a, b, n, o), o += n;
+  tx_adamw step = {0.9995f, 1e-3f, 0.9f, 0.999f, 20.0f, 1e-8f, 0.7f};
+  memset(o, 0, (size_t)(2 * n) * 4), memcpy(o + 2 * n, w, (size_t)n * 4);
+  for (int round = 0; round < 2; round++) k->adamw(&step, n, a, o, o + n, o + 2 * n);
+  o += 3 * n;
   memcpy(o, a, (size_t)n * 4), k->add(o, b, n), o += n;
   memcpy(o, a, (size_t)n * 4), k->add_scaled(o, b, 0.37f, n), o += n;
   return o - out;
 }
 
-static void test_vector_kernels_agree(void** state) {
+static void test_vector_kernels_agree(void **state) {
   (void)state;
   const int64_t sizes[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 576, 1001};
   float *want = tx_alloc(24 * LARGEST * 4), *got = tx_alloc(24 * LARGEST * 4);
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     int64_t count = run_vectors(&tx_kernels_generic, sizes[s], want);
     for (size_t path = 0; path < 2; path++) {
-      const tx_kernels* kernels = tx_kernels_find(path_names[path]);
+      const tx_kernels *kernels = tx_kernels_find(path_names[path]);
       if (!kernels) continue;
       assert_int_equal(run_vectors(kernels, sizes[s], got), count);
       assert_same_bits(got, want, count, kernels->name);
@@ -218,9 +222,9 @@ static void test_vector_kernels_agree(void** state) {
   tx_free(want), tx_free(got);
 }
 
-static void test_exp_is_accurate(void** state) {
+static void test_exp_is_accurate(void **state) {
   (void)state;
-  const tx_kernels* k = tx_kernels_get();
+  const tx_kernels *k = tx_kernels_get();
   for (double x = -86; x <= 0; x += 0.0137) {
     float pair[2] = {0, (float)x};
     k->softmax_exp(pair, 2, 1.0f);
@@ -236,32 +240,32 @@ static void check_gradient(double loss_up, double loss_down, double step, float 
   }
 }
 
-typedef void forward_function(const tx_kernels* k, const float* x, const float* w, const float* b,
-                              int64_t n, float* y);
+typedef void forward_function(const tx_kernels *k, const float *x, const float *w, const float *b,
+                              int64_t n, float *y);
 
-static void forward_rms(const tx_kernels* k, const float* x, const float* w, const float* b,
-                        int64_t n, float* y) {
+static void forward_rms(const tx_kernels *k, const float *x, const float *w, const float *b,
+                        int64_t n, float *y) {
   (void)b;
   k->rms_norm(x, w, n, 1e-5f, y);
 }
-static void forward_layer(const tx_kernels* k, const float* x, const float* w, const float* b,
-                          int64_t n, float* y) {
+static void forward_layer(const tx_kernels *k, const float *x, const float *w, const float *b,
+                          int64_t n, float *y) {
   float mean;
   k->layer_norm(x, w, b, n, 1e-5f, &mean, y);
 }
-static void forward_silu(const tx_kernels* k, const float* x, const float* w, const float* b,
-                         int64_t n, float* y) {
+static void forward_silu(const tx_kernels *k, const float *x, const float *w, const float *b,
+                         int64_t n, float *y) {
   (void)b;
   k->silu_gate(x, w, n, y);
 }
-static void forward_gelu(const tx_kernels* k, const float* x, const float* w, const float* b,
-                         int64_t n, float* y) {
+static void forward_gelu(const tx_kernels *k, const float *x, const float *w, const float *b,
+                         int64_t n, float *y) {
   (void)w, (void)b;
   k->gelu(x, n, y);
 }
 
-static double loss(forward_function* f, const float* x, const float* w, const float* b,
-                   const float* dy, int64_t n) {
+static double loss(forward_function *f, const float *x, const float *w, const float *b,
+                   const float *dy, int64_t n) {
   float y[64];
   f(tx_kernels_get(), x, w, b, n, y);
   double sum = 0;
@@ -269,9 +273,9 @@ static double loss(forward_function* f, const float* x, const float* w, const fl
   return sum;
 }
 
-static void check_against_differences(forward_function* f, float* x, float* w, const float* b,
-                                      const float* dy, int64_t n, const float* dx,
-                                      const float* dw) {
+static void check_against_differences(forward_function *f, float *x, float *w, const float *b,
+                                      const float *dy, int64_t n, const float *dx,
+                                      const float *dw) {
   for (int64_t i = 0; i < n; i++) {
     for (int which = 0; which < 2; which++) {
       float *place = (which ? w : x) + i, kept = *place;
@@ -286,9 +290,9 @@ static void check_against_differences(forward_function* f, float* x, float* w, c
   }
 }
 
-static void test_backward_kernels_by_finite_differences(void** state) {
+static void test_backward_kernels_by_finite_differences(void **state) {
   (void)state;
-  const tx_kernels* k = tx_kernels_get();
+  const tx_kernels *k = tx_kernels_get();
   enum { N = 37 };
   float x[N], w[N], b[N], dy[N], y[N], mean;
   fill(x, N, 1), fill(w, N, 2), fill(b, N, 3), fill(dy, N, 4);

@@ -11,29 +11,29 @@
 #include "model/trunk.h"
 
 typedef struct {
-  tx_model* model;
+  tx_model *model;
   tx_pass pass;
-  tx_gguf* golden;
+  tx_gguf *golden;
   tx_sequences sequences;
-  int64_t* offsets;
+  int64_t *offsets;
 } fixture;
 
-static fixture open_fixture(const char* model, const char* golden) {
+static fixture open_fixture(const char *model, const char *golden) {
   fixture f = {0};
   int64_t count;
   ASSERT_OK(tx_model_open(model, NULL, &f.model, error));
-  const tx_facts* facts = tx_model_facts(f.model);
+  const tx_facts *facts = tx_model_facts(f.model);
   ASSERT_OK(tx_model_load(f.model, 0, facts->blocks, error));
   ASSERT_OK(tx_pass_open(facts, &f.pass, error));
   f.golden = golden_open(golden);
-  const int32_t* offsets = golden_ints(f.golden, "offsets", &count);
+  const int32_t *offsets = golden_ints(f.golden, "offsets", &count);
   f.offsets = checked_memory((size_t)count * sizeof *f.offsets);
   for (int64_t i = 0; i < count; i++) f.offsets[i] = offsets[i];
   f.sequences = (tx_sequences){count - 1, golden_ints(f.golden, "ids", NULL), f.offsets};
   return f;
 }
 
-static void close_fixture(fixture* f) {
+static void close_fixture(fixture *f) {
   tx_pass_close(&f->pass);
   tx_model_close(f->model);
   tx_gguf_close(f->golden);
@@ -41,7 +41,7 @@ static void close_fixture(fixture* f) {
 }
 
 /* The rows of x (T, C) that are each sequence's last (or first) token. */
-static void pick(const fixture* f, const float* x, bool last, float* rows) {
+static void pick(const fixture *f, const float *x, bool last, float *rows) {
   int64_t width = tx_model_facts(f->model)->width;
   for (int64_t b = 0; b < f->sequences.count; b++) {
     int64_t token = last ? f->offsets[b + 1] - 1 : f->offsets[b];
@@ -49,14 +49,14 @@ static void pick(const fixture* f, const float* x, bool last, float* rows) {
   }
 }
 
-static void check_tiny(const char* model, const char* golden) {
+static void check_tiny(const char *model, const char *golden) {
   fixture f = open_fixture(model, golden);
-  const tx_facts* facts = tx_model_facts(f.model);
+  const tx_facts *facts = tx_model_facts(f.model);
   int64_t tokens = f.offsets[f.sequences.count], width = facts->width;
-  float* x = checked_memory((size_t)(tokens * width) * 4);
-  float* normed = checked_memory((size_t)(tokens * width) * 4);
-  float* rows = checked_memory((size_t)(f.sequences.count * width) * 4);
-  float* logits = checked_memory((size_t)(f.sequences.count * facts->vocabulary) * 4);
+  float *x = checked_memory((size_t)(tokens * width) * 4);
+  float *normed = checked_memory((size_t)(tokens * width) * 4);
+  float *rows = checked_memory((size_t)(f.sequences.count * width) * 4);
+  float *logits = checked_memory((size_t)(f.sequences.count * facts->vocabulary) * 4);
   for (int64_t depth = 0; depth <= facts->blocks; depth++) {
     char name[32];
     snprintf(name, sizeof name, "hidden.%d", (int)depth);
@@ -69,7 +69,7 @@ static void check_tiny(const char* model, const char* golden) {
   ASSERT_OK(tx_model_logits(f.model, rows, f.sequences.count, logits, error));
   assert_close(logits, golden_floats(f.golden, "logits"), f.sequences.count * facts->vocabulary,
                1e-5, "logits");
-  float* features = checked_memory((size_t)(f.sequences.count * width) * 4);
+  float *features = checked_memory((size_t)(f.sequences.count * width) * 4);
   for (int pooling = 0; pooling < 3; pooling++) {
     ASSERT_OK(tx_trunk_features(f.model, &f.pass, &f.sequences, facts->blocks, (tx_pooling)pooling,
                                 60, features, "", NULL, error));
@@ -92,22 +92,22 @@ static void check_tiny(const char* model, const char* golden) {
   close_fixture(&f);
 }
 
-static void test_tiny_llama(void** state) {
+static void test_tiny_llama(void **state) {
   (void)state;
   check_tiny("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
 }
 
-static void test_tiny_gpt2(void** state) {
+static void test_tiny_gpt2(void **state) {
   (void)state;
   check_tiny("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
 }
 
 /* One whole pass over everything, for comparing bits. */
-static float* run_all(fixture* f, tx_pooling pooling, const char* path, int threads,
+static float *run_all(fixture *f, tx_pooling pooling, const char *path, int threads,
                       int64_t batch_tokens) {
-  const tx_facts* facts = tx_model_facts(f->model);
+  const tx_facts *facts = tx_model_facts(f->model);
   int64_t tokens = f->offsets[f->sequences.count], width = facts->width;
-  float* out = checked_memory((size_t)((tokens + f->sequences.count) * width) * 4);
+  float *out = checked_memory((size_t)((tokens + f->sequences.count) * width) * 4);
   f->pass.kernels = tx_kernels_find(path);
   tx_set_threads(threads);
   ASSERT_OK(tx_trunk_run(f->model, &f->pass, &f->sequences, facts->blocks, batch_tokens, out, "",
@@ -118,18 +118,18 @@ static float* run_all(fixture* f, tx_pooling pooling, const char* path, int thre
   return out;
 }
 
-static void check_same_bits(const char* model, const char* golden) {
-  static const char* const paths[] = {"generic", "avx2", "avx512"};
+static void check_same_bits(const char *model, const char *golden) {
+  static const char *const paths[] = {"generic", "avx2", "avx512"};
   fixture f = open_fixture(model, golden);
   size_t floats =
       (size_t)((f.offsets[f.sequences.count] + f.sequences.count) * tx_model_facts(f.model)->width);
   for (int pooling = 0; pooling < 3; pooling++) {
-    float* want = run_all(&f, (tx_pooling)pooling, "generic", 1, 1);
+    float *want = run_all(&f, (tx_pooling)pooling, "generic", 1, 1);
     for (size_t path = 0; path < 3; path++) {
       if (!tx_kernels_find(paths[path])) continue;
       for (int threads = 1; threads <= 3; threads++) {
         for (int64_t budget = 1; budget < 200; budget += 66) {
-          float* got = run_all(&f, (tx_pooling)pooling, paths[path], threads, budget);
+          float *got = run_all(&f, (tx_pooling)pooling, paths[path], threads, budget);
           assert_memory_equal(got, want, floats * 4);
           free(got);
         }
@@ -140,23 +140,23 @@ static void check_same_bits(const char* model, const char* golden) {
   close_fixture(&f);
 }
 
-static void test_same_bits_everywhere(void** state) {
+static void test_same_bits_everywhere(void **state) {
   (void)state;
   check_same_bits("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
   check_same_bits("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
 }
 
 /* The real model, where TAXON_TEST_MODEL names its file. */
-static void test_smollm2(void** state) {
+static void test_smollm2(void **state) {
   (void)state;
-  const char* path = getenv("TAXON_TEST_MODEL");
+  const char *path = getenv("TAXON_TEST_MODEL");
   if (!path || !*path) skip();
   fixture f = open_fixture(path, "smollm2_golden.gguf");
-  const tx_facts* facts = tx_model_facts(f.model);
+  const tx_facts *facts = tx_model_facts(f.model);
   int64_t tokens = f.offsets[f.sequences.count], width = facts->width, count = f.sequences.count;
-  float* x = checked_memory((size_t)(tokens * width) * 4);
-  float* rows = checked_memory((size_t)(count * width) * 4);
-  float* logits = checked_memory((size_t)(count * facts->vocabulary) * 4);
+  float *x = checked_memory((size_t)(tokens * width) * 4);
+  float *rows = checked_memory((size_t)(count * width) * 4);
+  float *logits = checked_memory((size_t)(count * facts->vocabulary) * 4);
   for (int64_t depth = 0; depth <= facts->blocks; depth++) {
     char name[32];
     snprintf(name, sizeof name, "hidden.%d", (int)depth);
@@ -173,8 +173,8 @@ static void test_smollm2(void** state) {
   assert_close(rows, golden_floats(f.golden, "normed"), count * width, 1e-4, "normed");
   ASSERT_OK(tx_model_logits(f.model, rows, count, logits, error));
   int64_t picked;
-  const int32_t* indices = golden_ints(f.golden, "logit_indices", &picked);
-  const float* want = golden_floats(f.golden, "logits");
+  const int32_t *indices = golden_ints(f.golden, "logit_indices", &picked);
+  const float *want = golden_floats(f.golden, "logits");
   for (int64_t b = 0; b < count; b++) {
     float *some = checked_memory((size_t)picked * 4), *all = logits + b * facts->vocabulary;
     for (int64_t i = 0; i < picked; i++) some[i] = all[indices[i]];
@@ -188,7 +188,7 @@ static void test_smollm2(void** state) {
   close_fixture(&f);
 }
 
-static void test_ids_outside_are_refused(void** state) {
+static void test_ids_outside_are_refused(void **state) {
   (void)state;
   fixture f = open_fixture("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
   const int32_t bad[] = {421, -1};
