@@ -264,3 +264,27 @@ void tx_writer_cancel(tx_writer *writer) {
   unlink(writer->temporary);
   writer_free(writer);
 }
+
+tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, tx_error *error) {
+  char path[4096];
+  int length = snprintf(path, sizeof path, "%s/states.XXXXXX", directory);
+  if (length < 0 || (size_t)length >= sizeof path) {
+    return tx_fail(error, TX_ERROR_SYSTEM, "the name of the directory %s is too long", directory);
+  }
+  int file = mkstemp(path);
+  if (file < 0) return tx_fail_errno(error, "make a temporary file in", directory);
+  (void)unlink(path); /* the map keeps it alive, and nothing is left behind */
+  int code = posix_fallocate(file, 0, (off_t)bytes);
+  if (code != 0) {
+    close(file);
+    errno = code;
+    return tx_fail_errno(error, "reserve space for the trunk's states in", directory);
+  }
+  void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  int kept = errno;
+  close(file);
+  errno = kept;
+  if (map == MAP_FAILED) return tx_fail_errno(error, "map a temporary file in", directory);
+  *memory = map;
+  return TX_OK;
+}

@@ -25,4 +25,9 @@ tx_status tx_writer_commit(tx_writer *writer,
                            tx_error *error); /* takes the writer, also on failure */
 void tx_writer_cancel(tx_writer *writer);    /* removes the temporary file */
 
+/* `bytes` of zeroed, writable memory backed by a file without a name in
+ * `directory`; the space is reserved at once, so that a full disk fails here.
+ * Freed by tx_pages_free. */
+tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, tx_error *error);
+
 #endif

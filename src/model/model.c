@@ -180,14 +180,8 @@ static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
     TX_TRY(tx_weight_check(&weight, matrix->bias, matrix->outputs, error));
   }
   for (int slot = 0; slot < TX_NORMS; slot++) {
-    char stem[64];
-    snprintf(stem, sizeof stem, "blk.%" PRId64 ".%s", block, tx_norm_stem((tx_norm_slot)slot));
-    for (int bias = 0; bias <= norm_has_bias(model); bias++) {
-      const float *values = bias ? view->norm[slot].bias : view->norm[slot].weight;
-      TX_TRY(norm_weights(model, stem, bias, &weight, error));
-      tx_weight_rows(&weight, 0, 1, (float *)values);
-      TX_TRY(tx_weight_check(&weight, values, model->facts.width, error));
-    }
+    TX_TRY(tx_model_read_norm(model, block, (tx_norm_slot)slot, (float *)view->norm[slot].weight,
+                              (float *)view->norm[slot].bias, error));
   }
   return TX_OK;
 }
@@ -367,4 +361,18 @@ tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_s
                              error));
   tx_weight_rows(&weight, 0, weight.rows, values);
   return tx_weight_check(&weight, values, weight.rows * weight.columns, error);
+}
+
+tx_status tx_model_read_norm(const tx_model *model, int64_t block, tx_norm_slot slot, float *weight,
+                             float *bias, tx_error *error) {
+  char stem[64];
+  snprintf(stem, sizeof stem, "blk.%" PRId64 ".%s", block, tx_norm_stem(slot));
+  for (int which = 0; which <= norm_has_bias(model); which++) {
+    float *values = which ? bias : weight;
+    tx_weight found;
+    TX_TRY(norm_weights(model, stem, which, &found, error));
+    tx_weight_rows(&found, 0, 1, values);
+    TX_TRY(tx_weight_check(&found, values, model->facts.width, error));
+  }
+  return TX_OK;
 }

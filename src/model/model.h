@@ -57,4 +57,8 @@ tx_status tx_model_logits(const tx_model *model, const float *states, int64_t ro
 tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,
                                float *values, tx_error *error);
 
+/* A block's norm; `bias` is not touched where the architecture has none. */
+tx_status tx_model_read_norm(const tx_model *model, int64_t block, tx_norm_slot slot, float *weight,
+                             float *bias, tx_error *error);
+
 #endif
