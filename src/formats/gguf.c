@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "base/hash.h"
 #include "base/memory.h"
 #include "formats/file.h"
+#include "formats/names.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensor data is used in place, as little-endian");
@@ -47,13 +47,12 @@ enum {
   MIN_STRING_BYTES = 8,          /* its length */
   MIN_KEY_BYTES = 8 + 1 + 4 + 1, /* name, type, value */
   MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8, /* name, dimensions, shape, type, offset */
-  MAX_PROBES = 1024,      /* far beyond chance in a table that is at most half full */
-  SPARE_BYTES = 16 << 20, /* memory allowed beyond the size of the file */
-  SHOWN = 64              /* bytes of a name in a message */
+  SPARE_BYTES = 16 << 20,                   /* memory allowed beyond the size of the file */
+  SHOWN = 64                                /* bytes of a name in a message */
 };
 
 static const struct {
-  const char* name; /* as a sentence wants it */
+  const char *name; /* as a sentence wants it */
   uint32_t size;    /* bytes; 0: no fixed size */
 } value_facts[VALUE_TYPES] = {
     [VALUE_U8] = {"a whole number", 1},  [VALUE_I8] = {"a whole number", 1},
@@ -65,79 +64,45 @@ static const struct {
     [VALUE_F64] = {"a real number", 8},
 };
 
-typedef struct names { /* a hash table from names to their index */
-  tx_text* items;      /* (count), in the order of the file; the bytes are in the file */
-  size_t count;
-  uint32_t* slots; /* (mask + 1): index + 1, 0 empty; open addressing */
-  size_t mask;
-  uint64_t seed;
-} names;
-
 typedef struct entry {
   uint8_t type, element; /* value_type; `element` of arrays only */
   uint64_t at;           /* of the value; of an array its first element */
   uint64_t count;        /* of an array */
-  tx_text* strings;      /* of an array of strings, once asked for */
+  tx_text *strings;      /* of an array of strings, once asked for */
 } entry;
 
 struct tx_gguf {
-  char* path;
+  char *path;
   tx_map map; /* closed with the handle; empty when the bytes are borrowed */
-  const unsigned char* data;
+  const unsigned char *data;
   uint64_t size;
   uint32_t alignment;
-  names keys, tensor_names;
-  entry* entries;     /* (keys.count) */
-  tx_tensor* tensors; /* (tensor_names.count) */
-  char* name_copies;  /* the NUL-terminated names of the tensors */
+  tx_names keys, tensor_names;
+  entry *entries;     /* (keys.count) */
+  tx_tensor *tensors; /* (tensor_names.count) */
+  char *name_copies;  /* the NUL-terminated names of the tensors */
 };
 
-bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts* facts) {
+bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts *facts) {
   switch ((tx_tensor_type)type) {
-    case TX_TENSOR_F32:
-      *facts = (tx_tensor_type_facts){"F32", 1, 4};
-      return true;
-    case TX_TENSOR_F16:
-      *facts = (tx_tensor_type_facts){"F16", 1, 2};
-      return true;
-    case TX_TENSOR_Q4_0:
-      *facts = (tx_tensor_type_facts){"Q4_0", 32, 18};
-      return true;
-    case TX_TENSOR_Q4_1:
-      *facts = (tx_tensor_type_facts){"Q4_1", 32, 20};
-      return true;
-    case TX_TENSOR_Q5_0:
-      *facts = (tx_tensor_type_facts){"Q5_0", 32, 22};
-      return true;
-    case TX_TENSOR_Q5_1:
-      *facts = (tx_tensor_type_facts){"Q5_1", 32, 24};
-      return true;
-    case TX_TENSOR_Q8_0:
-      *facts = (tx_tensor_type_facts){"Q8_0", 32, 34};
-      return true;
-    case TX_TENSOR_Q4_K:
-      *facts = (tx_tensor_type_facts){"Q4_K", 256, 144};
-      return true;
-    case TX_TENSOR_Q5_K:
-      *facts = (tx_tensor_type_facts){"Q5_K", 256, 176};
-      return true;
-    case TX_TENSOR_Q6_K:
-      *facts = (tx_tensor_type_facts){"Q6_K", 256, 210};
-      return true;
-    case TX_TENSOR_I32:
-      *facts = (tx_tensor_type_facts){"I32", 1, 4};
-      return true;
-    case TX_TENSOR_I64:
-      *facts = (tx_tensor_type_facts){"I64", 1, 8};
-      return true;
-    case TX_TENSOR_BF16:
-      *facts = (tx_tensor_type_facts){"BF16", 1, 2};
-      return true;
+    case TX_TENSOR_F32: *facts = (tx_tensor_type_facts){"F32", 1, 4}; return true;
+    case TX_TENSOR_F16: *facts = (tx_tensor_type_facts){"F16", 1, 2}; return true;
+    case TX_TENSOR_Q4_0: *facts = (tx_tensor_type_facts){"Q4_0", 32, 18}; return true;
+    case TX_TENSOR_Q4_1: *facts = (tx_tensor_type_facts){"Q4_1", 32, 20}; return true;
+    case TX_TENSOR_Q5_0: *facts = (tx_tensor_type_facts){"Q5_0", 32, 22}; return true;
+    case TX_TENSOR_Q5_1: *facts = (tx_tensor_type_facts){"Q5_1", 32, 24}; return true;
+    case TX_TENSOR_Q8_0: *facts = (tx_tensor_type_facts){"Q8_0", 32, 34}; return true;
+    case TX_TENSOR_Q4_K: *facts = (tx_tensor_type_facts){"Q4_K", 256, 144}; return true;
+    case TX_TENSOR_Q5_K: *facts = (tx_tensor_type_facts){"Q5_K", 256, 176}; return true;
+    case TX_TENSOR_Q6_K: *facts = (tx_tensor_type_facts){"Q6_K", 256, 210}; return true;
+    case TX_TENSOR_I32: *facts = (tx_tensor_type_facts){"I32", 1, 4}; return true;
+    case TX_TENSOR_I64: *facts = (tx_tensor_type_facts){"I64", 1, 8}; return true;
+    case TX_TENSOR_BF16: *facts = (tx_tensor_type_facts){"BF16", 1, 2}; return true;
   }
   return false;
 }
 
-/* ---- names ------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------- */
 
 typedef struct shown {
   char text[SHOWN + 4];
@@ -155,52 +120,13 @@ static shown show(tx_text name) {
   return result;
 }
 
-static bool names_reserve(names* table, uint64_t count, const void* seed) {
-  size_t slots = 16;
-  while (slots < 2 * count) slots *= 2;
-  table->items = tx_alloc_array((size_t)count, sizeof *table->items);
-  table->slots = tx_alloc_zero(slots, sizeof *table->slots);
-  table->mask = slots - 1;
-  /* The address differs from run to run, so that colliding names cannot be
-   * prepared; results do not depend on it. */
-  table->seed = (uint64_t)(uintptr_t)seed;
-  return table->items && table->slots;
-}
-
-static void names_free(names* table) {
-  tx_free(table->items);
-  tx_free(table->slots);
-}
-
-/* The slot of `name`, or the empty one where it belongs; NULL after MAX_PROBES. */
-static uint32_t* names_slot(const names* table, tx_text name) {
-  size_t slot = (size_t)tx_hash64(name.data, name.size, table->seed) & table->mask;
-  for (int probe = 0; probe < MAX_PROBES; probe++, slot = (slot + 1) & table->mask) {
-    uint32_t index = table->slots[slot];
-    if (index == 0) return &table->slots[slot];
-    tx_text item = table->items[index - 1];
-    if (item.size == name.size && memcmp(item.data, name.data, name.size) == 0) {
-      return &table->slots[slot];
-    }
-  }
-  return NULL;
-}
-
-static bool names_find(const names* table, const char* name, size_t* index) {
-  if (!table->slots) return false;
-  const uint32_t* slot = names_slot(table, tx_text_of(name));
-  if (!slot || *slot == 0) return false;
-  *index = *slot - 1;
-  return true;
-}
-
 /* ---- opening: shared --------------------------------------------------- */
 
 /* Every message about the file's contents names the file and a byte of it. */
 #define BROKEN(gguf, at, ...) tx_fail_byte(error, TX_ERROR_INPUT, (gguf)->path, at, __VA_ARGS__)
 
 /* The length, then the bytes.  `what` names it for messages. */
-static tx_status read_string(tx_cursor* cursor, uint64_t limit, const char* what, tx_text* text) {
+static tx_status read_string(tx_cursor *cursor, uint64_t limit, const char *what, tx_text *text) {
   uint64_t at = cursor->at;
   uint64_t size = tx_cursor_u64(cursor, what);
   if (cursor->failed) return TX_ERROR_INPUT;
@@ -218,14 +144,14 @@ static tx_status read_string(tx_cursor* cursor, uint64_t limit, const char* what
                           " are allowed; the file is damaged, fetch it again",
                           what, size, limit);
   }
-  text->data = (const char*)tx_cursor_bytes(cursor, size, what);
+  text->data = (const char *)tx_cursor_bytes(cursor, size, what);
   text->size = (size_t)size;
   return TX_OK;
 }
 
 /* The name of a key or a tensor: not empty, no NUL, and new in its table. */
-static tx_status read_name(const tx_gguf* gguf, tx_cursor* cursor, const char* kind, uint64_t limit,
-                           names* table, tx_error* error) {
+static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *kind, uint64_t limit,
+                           tx_names *table, tx_error *error) {
   char what[64];
   uint64_t at = cursor->at;
   tx_text name;
@@ -235,22 +161,19 @@ static tx_status read_name(const tx_gguf* gguf, tx_cursor* cursor, const char* k
     return BROKEN(gguf, at, "%s %s; the file is damaged, fetch it again", what,
                   name.size == 0 ? "is empty" : "holds a NUL byte");
   }
-  uint32_t* slot = names_slot(table, name);
-  if (!slot) {
-    return BROKEN(gguf, at, "too many names of %ss share a hash; the file was made to harm", kind);
+  switch (tx_names_add(table, name)) {
+    case TX_NAMES_ADDED: return TX_OK;
+    case TX_NAMES_TWICE:
+      return BROKEN(gguf, at, "%s '%s' stands there twice; convert the model again", kind,
+                    show(name).text);
+    case TX_NAMES_CROWDED: break;
   }
-  if (*slot != 0) {
-    return BROKEN(gguf, at, "%s '%s' stands there twice; convert the model again", kind,
-                  show(name).text);
-  }
-  table->items[table->count++] = name;
-  *slot = (uint32_t)table->count;
-  return TX_OK;
+  return BROKEN(gguf, at, "too many names of %ss share a hash; the file was made to do harm", kind);
 }
 
 /* `bytes` is the least that one of them takes. */
-static tx_status check_count(const tx_gguf* gguf, uint64_t at, uint64_t count, uint64_t left,
-                             uint64_t bytes, const char* kind, tx_error* error) {
+static tx_status check_count(const tx_gguf *gguf, uint64_t at, uint64_t count, uint64_t left,
+                             uint64_t bytes, const char *kind, tx_error *error) {
   if (count > left / bytes) {
     return BROKEN(gguf, at,
                   "the file claims %" PRIu64 " %ss, which %" PRIu64
@@ -269,8 +192,8 @@ static tx_status check_count(const tx_gguf* gguf, uint64_t at, uint64_t count, u
 
 /* ---- opening: the header ----------------------------------------------- */
 
-static tx_status check_version(const tx_gguf* gguf, uint64_t at, uint32_t version,
-                               tx_error* error) {
+static tx_status check_version(const tx_gguf *gguf, uint64_t at, uint32_t version,
+                               tx_error *error) {
   if (version == 2 || version == 3) return TX_OK;
   if (version == 1) {
     return BROKEN(gguf, at, "GGUF version 1 is not read, only 2 and 3; convert the model again");
@@ -285,8 +208,8 @@ static tx_status check_version(const tx_gguf* gguf, uint64_t at, uint32_t versio
                              : "use a newer taxon or convert the model again");
 }
 
-static tx_status read_header(tx_gguf* gguf, tx_cursor* cursor, uint64_t* tensors, uint64_t* keys,
-                             tx_error* error) {
+static tx_status read_header(tx_gguf *gguf, tx_cursor *cursor, uint64_t *tensors, uint64_t *keys,
+                             tx_error *error) {
   static const char magic[4] = {'G', 'G', 'U', 'F'};
   if (gguf->size < sizeof magic || memcmp(gguf->data, magic, sizeof magic) != 0) {
     return BROKEN(gguf, 0, "this is not a GGUF file: it %s; name a model in GGUF form",
@@ -306,8 +229,8 @@ static tx_status read_header(tx_gguf* gguf, tx_cursor* cursor, uint64_t* tensors
 
 /* ---- opening: the keys ------------------------------------------------- */
 
-static tx_status check_bools(const tx_gguf* gguf, const unsigned char* bytes, uint64_t count,
-                             tx_text key, tx_error* error) {
+static tx_status check_bools(const tx_gguf *gguf, const unsigned char *bytes, uint64_t count,
+                             tx_text key, tx_error *error) {
   for (uint64_t i = 0; i < count; i++) {
     if (bytes[i] > 1) {
       return BROKEN(gguf, (uint64_t)(bytes - gguf->data) + i,
@@ -319,8 +242,8 @@ static tx_status check_bools(const tx_gguf* gguf, const unsigned char* bytes, ui
   return TX_OK;
 }
 
-static tx_status read_array(tx_gguf* gguf, tx_cursor* cursor, tx_text key, entry* value,
-                            tx_error* error) {
+static tx_status read_array(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry *value,
+                            tx_error *error) {
   char what[SHOWN + 32];
   snprintf(what, sizeof what, "the value of key '%s'", show(key).text);
   uint64_t at = cursor->at;
@@ -344,7 +267,7 @@ static tx_status read_array(tx_gguf* gguf, tx_cursor* cursor, tx_text key, entry
   value->count = count;
   value->at = cursor->at;
   if (element != VALUE_STRING) {
-    const unsigned char* bytes = tx_cursor_bytes(cursor, count * least, what);
+    const unsigned char *bytes = tx_cursor_bytes(cursor, count * least, what);
     if (element == VALUE_BOOL) TX_TRY(check_bools(gguf, bytes, count, key, error));
     return TX_OK;
   }
@@ -355,8 +278,8 @@ static tx_status read_array(tx_gguf* gguf, tx_cursor* cursor, tx_text key, entry
   return TX_OK;
 }
 
-static tx_status read_value(tx_gguf* gguf, tx_cursor* cursor, tx_text key, entry* value,
-                            tx_error* error) {
+static tx_status read_value(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry *value,
+                            tx_error *error) {
   char what[SHOWN + 32];
   snprintf(what, sizeof what, "the value of key '%s'", show(key).text);
   uint64_t at = cursor->at;
@@ -374,14 +297,14 @@ static tx_status read_value(tx_gguf* gguf, tx_cursor* cursor, tx_text key, entry
     tx_text text;
     return read_string(cursor, UINT64_MAX, what, &text);
   }
-  const unsigned char* bytes = tx_cursor_bytes(cursor, value_facts[type].size, what);
+  const unsigned char *bytes = tx_cursor_bytes(cursor, value_facts[type].size, what);
   if (!bytes) return TX_ERROR_INPUT;
   return type == VALUE_BOOL ? check_bools(gguf, bytes, 1, key, error) : TX_OK;
 }
 
-static tx_status read_keys(tx_gguf* gguf, tx_cursor* cursor, uint64_t count, tx_error* error) {
+static tx_status read_keys(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_error *error) {
   gguf->entries = tx_alloc_array((size_t)count, sizeof *gguf->entries);
-  if (!gguf->entries || !names_reserve(&gguf->keys, count, gguf)) {
+  if (!gguf->entries || !tx_names_reserve(&gguf->keys, (size_t)count)) {
     return tx_fail_memory(error, count * sizeof *gguf->entries, "the keys of a model");
   }
   while (gguf->keys.count < count) {
@@ -392,11 +315,11 @@ static tx_status read_keys(tx_gguf* gguf, tx_cursor* cursor, uint64_t count, tx_
   return TX_OK;
 }
 
-static tx_status read_alignment(tx_gguf* gguf, tx_error* error) {
+static tx_status read_alignment(tx_gguf *gguf, tx_error *error) {
   size_t index;
   gguf->alignment = DEFAULT_ALIGNMENT;
-  if (!names_find(&gguf->keys, "general.alignment", &index)) return TX_OK;
-  const entry* value = &gguf->entries[index];
+  if (!tx_names_find(&gguf->keys, "general.alignment", &index)) return TX_OK;
+  const entry *value = &gguf->entries[index];
   if (value->type != VALUE_U32) {
     return BROKEN(gguf, value->at,
                   "key 'general.alignment' is not a 32-bit unsigned number; "
@@ -418,8 +341,8 @@ static tx_status read_alignment(tx_gguf* gguf, tx_error* error) {
 
 /* ---- opening: the tensors ---------------------------------------------- */
 
-static tx_status read_shape(tx_gguf* gguf, tx_cursor* cursor, tx_text name, tx_tensor* tensor,
-                            uint64_t* values, tx_error* error) {
+static tx_status read_shape(tx_gguf *gguf, tx_cursor *cursor, tx_text name, tx_tensor *tensor,
+                            uint64_t *values, tx_error *error) {
   uint64_t at = cursor->at;
   uint32_t dimensions = tx_cursor_u32(cursor, "the shape of a tensor");
   if (cursor->failed) return TX_ERROR_INPUT;
@@ -455,8 +378,8 @@ static tx_status read_shape(tx_gguf* gguf, tx_cursor* cursor, tx_text name, tx_t
   return TX_OK;
 }
 
-static tx_status read_type(tx_gguf* gguf, tx_cursor* cursor, tx_text name, tx_tensor* tensor,
-                           uint64_t values, tx_error* error) {
+static tx_status read_type(tx_gguf *gguf, tx_cursor *cursor, tx_text name, tx_tensor *tensor,
+                           uint64_t values, tx_error *error) {
   uint64_t at = cursor->at;
   uint32_t type = tx_cursor_u32(cursor, "the type of a tensor");
   tx_tensor_type_facts facts;
@@ -486,7 +409,7 @@ static tx_status read_type(tx_gguf* gguf, tx_cursor* cursor, tx_text name, tx_te
 
 /* `tensor->offset` counts from the start of the data here; place_tensor()
  * makes it count from the start of the file. */
-static tx_status read_tensor(tx_gguf* gguf, tx_cursor* cursor, tx_tensor* tensor, tx_error* error) {
+static tx_status read_tensor(tx_gguf *gguf, tx_cursor *cursor, tx_tensor *tensor, tx_error *error) {
   uint64_t values;
   TX_TRY(read_name(gguf, cursor, "tensor", MAX_TENSOR_NAME, &gguf->tensor_names, error));
   tx_text name = gguf->tensor_names.items[gguf->tensor_names.count - 1];
@@ -504,8 +427,8 @@ static tx_status read_tensor(tx_gguf* gguf, tx_cursor* cursor, tx_tensor* tensor
   return TX_OK;
 }
 
-static tx_status place_tensor(tx_gguf* gguf, uint64_t start, tx_text name, tx_tensor* tensor,
-                              tx_error* error) {
+static tx_status place_tensor(tx_gguf *gguf, uint64_t start, tx_text name, tx_tensor *tensor,
+                              tx_error *error) {
   uint64_t end;
   if (!tx_add(start, tensor->offset, &tensor->offset) ||
       !tx_add(tensor->offset, tensor->size, &end) || end > gguf->size) {
@@ -518,14 +441,14 @@ static tx_status place_tensor(tx_gguf* gguf, uint64_t start, tx_text name, tx_te
   return TX_OK;
 }
 
-static int compare_offsets(const void* left, const void* right) {
-  const tx_tensor *a = *(const tx_tensor*const*)left, *b = *(const tx_tensor*const*)right;
+static int compare_offsets(const void *left, const void *right) {
+  const tx_tensor *a = *(const tx_tensor *const *)left, *b = *(const tx_tensor *const *)right;
   return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-static tx_status check_overlaps(const tx_gguf* gguf, tx_error* error) {
+static tx_status check_overlaps(const tx_gguf *gguf, tx_error *error) {
   size_t count = gguf->tensor_names.count;
-  const tx_tensor** sorted = tx_alloc_array(count, sizeof *sorted);
+  const tx_tensor **sorted = tx_alloc_array(count, sizeof *sorted);
   if (!sorted) return tx_fail_memory(error, count * sizeof *sorted, "the tensors of a model");
   for (size_t i = 0; i < count; i++) sorted[i] = &gguf->tensors[i];
   qsort(sorted, count, sizeof *sorted, compare_offsets);
@@ -543,12 +466,12 @@ static tx_status check_overlaps(const tx_gguf* gguf, tx_error* error) {
   return status;
 }
 
-static tx_status copy_names(tx_gguf* gguf, tx_error* error) {
+static tx_status copy_names(tx_gguf *gguf, tx_error *error) {
   size_t bytes = 0;
   for (size_t i = 0; i < gguf->tensor_names.count; i++) {
     bytes += gguf->tensor_names.items[i].size + 1;
   }
-  char* place = gguf->name_copies = tx_alloc(bytes);
+  char *place = gguf->name_copies = tx_alloc(bytes);
   if (!place) return tx_fail_memory(error, bytes, "the tensors of a model");
   for (size_t i = 0; i < gguf->tensor_names.count; i++) {
     tx_text name = gguf->tensor_names.items[i];
@@ -560,9 +483,9 @@ static tx_status copy_names(tx_gguf* gguf, tx_error* error) {
   return TX_OK;
 }
 
-static tx_status read_tensors(tx_gguf* gguf, tx_cursor* cursor, uint64_t count, tx_error* error) {
+static tx_status read_tensors(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_error *error) {
   gguf->tensors = tx_alloc_zero((size_t)count, sizeof *gguf->tensors);
-  if (!gguf->tensors || !names_reserve(&gguf->tensor_names, count, gguf)) {
+  if (!gguf->tensors || !tx_names_reserve(&gguf->tensor_names, (size_t)count)) {
     return tx_fail_memory(error, count * sizeof *gguf->tensors, "the tensors of a model");
   }
   while (gguf->tensor_names.count < count) {
@@ -579,7 +502,7 @@ static tx_status read_tensors(tx_gguf* gguf, tx_cursor* cursor, uint64_t count, 
 
 /* ---- opening and closing ----------------------------------------------- */
 
-static tx_status parse(tx_gguf* gguf, tx_error* error) {
+static tx_status parse(tx_gguf *gguf, tx_error *error) {
   tx_cursor cursor = tx_cursor_make(gguf->data, gguf->size, gguf->path, error);
   uint64_t tensors = 0, keys = 0;
   TX_TRY(read_header(gguf, &cursor, &tensors, &keys, error));
@@ -588,11 +511,11 @@ static tx_status parse(tx_gguf* gguf, tx_error* error) {
   return read_tensors(gguf, &cursor, tensors, error);
 }
 
-tx_status tx_gguf_open_bytes(const void* data, uint64_t size, const char* name, tx_gguf** gguf,
-                             tx_error* error) {
+tx_status tx_gguf_open_bytes(const void *data, uint64_t size, const char *name, tx_gguf **gguf,
+                             tx_error *error) {
   *gguf = NULL;
-  tx_gguf* made = tx_alloc_zero(1, sizeof *made);
-  char* path = tx_copy_string(name);
+  tx_gguf *made = tx_alloc_zero(1, sizeof *made);
+  char *path = tx_copy_string(name);
   if (!made || !path) {
     tx_free(made);
     tx_free(path);
@@ -610,7 +533,7 @@ tx_status tx_gguf_open_bytes(const void* data, uint64_t size, const char* name, 
   return status;
 }
 
-tx_status tx_gguf_open(const char* path, tx_gguf** gguf, tx_error* error) {
+tx_status tx_gguf_open(const char *path, tx_gguf **gguf, tx_error *error) {
   tx_map map;
   *gguf = NULL;
   TX_TRY(tx_map_open(path, &map, error));
@@ -623,58 +546,57 @@ tx_status tx_gguf_open(const char* path, tx_gguf** gguf, tx_error* error) {
   return status;
 }
 
-void tx_gguf_close(tx_gguf* gguf) {
+void tx_gguf_close(tx_gguf *gguf) {
   if (!gguf) return;
   for (size_t i = 0; i < gguf->keys.count; i++) tx_free(gguf->entries[i].strings);
   tx_free(gguf->entries);
   tx_free(gguf->tensors);
   tx_free(gguf->name_copies);
-  names_free(&gguf->keys);
-  names_free(&gguf->tensor_names);
+  tx_names_free(&gguf->keys);
+  tx_names_free(&gguf->tensor_names);
   tx_map_close(&gguf->map);
   tx_free(gguf->path);
   tx_free(gguf);
 }
 
-const char* tx_gguf_path(const tx_gguf* gguf) { return gguf->path; }
+const char *tx_gguf_path(const tx_gguf *gguf) { return gguf->path; }
 
-const unsigned char* tx_gguf_bytes(const tx_gguf* gguf, uint64_t* size) {
+const unsigned char *tx_gguf_bytes(const tx_gguf *gguf, uint64_t *size) {
   *size = gguf->size;
   return gguf->data;
 }
 
-size_t tx_gguf_tensor_count(const tx_gguf* gguf) { return gguf->tensor_names.count; }
+size_t tx_gguf_tensor_count(const tx_gguf *gguf) { return gguf->tensor_names.count; }
 
-const tx_tensor* tx_gguf_tensor_at(const tx_gguf* gguf, size_t index) {
+const tx_tensor *tx_gguf_tensor_at(const tx_gguf *gguf, size_t index) {
   return index < gguf->tensor_names.count ? &gguf->tensors[index] : NULL;
 }
 
-const tx_tensor* tx_gguf_tensor(const tx_gguf* gguf, const char* name) {
+const tx_tensor *tx_gguf_tensor(const tx_gguf *gguf, const char *name) {
   size_t index;
-  return names_find(&gguf->tensor_names, name, &index) ? &gguf->tensors[index] : NULL;
+  return tx_names_find(&gguf->tensor_names, name, &index) ? &gguf->tensors[index] : NULL;
 }
 
 /* ---- values ------------------------------------------------------------ */
 
-bool tx_gguf_has(const tx_gguf* gguf, const char* key) {
+bool tx_gguf_has(const tx_gguf *gguf, const char *key) {
   size_t index;
-  return names_find(&gguf->keys, key, &index);
+  return tx_names_find(&gguf->keys, key, &index);
 }
 
-static tx_status find_value(const tx_gguf* gguf, const char* key, entry** value, tx_error* error) {
+/* NULL, with the failure, where there is none. */
+static entry *find_value(const tx_gguf *gguf, const char *key, tx_error *error) {
   size_t index;
-  if (!names_find(&gguf->keys, key, &index)) {
-    return tx_fail_line(error, TX_ERROR_INPUT, gguf->path, 0,
-                        "key '%s' is missing; the file is of another kind or was not converted "
-                        "completely, fetch or convert it again",
-                        key);
-  }
-  *value = &gguf->entries[index];
-  return TX_OK;
+  if (tx_names_find(&gguf->keys, key, &index)) return &gguf->entries[index];
+  tx_fail_line(error, TX_ERROR_INPUT, gguf->path, 0,
+               "key '%s' is missing; the file is of another kind or was not converted completely, "
+               "fetch or convert it again",
+               key);
+  return NULL;
 }
 
-static tx_status fail_type(const tx_gguf* gguf, const char* key, const entry* value,
-                           const char* wanted, tx_error* error) {
+static tx_status fail_type(const tx_gguf *gguf, const char *key, const entry *value,
+                           const char *wanted, tx_error *error) {
   bool array = value->type == VALUE_ARRAY;
   return BROKEN(gguf, value->at, "key '%s' is %s%s, not %s; convert the model again", key,
                 array ? "an array, of " : "",
@@ -690,35 +612,25 @@ static bool is_whole(uint8_t type) {
     case VALUE_U32:
     case VALUE_I32:
     case VALUE_U64:
-    case VALUE_I64:
-      return true;
-    default:
-      return false;
+    case VALUE_I64: return true;
+    default: return false;
   }
 }
 
 /* One number of a checked place; false where a 64-bit unsigned one is too large. */
-static bool load_int(const unsigned char* at, uint8_t type, int64_t* value) {
+static bool load_int(const unsigned char *at, uint8_t type, int64_t *value) {
   size_t size = value_facts[type].size;
   uint64_t bits = 0;
   memcpy(&bits, at, size);
   switch ((value_type)type) {
-    case VALUE_I8:
-      *value = (int8_t)bits;
-      return true;
-    case VALUE_I16:
-      *value = (int16_t)bits;
-      return true;
-    case VALUE_I32:
-      *value = (int32_t)bits;
-      return true;
-    default:
-      *value = (int64_t)bits;
-      return type != VALUE_U64 || bits <= INT64_MAX;
+    case VALUE_I8: *value = (int8_t)bits; return true;
+    case VALUE_I16: *value = (int16_t)bits; return true;
+    case VALUE_I32: *value = (int32_t)bits; return true;
+    default: *value = (int64_t)bits; return type != VALUE_U64 || bits <= INT64_MAX;
   }
 }
 
-static double load_float(const unsigned char* at, uint8_t type) {
+static double load_float(const unsigned char *at, uint8_t type) {
   if (type == VALUE_F32) {
     float single;
     memcpy(&single, at, sizeof single);
@@ -729,17 +641,17 @@ static double load_float(const unsigned char* at, uint8_t type) {
   return value;
 }
 
-static tx_status fail_large(const tx_gguf* gguf, const char* key, uint64_t at, tx_error* error) {
+static tx_status fail_large(const tx_gguf *gguf, const char *key, uint64_t at, tx_error *error) {
   return BROKEN(gguf, at,
                 "key '%s' holds a number beyond 2^63 - 1; the file is damaged, fetch it "
                 "again",
                 key);
 }
 
-tx_status tx_gguf_int(const tx_gguf* gguf, const char* key, int64_t* value, tx_error* error) {
-  entry* found;
+tx_status tx_gguf_int(const tx_gguf *gguf, const char *key, int64_t *value, tx_error *error) {
   *value = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (!is_whole(found->type)) return fail_type(gguf, key, found, "a whole number", error);
   int64_t loaded;
   if (!load_int(gguf->data + found->at, found->type, &loaded)) {
@@ -749,10 +661,10 @@ tx_status tx_gguf_int(const tx_gguf* gguf, const char* key, int64_t* value, tx_e
   return TX_OK;
 }
 
-tx_status tx_gguf_float(const tx_gguf* gguf, const char* key, double* value, tx_error* error) {
-  entry* found;
+tx_status tx_gguf_float(const tx_gguf *gguf, const char *key, double *value, tx_error *error) {
   *value = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_F32 && found->type != VALUE_F64) {
     return fail_type(gguf, key, found, "a real number", error);
   }
@@ -760,19 +672,19 @@ tx_status tx_gguf_float(const tx_gguf* gguf, const char* key, double* value, tx_
   return TX_OK;
 }
 
-tx_status tx_gguf_bool(const tx_gguf* gguf, const char* key, bool* value, tx_error* error) {
-  entry* found;
+tx_status tx_gguf_bool(const tx_gguf *gguf, const char *key, bool *value, tx_error *error) {
   *value = false;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_BOOL) return fail_type(gguf, key, found, "true or false", error);
   *value = gguf->data[found->at] == 1;
   return TX_OK;
 }
 
-tx_status tx_gguf_string(const tx_gguf* gguf, const char* key, tx_text* value, tx_error* error) {
-  entry* found;
+tx_status tx_gguf_string(const tx_gguf *gguf, const char *key, tx_text *value, tx_error *error) {
   *value = (tx_text){"", 0};
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_STRING) return fail_type(gguf, key, found, "a string", error);
   tx_cursor cursor = tx_cursor_make(gguf->data, gguf->size, gguf->path, error);
   cursor.at = found->at;
@@ -782,8 +694,8 @@ tx_status tx_gguf_string(const tx_gguf* gguf, const char* key, tx_text* value, t
 /* ---- arrays ------------------------------------------------------------ */
 
 /* An array of few bytes each must not become one of many times the file. */
-static tx_status check_memory(const tx_gguf* gguf, const char* key, const entry* value, size_t unit,
-                              tx_error* error) {
+static tx_status check_memory(const tx_gguf *gguf, const char *key, const entry *value, size_t unit,
+                              tx_error *error) {
   if (value->count <= (gguf->size + SPARE_BYTES) / unit) return TX_OK;
   return BROKEN(gguf, value->at,
                 "key '%s' holds %" PRIu64
@@ -792,8 +704,8 @@ static tx_status check_memory(const tx_gguf* gguf, const char* key, const entry*
                 key, value->count);
 }
 
-static tx_status make_strings(const tx_gguf* gguf, entry* value, tx_error* error) {
-  tx_text* strings = tx_alloc_array((size_t)value->count, sizeof *strings);
+static tx_status make_strings(const tx_gguf *gguf, entry *value, tx_error *error) {
+  tx_text *strings = tx_alloc_array((size_t)value->count, sizeof *strings);
   if (!strings) {
     return tx_fail_memory(error, value->count * sizeof *strings, "the strings of a model");
   }
@@ -810,12 +722,12 @@ static tx_status make_strings(const tx_gguf* gguf, entry* value, tx_error* error
   return TX_OK;
 }
 
-tx_status tx_gguf_strings(const tx_gguf* gguf, const char* key, const tx_text** strings,
-                          size_t* count, tx_error* error) {
-  entry* found;
+tx_status tx_gguf_strings(const tx_gguf *gguf, const char *key, const tx_text **strings,
+                          size_t *count, tx_error *error) {
   *strings = NULL;
   *count = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_ARRAY || found->element != VALUE_STRING) {
     return fail_type(gguf, key, found, "an array of strings", error);
   }
@@ -826,17 +738,17 @@ tx_status tx_gguf_strings(const tx_gguf* gguf, const char* key, const tx_text** 
   return TX_OK;
 }
 
-tx_status tx_gguf_ints(const tx_gguf* gguf, const char* key, int64_t** values, size_t* count,
-                       tx_error* error) {
-  entry* found;
+tx_status tx_gguf_ints(const tx_gguf *gguf, const char *key, int64_t **values, size_t *count,
+                       tx_error *error) {
   *values = NULL;
   *count = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_ARRAY || !is_whole(found->element)) {
     return fail_type(gguf, key, found, "an array of whole numbers", error);
   }
   TX_TRY(check_memory(gguf, key, found, sizeof **values, error));
-  int64_t* made = tx_alloc_array((size_t)found->count, sizeof *made);
+  int64_t *made = tx_alloc_array((size_t)found->count, sizeof *made);
   if (!made) return tx_fail_memory(error, found->count * sizeof *made, "the numbers of a model");
   uint64_t size = value_facts[found->element].size;
   for (uint64_t i = 0; i < found->count; i++) {
@@ -850,17 +762,17 @@ tx_status tx_gguf_ints(const tx_gguf* gguf, const char* key, int64_t** values, s
   return TX_OK;
 }
 
-tx_status tx_gguf_floats(const tx_gguf* gguf, const char* key, double** values, size_t* count,
-                         tx_error* error) {
-  entry* found;
+tx_status tx_gguf_floats(const tx_gguf *gguf, const char *key, double **values, size_t *count,
+                         tx_error *error) {
   *values = NULL;
   *count = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_ARRAY || (found->element != VALUE_F32 && found->element != VALUE_F64)) {
     return fail_type(gguf, key, found, "an array of real numbers", error);
   }
   TX_TRY(check_memory(gguf, key, found, sizeof **values, error));
-  double* made = tx_alloc_array((size_t)found->count, sizeof *made);
+  double *made = tx_alloc_array((size_t)found->count, sizeof *made);
   if (!made) return tx_fail_memory(error, found->count * sizeof *made, "the numbers of a model");
   uint64_t size = value_facts[found->element].size;
   for (uint64_t i = 0; i < found->count; i++) {

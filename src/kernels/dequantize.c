@@ -86,7 +86,7 @@ static inline float half_to_float(uint16_t half) {
   return float_of(sign | (rest < 0x400 ? small_bits : wide));
 }
 
-static void from_f16(const unsigned char* halves, int64_t count, float* restrict values) {
+static void from_f16(const unsigned char *halves, int64_t count, float *restrict values) {
   for (int64_t i = 0; i < count; i++) {
     uint16_t half;
     memcpy(&half, halves + 2 * i, sizeof half);
@@ -94,7 +94,7 @@ static void from_f16(const unsigned char* halves, int64_t count, float* restrict
   }
 }
 
-static void from_bf16(const unsigned char* halves, int64_t count, float* restrict values) {
+static void from_bf16(const unsigned char *halves, int64_t count, float *restrict values) {
   for (int64_t i = 0; i < count; i++) {
     uint16_t half;
     memcpy(&half, halves + 2 * i, sizeof half);
@@ -102,7 +102,7 @@ static void from_bf16(const unsigned char* halves, int64_t count, float* restric
   }
 }
 
-static void from_q4_0(const unsigned char* at, float* restrict values) {
+static void from_q4_0(const unsigned char *at, float *restrict values) {
   q4_0 block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d);
@@ -112,7 +112,7 @@ static void from_q4_0(const unsigned char* at, float* restrict values) {
   }
 }
 
-static void from_q4_1(const unsigned char* at, float* restrict values) {
+static void from_q4_1(const unsigned char *at, float *restrict values) {
   q4_1 block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d), m = half_to_float(block.m);
@@ -129,7 +129,7 @@ static inline void spread_bits(const uint8_t high[4], int32_t bits[SMALL]) {
   for (int i = 0; i < SMALL; i++) bits[i] = (int32_t)((all >> i) & 1) << 4;
 }
 
-static void from_q5_0(const unsigned char* at, float* restrict values) {
+static void from_q5_0(const unsigned char *at, float *restrict values) {
   q5_0 block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d);
@@ -141,7 +141,7 @@ static void from_q5_0(const unsigned char* at, float* restrict values) {
   }
 }
 
-static void from_q5_1(const unsigned char* at, float* restrict values) {
+static void from_q5_1(const unsigned char *at, float *restrict values) {
   q5_1 block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d), m = half_to_float(block.m);
@@ -153,7 +153,7 @@ static void from_q5_1(const unsigned char* at, float* restrict values) {
   }
 }
 
-static void from_q8_0(const unsigned char* at, float* restrict values) {
+static void from_q8_0(const unsigned char *at, float *restrict values) {
   q8_0 block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d);
@@ -162,7 +162,7 @@ static void from_q8_0(const unsigned char* at, float* restrict values) {
 
 /* Scale and minimum of sub-block j, 0..7: four bytes hold the low 6 bits of the
  * first four of each, whose top two bits carry on into the last four. */
-static inline void unpack_scale(const uint8_t scales[12], int j, int* scale, int* minimum) {
+static inline void unpack_scale(const uint8_t scales[12], int j, int *scale, int *minimum) {
   if (j < 4) {
     *scale = scales[j] & 63;
     *minimum = scales[j + 4] & 63;
@@ -172,7 +172,7 @@ static inline void unpack_scale(const uint8_t scales[12], int j, int* scale, int
   }
 }
 
-static void from_q4_k(const unsigned char* at, float* restrict values) {
+static void from_q4_k(const unsigned char *at, float *restrict values) {
   q4_k block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d), m = half_to_float(block.m);
@@ -180,13 +180,13 @@ static void from_q4_k(const unsigned char* at, float* restrict values) {
     int scale, minimum;
     unpack_scale(block.scales, j, &scale, &minimum);
     float step = d * (float)scale, base = m * (float)minimum;
-    const uint8_t* q = block.q + j / 2 * 32;
+    const uint8_t *q = block.q + j / 2 * 32;
     int shift = j % 2 * 4;
     for (int i = 0; i < 32; i++) values[32 * j + i] = step * (float)((q[i] >> shift) & 15) - base;
   }
 }
 
-static void from_q5_k(const unsigned char* at, float* restrict values) {
+static void from_q5_k(const unsigned char *at, float *restrict values) {
   q5_k block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d), m = half_to_float(block.m);
@@ -194,7 +194,7 @@ static void from_q5_k(const unsigned char* at, float* restrict values) {
     int scale, minimum;
     unpack_scale(block.scales, j, &scale, &minimum);
     float step = d * (float)scale, base = m * (float)minimum;
-    const uint8_t* q = block.q + j / 2 * 32;
+    const uint8_t *q = block.q + j / 2 * 32;
     int shift = j % 2 * 4;
     for (int i = 0; i < 32; i++) {
       int low = (q[i] >> shift) & 15, high = (block.high[i] >> j) & 1;
@@ -205,14 +205,14 @@ static void from_q5_k(const unsigned char* at, float* restrict values) {
 
 /* Halves of 128 values; in each, group k of 32 has its low bits in nibble k / 2
  * of bytes 32 (k % 2) on, and its high bits in bit pair k. */
-static void from_q6_k(const unsigned char* at, float* restrict values) {
+static void from_q6_k(const unsigned char *at, float *restrict values) {
   q6_k block;
   memcpy(&block, at, sizeof block);
   float d = half_to_float(block.d);
   for (int j = 0; j < SUPER / 16; j++) {
     int half = j / 8, group = j / 2 % 4, first = j % 2 * 16;
-    const uint8_t* low = block.low + half * 64 + group % 2 * 32 + first;
-    const uint8_t* high = block.high + half * 32 + first;
+    const uint8_t *low = block.low + half * 64 + group % 2 * 32 + first;
+    const uint8_t *high = block.high + half * 32 + first;
     int low_shift = group / 2 * 4, high_shift = group * 2;
     float step = d * (float)block.scales[j];
     for (int i = 0; i < 16; i++) {
@@ -222,45 +222,32 @@ static void from_q6_k(const unsigned char* at, float* restrict values) {
   }
 }
 
-typedef void from_block(const unsigned char* at, float* restrict values);
+typedef void from_block(const unsigned char *at, float *restrict values);
 
-static bool from_blocks(from_block* block, int64_t size, int64_t bytes, const unsigned char* at,
-                        int64_t count, float* values) {
+static bool from_blocks(from_block *block, int64_t size, int64_t bytes, const unsigned char *at,
+                        int64_t count, float *values) {
   if (count % size != 0) return false;
   for (int64_t i = 0; i < count / size; i++) block(at + i * bytes, values + i * size);
   return true;
 }
 
-bool tx_dequantize(uint32_t type, const void* blocks, int64_t count, float* values) {
-  const unsigned char* at = blocks;
+bool tx_dequantize(uint32_t type, const void *blocks, int64_t count, float *values) {
+  const unsigned char *at = blocks;
   if (count < 0) return false;
   switch (type) {
     case TYPE_F32:
       if (count) memcpy(values, at, (size_t)count * sizeof *values);
       return true;
-    case TYPE_F16:
-      from_f16(at, count, values);
-      return true;
-    case TYPE_BF16:
-      from_bf16(at, count, values);
-      return true;
-    case TYPE_Q4_0:
-      return from_blocks(from_q4_0, SMALL, sizeof(q4_0), at, count, values);
-    case TYPE_Q4_1:
-      return from_blocks(from_q4_1, SMALL, sizeof(q4_1), at, count, values);
-    case TYPE_Q5_0:
-      return from_blocks(from_q5_0, SMALL, sizeof(q5_0), at, count, values);
-    case TYPE_Q5_1:
-      return from_blocks(from_q5_1, SMALL, sizeof(q5_1), at, count, values);
-    case TYPE_Q8_0:
-      return from_blocks(from_q8_0, SMALL, sizeof(q8_0), at, count, values);
-    case TYPE_Q4_K:
-      return from_blocks(from_q4_k, SUPER, sizeof(q4_k), at, count, values);
-    case TYPE_Q5_K:
-      return from_blocks(from_q5_k, SUPER, sizeof(q5_k), at, count, values);
-    case TYPE_Q6_K:
-      return from_blocks(from_q6_k, SUPER, sizeof(q6_k), at, count, values);
-    default:
-      return false;
+    case TYPE_F16: from_f16(at, count, values); return true;
+    case TYPE_BF16: from_bf16(at, count, values); return true;
+    case TYPE_Q4_0: return from_blocks(from_q4_0, SMALL, sizeof(q4_0), at, count, values);
+    case TYPE_Q4_1: return from_blocks(from_q4_1, SMALL, sizeof(q4_1), at, count, values);
+    case TYPE_Q5_0: return from_blocks(from_q5_0, SMALL, sizeof(q5_0), at, count, values);
+    case TYPE_Q5_1: return from_blocks(from_q5_1, SMALL, sizeof(q5_1), at, count, values);
+    case TYPE_Q8_0: return from_blocks(from_q8_0, SMALL, sizeof(q8_0), at, count, values);
+    case TYPE_Q4_K: return from_blocks(from_q4_k, SUPER, sizeof(q4_k), at, count, values);
+    case TYPE_Q5_K: return from_blocks(from_q5_k, SUPER, sizeof(q5_k), at, count, values);
+    case TYPE_Q6_K: return from_blocks(from_q6_k, SUPER, sizeof(q6_k), at, count, values);
+    default: return false;
   }
 }
