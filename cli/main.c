@@ -109,10 +109,14 @@ char *cli_copy(const char *data, size_t size) {
  * before main: so set it and start this very program once more.  The variable
  * is set then, which ends the matter; without /proc it goes on spinning.
  * Nothing is done where the dynamic loader was started by hand (no AT_BASE:
- * /proc/self/exe is the loader then). */
+ * /proc/self/exe is the loader then).  The link is read, not executed, so that
+ * the process keeps its name. */
 static void let_idle_threads_sleep(char **argv) {
+  static char path[4096];
   if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getauxval(AT_BASE) == 0) return;
-  if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv("/proc/self/exe", argv);
+  ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (size <= 0 || (size_t)size == sizeof path - 1) return;
+  if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv(path, argv);
 }
 
 /* A file opened later must not become standard output because that was closed:

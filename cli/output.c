@@ -96,7 +96,7 @@ json_t *out_text(tx_text text) {
 
 json_t *out_string(const char *string) { return out_text(tx_text_of(string)); }
 
-void out_json(json_t *value, int digits) {
+void out_json(json_t *value, size_t digits) {
   if (json_dumpf(value, stdout, JSON_REAL_PRECISION(digits)) != 0 && !ferror(stdout)) {
     cli_out_of_memory();
   }

@@ -25,7 +25,7 @@ json_t *out_text(tx_text text); /* a byte that is not UTF-8 becomes the four cha
 json_t *out_string(const char *string);
 /* One line.  `digits` of its numbers are written: 9 give a float, 15 a double
  * without noise.  Takes `value`. */
-void out_json(json_t *value, int digits);
+void out_json(json_t *value, size_t digits);
 
 /* ---- text ---- */
 

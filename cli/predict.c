@@ -86,10 +86,9 @@ static void print_answer(const predict *state, const float *row, int64_t number,
 }
 
 static int fail(const predict *state, const tx_error *error) {
-  char resume[128];
-  snprintf(resume, sizeof resume,
-           "the first %" PRId64 " texts were answered: run it again on the others",
-           state->answered);
+  char resume[128], number[OUT_NUMBER];
+  snprintf(resume, sizeof resume, "texts answered: %s; run it again on the others",
+           out_grouped(state->answered, number));
   return cli_fail(state->line->verb, error, resume);
 }
 

@@ -123,7 +123,8 @@ static void draw(const progress *state, int64_t done, int64_t total, const char 
   double seconds = now() - state->started;
   double rate = seconds > 0.2 ? (double)(done - state->first) / seconds : 0;
   fputs(state->stage, out);
-  if (total > 0) print_bar(out, done >= total ? 1 : (double)done / (double)total);
+  bool wide = terminal_width() >= 72; /* else the figures matter more */
+  if (total > 0 && wide) print_bar(out, done >= total ? 1 : (double)done / (double)total);
   fputs("  ", out);
   print_count(out, done, unit);
   if (total > 0) putc('/', out), print_count(out, total, unit);
@@ -150,7 +151,7 @@ void progress_report(progress *state, const char *stage, int64_t done, int64_t t
     state->first = done;
     state->started = time;
   }
-  if (!begins && time - state->drawn < 0.1) return;
+  if (time - state->drawn < (begins ? 0.03 : 0.1)) return;
   state->drawn = time;
   draw(state, done, total, unit);
 }
