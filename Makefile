@@ -28,9 +28,10 @@ DEPENDS = $(OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) $(TESTS:=.d)
 .PHONY: all test demo bench clean unit
 all: $(BUILD)/taxon $(BUILD)/libtaxon.so
 
+$(BUILD)/src/kernels/%_generic.o: KERNEL_FLAGS = -O3
 # Kernels for one instruction set each; everything else is baseline x86-64.
-$(BUILD)/src/kernels/%_avx2.o: KERNEL_FLAGS = -mavx2 -mfma -mf16c
-$(BUILD)/src/kernels/%_avx512.o: KERNEL_FLAGS = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+$(BUILD)/src/kernels/%_avx2.o: KERNEL_FLAGS = -O3 -mavx2 -mfma -mf16c
+$(BUILD)/src/kernels/%_avx512.o: KERNEL_FLAGS = -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)

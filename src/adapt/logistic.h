@@ -22,10 +22,10 @@ typedef struct tx_features {
 } tx_features;
 
 typedef struct tx_logistic_options {
-  double penalty;               /* > 0 */
-  const double *class_weights;  /* (classes), or NULL: all 1 */
-  int max_iterations;           /* of L-BFGS */
-  double tolerance;             /* stop when the relative decrease over 10 iterations is below it */
+  double penalty;              /* > 0 */
+  const double *class_weights; /* (classes), or NULL: all 1 */
+  int max_iterations;          /* of L-BFGS */
+  double tolerance;            /* stop when the relative decrease over 10 iterations is below it */
 } tx_logistic_options;
 
 tx_logistic_options tx_logistic_defaults(void); /* penalty 1e-3, 300 iterations, 1e-6 */
@@ -49,9 +49,8 @@ void tx_logistic_scores(const tx_features *features, int classes, const int64_t 
  * the previous candidate.  `nll`: (count), out, may be NULL. */
 tx_status tx_logistic_choose(const tx_features *features, const int32_t *labels, int classes,
                              const uint64_t *group, const double *candidates, size_t count,
-                             int folds, uint64_t seed, tx_logistic_options options,
-                             double *penalty, double *nll, const tx_watch *watch,
-                             tx_error *error);
+                             int folds, uint64_t seed, tx_logistic_options options, double *penalty,
+                             double *nll, const tx_watch *watch, tx_error *error);
 
 /* Stratified folds: fold[i] in [0, folds), rows of equal group (or NULL: each
  * its own) together, each label spread as evenly as that allows.

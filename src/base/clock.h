@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-double tx_seconds(void);       /* monotonic; only differences mean anything */
-int64_t tx_peak_memory(void);  /* peak resident bytes of this process so far */
+double tx_seconds(void);      /* monotonic; only differences mean anything */
+int64_t tx_peak_memory(void); /* peak resident bytes of this process so far */
 
 #endif

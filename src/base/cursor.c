@@ -42,9 +42,7 @@ uint16_t tx_cursor_u16(tx_cursor *cursor, const char *what) {
 uint32_t tx_cursor_u32(tx_cursor *cursor, const char *what) {
   return (uint32_t)read_little(cursor, 4, what);
 }
-uint64_t tx_cursor_u64(tx_cursor *cursor, const char *what) {
-  return read_little(cursor, 8, what);
-}
+uint64_t tx_cursor_u64(tx_cursor *cursor, const char *what) { return read_little(cursor, 8, what); }
 float tx_cursor_f32(tx_cursor *cursor, const char *what) {
   uint32_t bits = tx_cursor_u32(cursor, what);
   float value;

@@ -53,7 +53,8 @@ tx_status tx_fail_byte(tx_error *error, tx_status status, const char *where, uin
 
 tx_status tx_fail_memory(tx_error *error, uint64_t bytes, const char *what) {
   return tx_fail(error, TX_ERROR_SYSTEM,
-                 "out of memory: %" PRIu64 " bytes for %s could not be had; free memory or use a "
+                 "out of memory: %" PRIu64
+                 " bytes for %s could not be had; free memory or use a "
                  "smaller model or batch",
                  bytes, what);
 }

@@ -27,9 +27,9 @@ tx_status tx_fail_memory(tx_error *error, uint64_t bytes, const char *what);
 tx_status tx_fail_errno(tx_error *error, const char *action, const char *path);
 
 /* Forwards a failure. */
-#define TX_TRY(call)                              \
-  do {                                            \
-    tx_status tx_try_status_ = (call);            \
+#define TX_TRY(call)                                    \
+  do {                                                  \
+    tx_status tx_try_status_ = (call);                  \
     if (tx_try_status_ != TX_OK) return tx_try_status_; \
   } while (0)
 

@@ -28,8 +28,10 @@ double tx_exp(double x) {
   double sum = 1.0;
   for (int k = 14; k >= 1; k--) sum = 1.0 + r * sum / k;
   int exponent = (int)n;
-  if (exponent < -1000) return scale_by_power_of_two(scale_by_power_of_two(sum, -1000), exponent + 1000);
-  if (exponent > 1000) return scale_by_power_of_two(scale_by_power_of_two(sum, 1000), exponent - 1000);
+  if (exponent < -1000)
+    return scale_by_power_of_two(scale_by_power_of_two(sum, -1000), exponent + 1000);
+  if (exponent > 1000)
+    return scale_by_power_of_two(scale_by_power_of_two(sum, 1000), exponent - 1000);
   return scale_by_power_of_two(sum, exponent);
 }
 

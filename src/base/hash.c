@@ -69,6 +69,4 @@ tx_status tx_sha256_file(const char *path, char hex[TX_SHA256_HEX], tx_error *er
   return status;
 }
 
-uint64_t tx_hash64(const void *data, size_t size, uint64_t seed) {
-  return XXH64(data, size, seed);
-}
+uint64_t tx_hash64(const void *data, size_t size, uint64_t seed) { return XXH64(data, size, seed); }

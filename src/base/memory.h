@@ -25,7 +25,7 @@ bool tx_add(uint64_t a, uint64_t b, uint64_t *sum);
 typedef struct tx_arena tx_arena;
 tx_arena *tx_arena_new(void);                       /* NULL on failure */
 void *tx_arena_alloc(tx_arena *arena, size_t size); /* uninitialised; NULL on failure */
-void *tx_arena_array(tx_arena *arena, size_t count, size_t size); /* overflow-checked */
+void *tx_arena_array(tx_arena *arena, size_t count, size_t size);      /* overflow-checked */
 char *tx_arena_string(tx_arena *arena, const char *data, size_t size); /* copy, final NUL */
 void tx_arena_reset(tx_arena *arena); /* keeps the memory for the next round (a step, a request) */
 void tx_arena_free(tx_arena *arena);  /* NULL is allowed */

@@ -20,7 +20,8 @@ void tx_parallel(int64_t count, tx_task *task, void *context) {
   int threads = tx_threads();
   if (count < threads) threads = (int)count;
   if (threads <= 1 || omp_in_parallel()) {
-    for (int64_t i = 0; i < count; i++) task(context, i, omp_in_parallel() ? omp_get_thread_num() : 0);
+    for (int64_t i = 0; i < count; i++)
+      task(context, i, omp_in_parallel() ? omp_get_thread_num() : 0);
     return;
   }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)

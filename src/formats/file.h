@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 
-typedef struct tx_map { /* a read-only map of a whole regular file */
+typedef struct tx_map {      /* a read-only map of a whole regular file */
   const unsigned char *data; /* NULL when the file is empty */
   uint64_t size;
 } tx_map;
@@ -21,7 +21,13 @@ void tx_map_close(tx_map *map);
 typedef struct tx_writer tx_writer;
 tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error);
 tx_status tx_writer_add(tx_writer *writer, const void *data, size_t size, tx_error *error);
-tx_status tx_writer_commit(tx_writer *writer, tx_error *error); /* takes the writer, also on failure */
-void tx_writer_cancel(tx_writer *writer);                       /* removes the temporary file */
+tx_status tx_writer_commit(tx_writer *writer,
+                           tx_error *error); /* takes the writer, also on failure */
+void tx_writer_cancel(tx_writer *writer);    /* removes the temporary file */
+
+/* `bytes` of zeroed, writable memory backed by a file without a name in
+ * `directory`; the space is reserved at once, so that a full disk fails here.
+ * Freed by tx_pages_free. */
+tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, tx_error *error);
 
 #endif

@@ -9,19 +9,19 @@
 #include "base/error.h"
 
 typedef enum tx_tensor_type { /* the numbers of ggml */
-  TX_TENSOR_F32 = 0,
-  TX_TENSOR_F16 = 1,
-  TX_TENSOR_Q4_0 = 2,
-  TX_TENSOR_Q4_1 = 3,
-  TX_TENSOR_Q5_0 = 6,
-  TX_TENSOR_Q5_1 = 7,
-  TX_TENSOR_Q8_0 = 8,
-  TX_TENSOR_Q4_K = 12,
-  TX_TENSOR_Q5_K = 13,
-  TX_TENSOR_Q6_K = 14,
-  TX_TENSOR_I32 = 26,
-  TX_TENSOR_I64 = 27,
-  TX_TENSOR_BF16 = 30,
+                              TX_TENSOR_F32 = 0,
+                              TX_TENSOR_F16 = 1,
+                              TX_TENSOR_Q4_0 = 2,
+                              TX_TENSOR_Q4_1 = 3,
+                              TX_TENSOR_Q5_0 = 6,
+                              TX_TENSOR_Q5_1 = 7,
+                              TX_TENSOR_Q8_0 = 8,
+                              TX_TENSOR_Q4_K = 12,
+                              TX_TENSOR_Q5_K = 13,
+                              TX_TENSOR_Q6_K = 14,
+                              TX_TENSOR_I32 = 26,
+                              TX_TENSOR_I64 = 27,
+                              TX_TENSOR_BF16 = 30,
 } tx_tensor_type;
 
 enum { TX_TENSOR_DIMENSIONS = 4 };
@@ -29,16 +29,16 @@ enum { TX_TENSOR_DIMENSIONS = 4 };
 typedef struct tx_tensor {
   const char *name; /* NUL-terminated, borrowed */
   tx_tensor_type type;
-  int dimensions;                        /* 1..4 */
-  int64_t shape[TX_TENSOR_DIMENSIONS];   /* shape[0] runs fastest; unused ones are 1 */
-  const unsigned char *data;             /* into the map */
-  uint64_t size, offset;                 /* bytes; offset from the start of the file */
+  int dimensions;                      /* 1..4 */
+  int64_t shape[TX_TENSOR_DIMENSIONS]; /* shape[0] runs fastest; unused ones are 1 */
+  const unsigned char *data;           /* into the map */
+  uint64_t size, offset;               /* bytes; offset from the start of the file */
 } tx_tensor;
 
 /* The facts of a type; false for a number that this program does not know. */
 typedef struct tx_tensor_type_facts {
-  const char *name;       /* "Q4_1" */
-  int64_t block;          /* values in a block */
+  const char *name; /* "Q4_1" */
+  int64_t block;    /* values in a block */
   int64_t block_bytes;
 } tx_tensor_type_facts;
 bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts *facts);

@@ -12,7 +12,7 @@
 #include "score/scorer.h"
 
 typedef struct tx_linear_options {
-  int64_t max_terms;   /* the most frequent by document are kept */
+  int64_t max_terms;     /* the most frequent by document are kept */
   int64_t min_documents; /* a term must occur in that many texts */
   int folds;
   uint64_t seed;

@@ -9,12 +9,12 @@
 #include "base/error.h"
 
 typedef enum tx_token_kind { /* the numbers of GGUF's tokenizer.ggml.token_type */
-  TX_TOKEN_NORMAL = 1,
-  TX_TOKEN_UNKNOWN = 2,
-  TX_TOKEN_CONTROL = 3,
-  TX_TOKEN_USER_DEFINED = 4,
-  TX_TOKEN_UNUSED = 5,
-  TX_TOKEN_BYTE = 6,
+                             TX_TOKEN_NORMAL = 1,
+                             TX_TOKEN_UNKNOWN = 2,
+                             TX_TOKEN_CONTROL = 3,
+                             TX_TOKEN_USER_DEFINED = 4,
+                             TX_TOKEN_UNUSED = 5,
+                             TX_TOKEN_BYTE = 6,
 } tx_token_kind;
 
 /* What a vocabulary says, unchecked; borrowed during tx_tokenizer_new. */
@@ -23,7 +23,7 @@ typedef struct tx_vocabulary {
   tx_text split;         /* tokenizer.ggml.pre: "gpt-2", "smollm" */
   const tx_text *tokens; /* (count), in the byte-level alphabet */
   size_t count;
-  const int64_t *kinds; /* (count), or NULL: all normal */
+  const int64_t *kinds;  /* (count), or NULL: all normal */
   const tx_text *merges; /* (merge_count): "left right" */
   size_t merge_count;
   int64_t bos, eos, unknown, padding; /* ids, or -1 */

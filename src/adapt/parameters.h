@@ -1,0 +1,52 @@
+/* A set of trainable parameters: values, gradients, AdamW's two moments, and
+ * for matrices the packed forms that the kernels read.  What they mean is left
+ * to tail.h. */
+#ifndef TX_ADAPT_PARAMETERS_H
+#define TX_ADAPT_PARAMETERS_H
+
+#include "base/memory.h"
+#include "kernels/kernels.h"
+
+typedef struct tx_parameter {
+  char name[80];           /* as the artifact calls the tensor */
+  int64_t outputs, inputs; /* a vector has outputs 1 */
+  bool decays;             /* weight decay applies: matrices, not norms and biases */
+  float *value;            /* (outputs, inputs) */
+  float *gradient;         /* the same, summed up since tx_parameters_clear */
+  float *first, *second;   /* AdamW's moments */
+  float *kept;             /* the best values so far */
+  float *panels;           /* matrices: packed for y = x . W^T, else NULL */
+  float *transposed;       /* matrices: packed for dx = dy . W, else NULL */
+} tx_parameter;
+
+typedef struct tx_parameters {
+  tx_parameter *items;
+  int64_t count, capacity;
+  int64_t values; /* in all items */
+  int64_t steps;  /* of AdamW so far */
+  float *memory;
+  size_t bytes;
+} tx_parameters;
+
+/* Declares one; call for all of them, then tx_parameters_allocate once.  NULL
+ * when `capacity` (from tx_parameters_new) is used up. */
+tx_status tx_parameters_new(int64_t capacity, tx_parameters *set, tx_error *error);
+tx_parameter *tx_parameters_add(tx_parameters *set, const char *name, int64_t outputs,
+                                int64_t inputs);
+tx_status tx_parameters_allocate(tx_parameters *set, tx_error *error);
+void tx_parameters_free(tx_parameters *set);
+
+void tx_parameters_pack(tx_parameters *set);    /* after values changed */
+void tx_parameters_clear(tx_parameters *set);   /* gradients to zero */
+void tx_parameters_keep(tx_parameters *set);    /* values -> kept */
+void tx_parameters_restore(tx_parameters *set); /* kept -> values, packed */
+
+/* The Euclidean norm of all gradients. */
+double tx_parameters_gradient_norm(const tx_parameters *set, const tx_kernels *kernels);
+
+/* One step of AdamW (betas 0.9 and 0.999, epsilon 1e-8) and packing; gradients
+ * count `scale` times. */
+void tx_parameters_step(tx_parameters *set, const tx_kernels *kernels, double learning_rate,
+                        double weight_decay, double scale);
+
+#endif

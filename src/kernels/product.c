@@ -1,0 +1,73 @@
+/* Dividing a product into tasks: blocks of rows that stay in a core's cache,
+ * times panels.  The division never touches the order of a sum. */
+#include "kernels/product.h"
+
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/parallel.h"
+
+enum { ROW_BLOCK = 192, PACK_DEPTH = 16 };
+
+uint64_t tx_packed_size(int64_t depth, int64_t columns) {
+  uint64_t panels = ((uint64_t)columns + TX_PANEL - 1) / TX_PANEL, size;
+  if (!tx_multiply(panels * TX_PANEL, (uint64_t)depth, &size)) return 0;
+  return size;
+}
+
+/* A few rows of the panel at a time, so that both sides stay in cache. */
+void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
+                   int64_t columns, float *panel) {
+  for (int64_t k = 0; k < depth; k += PACK_DEPTH) {
+    int64_t end = depth - k < PACK_DEPTH ? depth : k + PACK_DEPTH;
+    for (int64_t n = 0; n < columns; n++) {
+      const float *source = from + n * column;
+      for (int64_t i = k; i < end; i++) panel[i * TX_PANEL + n] = source[i * step];
+    }
+  }
+  if (columns == TX_PANEL) return;
+  for (int64_t k = 0; k < depth; k++) {
+    memset(panel + k * TX_PANEL + columns, 0, (size_t)(TX_PANEL - columns) * sizeof *panel);
+  }
+}
+
+typedef struct {
+  const float *from;
+  ptrdiff_t step, column;
+  int64_t depth, columns;
+  float *panels;
+} packing;
+
+static void pack_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const packing *p = context;
+  int64_t first = index * TX_PANEL;
+  int64_t columns = p->columns - first < TX_PANEL ? p->columns - first : TX_PANEL;
+  tx_pack_panel(p->from + first * p->column, p->step, p->column, p->depth, columns,
+                p->panels + first * p->depth);
+}
+
+void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
+             float *panels) {
+  packing p = {from, step, column, depth, columns, panels};
+  tx_parallel((columns + TX_PANEL - 1) / TX_PANEL, pack_task, &p);
+}
+
+static void product_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const tx_product *p = context;
+  int64_t panels = (p->columns + TX_PANEL - 1) / TX_PANEL;
+  int64_t first = index % panels * TX_PANEL, row = index / panels * ROW_BLOCK;
+  int64_t columns = p->columns - first < TX_PANEL ? p->columns - first : TX_PANEL;
+  int64_t rows = p->rows - row < ROW_BLOCK ? p->rows - row : ROW_BLOCK;
+  p->kernels->product(rows, p->depth, columns, p->x + row * p->x_row, p->x_row, p->x_step,
+                      p->panels + first * p->depth, p->bias ? p->bias + first : NULL, p->accumulate,
+                      p->y + row * p->y_row + first, p->y_row);
+}
+
+void tx_product_run(const tx_product *product) {
+  tx_product copy = *product;
+  int64_t panels = (copy.columns + TX_PANEL - 1) / TX_PANEL;
+  int64_t blocks = (copy.rows + ROW_BLOCK - 1) / ROW_BLOCK;
+  tx_parallel(panels * blocks, product_task, &copy);
+}

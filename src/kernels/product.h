@@ -1,0 +1,38 @@
+/* Matrix products over all workers, and the packing they need.
+ *
+ * Packed form of a matrix B (depth, columns): panels of TX_PANEL columns, each
+ * (depth, TX_PANEL) row-major, the last one filled up with zeros.  A weight
+ * (outputs, inputs) of a linear layer is packed with columns = outputs and
+ * depth = inputs: y = x . W^T. */
+#ifndef TX_KERNELS_PRODUCT_H
+#define TX_KERNELS_PRODUCT_H
+
+#include "kernels/kernels.h"
+
+/* Floats of the packed form; 0 when the sizes do not fit. */
+uint64_t tx_packed_size(int64_t depth, int64_t columns);
+
+/* Packs one panel: B element (k, n) is from[k * step + n * column], for n in
+ * [0, columns), columns <= TX_PANEL. */
+void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
+                   int64_t columns, float *panel);
+
+/* Packs the whole of B, in parallel. */
+void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
+             float *panels);
+
+typedef struct tx_product {
+  const tx_kernels *kernels;
+  int64_t rows, depth, columns;
+  const float *x; /* element (m, k) at x[m * x_row + k * x_step] */
+  ptrdiff_t x_row, x_step;
+  const float *panels; /* packed (depth, columns) */
+  const float *bias;   /* (columns) or NULL */
+  bool accumulate;     /* y += instead of y =; excludes bias */
+  float *y;            /* element (m, n) at y[m * y_row + n] */
+  ptrdiff_t y_row;
+} tx_product;
+
+void tx_product_run(const tx_product *product);
+
+#endif

@@ -1,0 +1,358 @@
+/* One transformer block over a ragged batch: norm, attention, residual; norm,
+ * MLP, residual.  Forward and backward, driven by the architecture's facts. */
+#include <string.h>
+
+#include "base/parallel.h"
+#include "kernels/product.h"
+#include "model/pass.h"
+
+enum { ROWS = 16 }; /* of a task of row-wise work */
+
+tx_status tx_pass_open(const tx_facts *facts, tx_pass *pass, tx_error *error) {
+  *pass = (tx_pass){.kernels = tx_kernels_get(), .facts = facts, .arena = tx_arena_new()};
+  return pass->arena ? TX_OK : tx_fail_memory(error, 64, "a pass");
+}
+
+void tx_pass_close(tx_pass *pass) {
+  tx_arena_free(pass->arena);
+  tx_free(pass->rotary.cosines);
+  tx_free(pass->rotary.sines);
+  *pass = (tx_pass){0};
+}
+
+/* ---- row-wise work ----------------------------------------------------- */
+
+typedef struct {
+  const tx_kernels *kernels;
+  const tx_facts *facts;
+  const tx_norm *norm;
+  int64_t rows, width;
+  const float *x, *other, *dout;
+  float *y, *second, *mean, *inverse;
+} rowwise;
+
+static int64_t rows_end(const rowwise *w, int64_t index) {
+  return (index + 1) * ROWS < w->rows ? (index + 1) * ROWS : w->rows;
+}
+
+static void run_rows(rowwise *work, tx_task *task) {
+  tx_parallel((work->rows + ROWS - 1) / ROWS, task, work);
+}
+
+static void norm_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const rowwise *w = context;
+  for (int64_t row = index * ROWS; row < rows_end(w, index); row++) {
+    const float *x = w->x + row * w->width;
+    float *y = w->y + row * w->width, mean = 0, inverse;
+    if (w->facts->architecture->norm == TX_NORM_RMS) {
+      inverse = w->kernels->rms_norm(x, w->norm->weight, w->width, w->facts->norm_epsilon, y);
+    } else {
+      inverse = w->kernels->layer_norm(x, w->norm->weight, w->norm->bias, w->width,
+                                       w->facts->norm_epsilon, &mean, y);
+    }
+    if (w->mean) w->mean[row] = mean;
+    if (w->inverse) w->inverse[row] = inverse;
+  }
+}
+
+void tx_norm_forward(tx_pass *pass, const tx_norm *norm, int64_t rows, const float *x, float *y,
+                     float *mean, float *inverse) {
+  rowwise w = {.kernels = pass->kernels,
+               .facts = pass->facts,
+               .norm = norm,
+               .rows = rows,
+               .width = pass->facts->width,
+               .x = x,
+               .y = y,
+               .mean = mean,
+               .inverse = inverse};
+  run_rows(&w, norm_task);
+}
+
+/* Rows one after another: the weight's gradient is summed over them in order. */
+void tx_norm_backward(tx_pass *pass, const tx_norm *norm, int64_t rows, const float *x,
+                      const float *dy, const float *mean, const float *inverse, float *dx,
+                      float *dweight, float *dbias) {
+  int64_t width = pass->facts->width;
+  bool centred = pass->facts->architecture->norm == TX_NORM_LAYER;
+  for (int64_t row = 0; row < rows; row++) {
+    pass->kernels->norm_backward(x + row * width, norm->weight, dy + row * width, width, mean[row],
+                                 inverse[row], centred, dx ? dx + row * width : NULL, dweight,
+                                 dbias);
+  }
+}
+
+static void add_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const rowwise *w = context;
+  for (int64_t row = index * ROWS; row < rows_end(w, index); row++) {
+    w->kernels->add(w->y + row * w->width, w->x + row * w->width, w->width);
+  }
+}
+
+static void add_rows(tx_pass *pass, int64_t rows, int64_t width, float *y, const float *x) {
+  rowwise w = {.kernels = pass->kernels, .rows = rows, .width = width, .x = x, .y = y};
+  run_rows(&w, add_task);
+}
+
+static void activate_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const rowwise *w = context;
+  int64_t from = index * ROWS * w->width, count = (rows_end(w, index) - index * ROWS) * w->width;
+  if (w->facts->architecture->gated) { /* the only gated activation so far is SiLU */
+    w->kernels->silu_gate(w->x + from, w->other + from, count, w->y + from);
+  } else {
+    w->kernels->gelu(w->other + from, count, w->y + from);
+  }
+}
+
+static void activate_backward_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const rowwise *w = context;
+  int64_t from = index * ROWS * w->width, count = (rows_end(w, index) - index * ROWS) * w->width;
+  if (w->facts->architecture->gated) {
+    w->kernels->silu_gate_backward(w->x + from, w->other + from, w->dout + from, count, w->y + from,
+                                   w->second + from);
+  } else {
+    w->kernels->gelu_backward(w->other + from, w->dout + from, count, w->second + from);
+  }
+}
+
+/* ---- forward ----------------------------------------------------------- */
+
+static void apply(tx_pass *pass, const tx_matrix *matrix, int64_t rows, const float *x, float *y) {
+  tx_product product = {.kernels = pass->kernels,
+                        .rows = rows,
+                        .depth = matrix->inputs,
+                        .columns = matrix->outputs,
+                        .x = x,
+                        .x_row = matrix->inputs,
+                        .x_step = 1,
+                        .panels = matrix->panels,
+                        .bias = matrix->bias,
+                        .y = y,
+                        .y_row = matrix->outputs};
+  tx_product_run(&product);
+}
+
+static float *take(tx_pass *pass, int64_t rows, int64_t width, bool *failed) {
+  float *floats = tx_arena_array(pass->arena, (size_t)(rows * width), sizeof(float));
+  if (!floats) *failed = true;
+  return floats;
+}
+
+static tx_status lay_out_tape(tx_pass *pass, int64_t tokens, int64_t rows, bool gathered,
+                              tx_tape *tape, tx_error *error) {
+  const tx_facts *f = pass->facts;
+  int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
+  bool failed = false;
+  tape->normed = take(pass, tokens, f->width, &failed);
+  tape->wanted_normed = gathered ? take(pass, rows, f->width, &failed) : tape->normed;
+  tape->query = take(pass, rows, query, &failed);
+  tape->key = take(pass, tokens, key, &failed);
+  tape->value = take(pass, tokens, key, &failed);
+  tape->attended = take(pass, rows, query, &failed);
+  tape->middle = take(pass, rows, f->width, &failed);
+  tape->mlp_normed = take(pass, rows, f->width, &failed);
+  tape->gate = f->architecture->gated ? take(pass, rows, f->hidden, &failed) : NULL;
+  tape->up = take(pass, rows, f->hidden, &failed);
+  tape->active = take(pass, rows, f->hidden, &failed);
+  tape->attention_mean = take(pass, tokens, 2, &failed);
+  tape->attention_inverse = tape->attention_mean ? tape->attention_mean + tokens : NULL;
+  tape->mlp_mean = take(pass, rows, 2, &failed);
+  tape->mlp_inverse = tape->mlp_mean ? tape->mlp_mean + rows : NULL;
+  uint64_t floats =
+      (uint64_t)(tokens * (f->width + 2 * key) + rows * (3 * f->width + 3 * f->hidden));
+  return failed ? tx_fail_memory(error, floats * sizeof(float), "a block's activations") : TX_OK;
+}
+
+static void gather(const tx_wanted *wanted, int64_t width, const float *from, float *to) {
+  for (int64_t row = 0; row < wanted->count; row++) {
+    memcpy(to + row * width, from + tx_wanted_token(wanted, row) * width,
+           (size_t)width * sizeof *to);
+  }
+}
+
+static tx_status attention_half(tx_pass *pass, const tx_block *block, const tx_batch *batch,
+                                const tx_wanted *wanted, const tx_tape *tape, tx_error *error) {
+  const tx_facts *f = pass->facts;
+  tx_wanted all = tx_wanted_all(batch);
+  tx_norm_forward(pass, &block->norm[TX_NORM_ATTENTION], batch->tokens, tape->x, tape->normed,
+                  tape->attention_mean, tape->attention_inverse);
+  if (wanted->tokens) gather(wanted, f->width, tape->normed, tape->wanted_normed);
+  apply(pass, &block->matrix[TX_MATRIX_QUERY], wanted->count, tape->wanted_normed, tape->query);
+  apply(pass, &block->matrix[TX_MATRIX_KEY], batch->tokens, tape->normed, tape->key);
+  apply(pass, &block->matrix[TX_MATRIX_VALUE], batch->tokens, tape->normed, tape->value);
+  TX_TRY(tx_rotary_apply(pass, batch, wanted, f->heads, tape->query, 1, error));
+  TX_TRY(tx_rotary_apply(pass, batch, &all, f->kv_heads, tape->key, 1, error));
+  TX_TRY(tx_attention_forward(pass, batch, wanted, tape->query, tape->key, tape->value,
+                              tape->attended, error));
+  apply(pass, &block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended, tape->middle);
+  const float *residual = tape->x;
+  if (wanted->tokens) { /* mlp_normed is free until the next norm */
+    gather(wanted, f->width, tape->x, tape->mlp_normed);
+    residual = tape->mlp_normed;
+  }
+  add_rows(pass, wanted->count, f->width, tape->middle, residual);
+  return TX_OK;
+}
+
+tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch *batch,
+                           const tx_wanted *wanted, const float *x, float *y, tx_tape *tape,
+                           tx_error *error) {
+  const tx_facts *f = pass->facts;
+  int64_t rows = wanted->count;
+  TX_TRY(lay_out_tape(pass, batch->tokens, rows, wanted->tokens != NULL, tape, error));
+  tape->x = x;
+  TX_TRY(attention_half(pass, block, batch, wanted, tape, error));
+  tx_norm_forward(pass, &block->norm[TX_NORM_MLP], rows, tape->middle, tape->mlp_normed,
+                  tape->mlp_mean, tape->mlp_inverse);
+  if (f->architecture->gated) {
+    apply(pass, &block->matrix[TX_MATRIX_GATE], rows, tape->mlp_normed, tape->gate);
+  }
+  apply(pass, &block->matrix[TX_MATRIX_UP], rows, tape->mlp_normed, tape->up);
+  rowwise w = {.kernels = pass->kernels,
+               .facts = f,
+               .rows = rows,
+               .width = f->hidden,
+               .x = tape->gate,
+               .other = tape->up,
+               .y = tape->active};
+  run_rows(&w, activate_task);
+  apply(pass, &block->matrix[TX_MATRIX_DOWN], rows, tape->active, y);
+  add_rows(pass, rows, f->width, y, tape->middle);
+  return TX_OK;
+}
+
+/* ---- backward ---------------------------------------------------------- */
+
+/* One matrix: its own gradient, and dx (rows, inputs) =/+= dy . W where dx is given. */
+static tx_status apply_backward(tx_pass *pass, const tx_matrix *matrix, const float *transposed,
+                                int64_t rows, const float *x, const float *dy, float *dx,
+                                bool accumulate, float *dweight, float *dbias, tx_error *error) {
+  tx_product product = {.kernels = pass->kernels};
+  if (dx) {
+    product.rows = rows, product.depth = matrix->outputs, product.columns = matrix->inputs;
+    product.x = dy, product.x_row = matrix->outputs, product.x_step = 1;
+    product.panels = transposed, product.accumulate = accumulate;
+    product.y = dx, product.y_row = matrix->inputs;
+    tx_product_run(&product);
+  }
+  if (dbias) {
+    for (int64_t row = 0; row < rows; row++) {
+      pass->kernels->add(dbias, dy + row * matrix->outputs, matrix->outputs);
+    }
+  }
+  if (!dweight || rows == 0) return TX_OK;
+  uint64_t floats = tx_packed_size(rows, matrix->inputs);
+  float *panels = tx_arena_array(pass->arena, floats, sizeof(float));
+  if (!panels) return tx_fail_memory(error, floats * sizeof(float), "a weight's gradient");
+  tx_pack(x, matrix->inputs, 1, rows, matrix->inputs, panels);
+  product = (tx_product){.kernels = pass->kernels,
+                         .rows = matrix->outputs,
+                         .depth = rows,
+                         .columns = matrix->inputs,
+                         .x = dy,
+                         .x_row = 1,
+                         .x_step = matrix->outputs,
+                         .panels = panels,
+                         .accumulate = true,
+                         .y = dweight,
+                         .y_row = matrix->inputs};
+  tx_product_run(&product);
+  return TX_OK;
+}
+
+typedef struct {
+  tx_pass *pass;
+  const tx_block *block;
+  const float *const *transposed;
+  const tx_batch *batch;
+  const tx_wanted *wanted;
+  const tx_tape *tape;
+  const tx_block_gradient *gradient;
+  tx_error *error;
+} backward;
+
+static tx_status matrix_backward(const backward *b, tx_matrix_slot slot, int64_t rows,
+                                 const float *x, const float *dy, float *dx, bool accumulate) {
+  return apply_backward(b->pass, &b->block->matrix[slot], b->transposed[slot], rows, x, dy, dx,
+                        accumulate, b->gradient->matrix[slot], b->gradient->bias[slot], b->error);
+}
+
+/* dy (R, C) at the block's output becomes the gradient at `middle`. */
+static tx_status mlp_backward(const backward *b, float *dy) {
+  tx_pass *pass = b->pass;
+  const tx_facts *f = pass->facts;
+  const tx_tape *tape = b->tape;
+  int64_t rows = b->wanted->count;
+  bool failed = false, gated = f->architecture->gated;
+  float *dactive = take(pass, rows, f->hidden, &failed);
+  float *dgate = gated ? take(pass, rows, f->hidden, &failed) : NULL;
+  float *dnormed = take(pass, rows, f->width, &failed);
+  if (failed) return tx_fail_memory(b->error, 0, "the MLP's gradient");
+  TX_TRY(matrix_backward(b, TX_MATRIX_DOWN, rows, tape->active, dy, dactive, false));
+  rowwise w = {.kernels = pass->kernels,
+               .facts = f,
+               .rows = rows,
+               .width = f->hidden,
+               .x = tape->gate,
+               .other = tape->up,
+               .dout = dactive,
+               .y = dgate,
+               .second = dactive};
+  run_rows(&w, activate_backward_task); /* dactive is now the gradient at `up` */
+  TX_TRY(matrix_backward(b, TX_MATRIX_UP, rows, tape->mlp_normed, dactive, dnormed, false));
+  if (gated) {
+    TX_TRY(matrix_backward(b, TX_MATRIX_GATE, rows, tape->mlp_normed, dgate, dnormed, true));
+  }
+  tx_norm_backward(pass, &b->block->norm[TX_NORM_MLP], rows, tape->middle, dnormed, tape->mlp_mean,
+                   tape->mlp_inverse, dy, b->gradient->norm_weight[TX_NORM_MLP],
+                   b->gradient->norm_bias[TX_NORM_MLP]);
+  return TX_OK;
+}
+
+/* dmiddle (R, C) becomes dx (T, C). */
+static tx_status attention_half_backward(const backward *b, const float *dmiddle, float *dx) {
+  tx_pass *pass = b->pass;
+  const tx_facts *f = pass->facts;
+  const tx_tape *tape = b->tape;
+  int64_t rows = b->wanted->count, tokens = b->batch->tokens;
+  int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
+  bool failed = false;
+  float *dattended = take(pass, rows, query, &failed), *dquery = take(pass, rows, query, &failed);
+  float *dkey = take(pass, tokens, key, &failed), *dvalue = take(pass, tokens, key, &failed);
+  float *dwanted = take(pass, rows, f->width, &failed),
+        *dnormed = take(pass, tokens, f->width, &failed);
+  if (failed) return tx_fail_memory(b->error, 0, "the attention's gradient");
+  tx_wanted all = tx_wanted_all(b->batch);
+  TX_TRY(matrix_backward(b, TX_MATRIX_OUT, rows, tape->attended, dmiddle, dattended, false));
+  TX_TRY(tx_attention_backward(pass, b->batch, b->wanted, tape->query, tape->key, tape->value,
+                               tape->attended, dattended, dquery, dkey, dvalue, b->error));
+  TX_TRY(tx_rotary_apply(pass, b->batch, b->wanted, f->heads, dquery, -1, b->error));
+  TX_TRY(tx_rotary_apply(pass, b->batch, &all, f->kv_heads, dkey, -1, b->error));
+  TX_TRY(matrix_backward(b, TX_MATRIX_KEY, tokens, tape->normed, dkey, dnormed, false));
+  TX_TRY(matrix_backward(b, TX_MATRIX_VALUE, tokens, tape->normed, dvalue, dnormed, true));
+  TX_TRY(matrix_backward(b, TX_MATRIX_QUERY, rows, tape->wanted_normed, dquery, dwanted, false));
+  if (dx) memset(dx, 0, (size_t)(tokens * f->width) * sizeof *dx);
+  for (int64_t row = 0; row < rows; row++) {
+    int64_t token = tx_wanted_token(b->wanted, row);
+    pass->kernels->add(dnormed + token * f->width, dwanted + row * f->width, f->width);
+    if (dx) pass->kernels->add(dx + token * f->width, dmiddle + row * f->width, f->width);
+  }
+  tx_norm_backward(pass, &b->block->norm[TX_NORM_ATTENTION], tokens, tape->x, dnormed,
+                   tape->attention_mean, tape->attention_inverse, dx,
+                   b->gradient->norm_weight[TX_NORM_ATTENTION],
+                   b->gradient->norm_bias[TX_NORM_ATTENTION]);
+  return TX_OK;
+}
+
+tx_status tx_block_backward(tx_pass *pass, const tx_block *block,
+                            const float *const transposed[TX_MATRICES], const tx_batch *batch,
+                            const tx_wanted *wanted, const tx_tape *tape, float *dy, float *dx,
+                            const tx_block_gradient *gradient, tx_error *error) {
+  backward b = {pass, block, transposed, batch, wanted, tape, gradient, error};
+  TX_TRY(mlp_backward(&b, dy));
+  return attention_half_backward(&b, dy, dx);
+}

@@ -1,0 +1,378 @@
+/* Opening a model, loading and unloading its blocks, embedding and logits. */
+#include "model/model.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "base/parallel.h"
+#include "kernels/product.h"
+#include "model/weights.h"
+
+typedef struct {
+  tx_block view;
+  float *memory; /* NULL: not loaded */
+  size_t bytes;
+} loaded_block;
+
+struct tx_model {
+  tx_gguf *gguf;
+  const tx_gguf *changes; /* borrowed */
+  tx_facts facts;
+  tx_weight embedding, positions, output; /* output: the embedding where they are tied */
+  tx_norm output_norm;
+  float *output_norm_memory;
+  loaded_block *blocks; /* (L) */
+};
+
+/* ---- opening ----------------------------------------------------------- */
+
+static tx_status norm_weights(const tx_model *model, const char *stem, bool bias, tx_weight *weight,
+                              tx_error *error) {
+  char name[96];
+  snprintf(name, sizeof name, "%s.%s", stem, bias ? "bias" : "weight");
+  return tx_weight_of_vector(model->gguf, model->changes, name, model->facts.width, weight, error);
+}
+
+static bool norm_has_bias(const tx_model *model) {
+  return model->facts.architecture->norm == TX_NORM_LAYER;
+}
+
+/* Every tensor of every block is found and its shape checked, before any work. */
+static tx_status check_block(const tx_model *model, int64_t block, tx_error *error) {
+  tx_weight weight;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    int64_t outputs, inputs;
+    tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &outputs, &inputs);
+    if (outputs == 0) continue;
+    for (int bias = 0; bias <= model->facts.architecture->biases; bias++) {
+      TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
+                                 (tx_matrix_slot)slot, bias, &weight, error));
+    }
+  }
+  for (int slot = 0; slot < TX_NORMS; slot++) {
+    char stem[64];
+    snprintf(stem, sizeof stem, "blk.%" PRId64 ".%s", block, tx_norm_stem((tx_norm_slot)slot));
+    for (int bias = 0; bias <= norm_has_bias(model); bias++) {
+      TX_TRY(norm_weights(model, stem, bias, &weight, error));
+    }
+  }
+  return TX_OK;
+}
+
+static tx_status table_weight(const tx_model *model, const char *name, int64_t rows,
+                              tx_weight *weight, tx_error *error) {
+  const tx_tensor *tensor = tx_gguf_tensor(model->gguf, name);
+  if (!tensor || tensor->dimensions != 2 || tensor->shape[0] != model->facts.width ||
+      tensor->shape[1] < rows || tensor->type == TX_TENSOR_I32 || tensor->type == TX_TENSOR_I64) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: the tensor %s is missing or not [%" PRId64 ", %" PRId64
+                   "]; the file is damaged",
+                   tx_gguf_path(model->gguf), name, model->facts.width, rows);
+  }
+  *weight = (tx_weight){tensor, model->gguf, 0, rows, model->facts.width};
+  return TX_OK;
+}
+
+static tx_status read_output_norm(tx_model *model, tx_error *error) {
+  int64_t width = model->facts.width;
+  float *memory = model->output_norm_memory = tx_alloc_zero((size_t)(2 * width), sizeof(float));
+  if (!memory) return tx_fail_memory(error, (uint64_t)(8 * width), "a norm");
+  for (int bias = 0; bias <= norm_has_bias(model); bias++) {
+    tx_weight weight;
+    TX_TRY(norm_weights(model, "output_norm", bias, &weight, error));
+    tx_weight_rows(&weight, 0, 1, memory + bias * width);
+    TX_TRY(tx_weight_check(&weight, memory + bias * width, width, error));
+  }
+  model->output_norm = (tx_norm){memory, norm_has_bias(model) ? memory + width : NULL};
+  return TX_OK;
+}
+
+static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
+  TX_TRY(tx_gguf_open(path, &model->gguf, error));
+  TX_TRY(tx_facts_read(model->gguf, &model->facts, error));
+  const tx_facts *facts = &model->facts;
+  model->blocks = tx_alloc_zero((size_t)facts->blocks, sizeof *model->blocks);
+  if (!model->blocks) return tx_fail_memory(error, sizeof *model->blocks, "the block table");
+  TX_TRY(table_weight(model, "token_embd.weight", facts->vocabulary, &model->embedding, error));
+  if (facts->architecture->positions == TX_POSITION_LEARNED) {
+    TX_TRY(table_weight(model, "position_embd.weight", facts->context, &model->positions, error));
+  }
+  model->output = model->embedding;
+  if (tx_gguf_tensor(model->gguf, "output.weight")) {
+    TX_TRY(table_weight(model, "output.weight", facts->vocabulary, &model->output, error));
+  }
+  for (int64_t block = 0; block < facts->blocks; block++) TX_TRY(check_block(model, block, error));
+  return read_output_norm(model, error);
+}
+
+tx_status tx_model_open(const char *path, const tx_gguf *changes, tx_model **model,
+                        tx_error *error) {
+  *model = NULL;
+  tx_model *made = tx_alloc_zero(1, sizeof *made);
+  if (!made) return tx_fail_memory(error, sizeof *made, "a model");
+  made->changes = changes;
+  tx_status status = open_all(made, path, error);
+  if (status != TX_OK) {
+    tx_model_close(made);
+    return status;
+  }
+  *model = made;
+  return TX_OK;
+}
+
+void tx_model_close(tx_model *model) {
+  if (!model) return;
+  if (model->blocks) tx_model_unload(model, 0, model->facts.blocks);
+  tx_free(model->blocks);
+  tx_free(model->output_norm_memory);
+  tx_gguf_close(model->gguf);
+  tx_free(model);
+}
+
+const tx_facts *tx_model_facts(const tx_model *model) { return &model->facts; }
+const tx_gguf *tx_model_gguf(const tx_model *model) { return model->gguf; }
+const tx_norm *tx_model_output_norm(const tx_model *model) { return &model->output_norm; }
+
+const tx_block *tx_model_block(const tx_model *model, int64_t index) {
+  return model->blocks[index].memory ? &model->blocks[index].view : NULL;
+}
+
+/* ---- loading ----------------------------------------------------------- */
+
+/* The memory of a block: each matrix's panels, its bias, then the norms, each
+ * part starting on a cache line. */
+static uint64_t align16(uint64_t floats) { return (floats + 15) & ~(uint64_t)15; }
+
+static uint64_t lay_out_block(const tx_model *model, float *memory, tx_block *view) {
+  uint64_t at = 0;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    tx_matrix *matrix = &view->matrix[slot];
+    tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
+    if (matrix->outputs == 0) continue;
+    matrix->panels = memory ? memory + at : NULL;
+    at += align16(tx_packed_size(matrix->inputs, matrix->outputs));
+    if (!model->facts.architecture->biases) continue;
+    matrix->bias = memory ? memory + at : NULL;
+    at += align16((uint64_t)matrix->outputs);
+  }
+  for (int slot = 0; slot < TX_NORMS; slot++) {
+    view->norm[slot].weight = memory ? memory + at : NULL;
+    at += align16((uint64_t)model->facts.width);
+    if (!norm_has_bias(model)) continue;
+    view->norm[slot].bias = memory ? memory + at : NULL;
+    at += align16((uint64_t)model->facts.width);
+  }
+  return at;
+}
+
+static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
+  const tx_block *view = &model->blocks[block].view;
+  tx_weight weight;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    const tx_matrix *matrix = &view->matrix[slot];
+    if (!matrix->bias || matrix->outputs == 0) continue;
+    TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
+                               (tx_matrix_slot)slot, true, &weight, error));
+    tx_weight_rows(&weight, 0, 1, (float *)matrix->bias);
+    TX_TRY(tx_weight_check(&weight, matrix->bias, matrix->outputs, error));
+  }
+  for (int slot = 0; slot < TX_NORMS; slot++) {
+    TX_TRY(tx_model_read_norm(model, block, (tx_norm_slot)slot, (float *)view->norm[slot].weight,
+                              (float *)view->norm[slot].bias, error));
+  }
+  return TX_OK;
+}
+
+/* One task packs one panel of one matrix. */
+typedef struct {
+  tx_weight weight;
+  float *panels;
+  int64_t first_task;
+} matrix_load;
+
+typedef struct {
+  matrix_load *loads;
+  int64_t count, scratch_floats;
+  float *scratch;          /* (workers, scratch_floats) */
+  _Atomic int64_t damaged; /* 1 + the index of a load with NaN or infinity */
+} loading;
+
+static void load_task(void *context, int64_t index, int worker) {
+  loading *l = context;
+  int64_t low = 0, high = l->count - 1;
+  while (low < high) { /* the last load that starts at or before this task */
+    int64_t middle = (low + high + 1) / 2;
+    if (l->loads[middle].first_task <= index) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  const matrix_load *load = &l->loads[low];
+  const tx_weight *weight = &load->weight;
+  int64_t row = (index - load->first_task) * TX_PANEL, inputs = weight->columns;
+  int64_t rows = weight->rows - row < TX_PANEL ? weight->rows - row : TX_PANEL;
+  float *values = l->scratch + worker * l->scratch_floats;
+  tx_weight_rows(weight, row, rows, values);
+  if (tx_weight_check(weight, values, rows * inputs, NULL) != TX_OK) {
+    atomic_store(&l->damaged, low + 1);
+  }
+  tx_pack_panel(values, 1, inputs, inputs, rows, load->panels + row * inputs);
+}
+
+static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loading *l,
+                               tx_error *error) {
+  int64_t tasks = 0, widest = 0;
+  for (int64_t block = from; block < to; block++) {
+    for (int slot = 0; slot < TX_MATRICES; slot++) {
+      const tx_matrix *matrix = &model->blocks[block].view.matrix[slot];
+      if (matrix->outputs == 0) continue;
+      matrix_load *load = &l->loads[l->count++];
+      TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
+                                 (tx_matrix_slot)slot, false, &load->weight, error));
+      load->panels = (float *)matrix->panels;
+      load->first_task = tasks;
+      tasks += (matrix->outputs + TX_PANEL - 1) / TX_PANEL;
+      if (matrix->inputs > widest) widest = matrix->inputs;
+    }
+  }
+  l->scratch_floats = widest * TX_PANEL;
+  l->scratch = tx_alloc_array((size_t)(tx_threads() * l->scratch_floats), sizeof(float));
+  if (!l->scratch) return tx_fail_memory(error, (uint64_t)l->scratch_floats * 4, "loading weights");
+  tx_parallel(tasks, load_task, l);
+  int64_t damaged = atomic_load(&l->damaged);
+  if (!damaged) return TX_OK;
+  float not_finite = (float)__builtin_inf();
+  return tx_weight_check(&l->loads[damaged - 1].weight, &not_finite, 1, error);
+}
+
+static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_error *error) {
+  for (int64_t block = from; block < to; block++) {
+    loaded_block *place = &model->blocks[block];
+    memset(&place->view, 0, sizeof place->view);
+    place->bytes = lay_out_block(model, NULL, &place->view) * sizeof(float);
+    place->memory = tx_pages_alloc(place->bytes);
+    if (!place->memory) return tx_fail_memory(error, place->bytes, "the weights of a block");
+    lay_out_block(model, place->memory, &place->view);
+    TX_TRY(load_vectors(model, block, error));
+  }
+  loading l = {0};
+  l.loads = tx_alloc_zero((size_t)((to - from) * TX_MATRICES), sizeof *l.loads);
+  tx_status status = l.loads ? load_matrices(model, from, to, &l, error)
+                             : tx_fail_memory(error, sizeof *l.loads, "loading weights");
+  tx_free(l.loads);
+  tx_free(l.scratch);
+  return status;
+}
+
+tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error) {
+  while (from < to) {
+    if (model->blocks[from].memory) {
+      from++;
+      continue;
+    }
+    int64_t end = from + 1;
+    while (end < to && !model->blocks[end].memory) end++;
+    tx_status status = load_missing(model, from, end, error);
+    if (status != TX_OK) {
+      tx_model_unload(model, from, end);
+      return status;
+    }
+    from = end;
+  }
+  return TX_OK;
+}
+
+void tx_model_unload(tx_model *model, int64_t from, int64_t to) {
+  for (int64_t block = from; block < to; block++) {
+    tx_pages_free(model->blocks[block].memory, model->blocks[block].bytes);
+    model->blocks[block] = (loaded_block){0};
+  }
+}
+
+/* ---- the two ends ------------------------------------------------------ */
+
+tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_t *positions,
+                         int64_t count, float *x, tx_error *error) {
+  int64_t width = model->facts.width;
+  float *row = tx_alloc_array((size_t)width, sizeof *row);
+  if (!row) return tx_fail_memory(error, (uint64_t)width * 4, "an embedding");
+  tx_status status = TX_OK;
+  for (int64_t i = 0; i < count && status == TX_OK; i++) {
+    float *out = x + i * width;
+    if (ids[i] < 0 || ids[i] >= model->facts.vocabulary || positions[i] >= model->facts.context) {
+      status = tx_fail(error, TX_ERROR_INPUT,
+                       "%s: token %d at position %" PRId64 " is outside the vocabulary of %" PRId64
+                       " or the context of %" PRId64,
+                       tx_gguf_path(model->gguf), ids[i], positions[i], model->facts.vocabulary,
+                       model->facts.context);
+      break;
+    }
+    tx_weight_rows(&model->embedding, ids[i], 1, out);
+    if (model->positions.tensor) {
+      tx_weight_rows(&model->positions, positions[i], 1, row);
+      for (int64_t c = 0; c < width; c++) out[c] += row[c];
+    }
+    status = tx_weight_check(&model->embedding, out, width, error);
+  }
+  tx_free(row);
+  return status;
+}
+
+typedef struct {
+  const tx_model *model;
+  const tx_kernels *kernels;
+  const float *states;
+  int64_t rows;
+  float *logits, *scratch; /* scratch: (workers, 2, TX_PANEL * C) */
+} logits_work;
+
+/* A panel of the output matrix is expanded, packed, used once and forgotten. */
+static void logits_task(void *context, int64_t index, int worker) {
+  const logits_work *w = context;
+  int64_t width = w->model->facts.width, vocabulary = w->model->facts.vocabulary;
+  int64_t first = index * TX_PANEL;
+  int64_t columns = vocabulary - first < TX_PANEL ? vocabulary - first : TX_PANEL;
+  float *values = w->scratch + worker * 2 * TX_PANEL * width, *panel = values + TX_PANEL * width;
+  tx_weight_rows(&w->model->output, first, columns, values);
+  tx_pack_panel(values, 1, width, width, columns, panel);
+  w->kernels->product(w->rows, width, columns, w->states, width, 1, panel, NULL, false,
+                      w->logits + first, vocabulary);
+}
+
+tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
+                          tx_error *error) {
+  size_t floats = (size_t)(tx_threads() * 2 * TX_PANEL * model->facts.width);
+  logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL};
+  work.scratch = tx_alloc_array(floats, sizeof(float));
+  if (!work.scratch) return tx_fail_memory(error, floats * 4, "the logits");
+  tx_parallel((model->facts.vocabulary + TX_PANEL - 1) / TX_PANEL, logits_task, &work);
+  tx_free(work.scratch);
+  return TX_OK;
+}
+
+tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,
+                               float *values, tx_error *error) {
+  tx_weight weight;
+  TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, bias, &weight,
+                             error));
+  tx_weight_rows(&weight, 0, weight.rows, values);
+  return tx_weight_check(&weight, values, weight.rows * weight.columns, error);
+}
+
+tx_status tx_model_read_norm(const tx_model *model, int64_t block, tx_norm_slot slot, float *weight,
+                             float *bias, tx_error *error) {
+  char stem[64];
+  snprintf(stem, sizeof stem, "blk.%" PRId64 ".%s", block, tx_norm_stem(slot));
+  for (int which = 0; which <= norm_has_bias(model); which++) {
+    float *values = which ? bias : weight;
+    tx_weight found;
+    TX_TRY(norm_weights(model, stem, which, &found, error));
+    tx_weight_rows(&found, 0, 1, values);
+    TX_TRY(tx_weight_check(&found, values, model->facts.width, error));
+  }
+  return TX_OK;
+}

@@ -1,0 +1,64 @@
+/* A model: the mapped file, its facts, and the weights of the blocks that are
+ * loaded, packed for the kernels.  Weights do not change after loading: any
+ * number of passes (pass.h) may run over one model at once.  Labels and training
+ * are left to others. */
+#ifndef TX_MODEL_MODEL_H
+#define TX_MODEL_MODEL_H
+
+#include "model/architecture.h"
+
+typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */
+  int64_t outputs, inputs; /* outputs 0: the architecture has no such matrix */
+  const float *panels;     /* packed, depth = inputs, columns = outputs (kernels/product.h) */
+  const float *bias;       /* (outputs) or NULL */
+} tx_matrix;
+
+typedef struct tx_norm {
+  const float *weight; /* (C) */
+  const float *bias;   /* (C) or NULL */
+} tx_norm;
+
+typedef struct tx_block { /* a view: the memory is the loader's */
+  tx_matrix matrix[TX_MATRICES];
+  tx_norm norm[TX_NORMS];
+} tx_block;
+
+typedef struct tx_model tx_model;
+
+/* Maps the file and checks facts, names and shapes; loads no weights.
+ * `changes` (borrowed for the model's life, may be NULL) holds tensors that
+ * replace the file's own, under "blk.N.<stem>.weight" and ".bias" and
+ * "output_norm.*". */
+tx_status tx_model_open(const char *path, const tx_gguf *changes, tx_model **model,
+                        tx_error *error);
+void tx_model_close(tx_model *model);
+
+const tx_facts *tx_model_facts(const tx_model *model);
+const tx_gguf *tx_model_gguf(const tx_model *model);
+
+/* Expands and packs blocks [from, to), in parallel; those already there are
+ * kept.  NaN or infinity among the weights is an input error naming the tensor. */
+tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error);
+void tx_model_unload(tx_model *model, int64_t from, int64_t to);
+const tx_block *tx_model_block(const tx_model *model, int64_t index); /* loaded, or NULL */
+const tx_norm *tx_model_output_norm(const tx_model *model);
+
+/* The residual stream before block 0: x (count, C) from ids, at `positions`.
+ * An id outside the vocabulary is an input error. */
+tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_t *positions,
+                         int64_t count, float *x, tx_error *error);
+
+/* logits (rows, V) of states (rows, C) that have passed the output norm. */
+tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
+                          tx_error *error);
+
+/* One tensor of a block as the file means it, row-major fp32: weight
+ * (outputs, inputs) of a matrix, or its bias (outputs) where `bias`. */
+tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,
+                               float *values, tx_error *error);
+
+/* A block's norm; `bias` is not touched where the architecture has none. */
+tx_status tx_model_read_norm(const tx_model *model, int64_t block, tx_norm_slot slot, float *weight,
+                             float *bias, tx_error *error);
+
+#endif

@@ -1,0 +1,52 @@
+/* Running blocks over many sequences: batches are cut by a token budget, which
+ * changes no answer.  And pooling: from the tokens' states to one state a
+ * sequence. */
+#ifndef TX_MODEL_TRUNK_H
+#define TX_MODEL_TRUNK_H
+
+#include "model/pass.h"
+
+/* Sequences of ids one after another; each has at least one token. */
+typedef struct tx_sequences { /* borrowed arrays */
+  int64_t count;
+  const int32_t *ids;
+  const int64_t *offsets; /* (count + 1) */
+} tx_sequences;
+
+enum { TX_BATCH_TOKENS = 512 };
+
+/* The rows that pooling needs: in the pass's arena where it is not all. */
+tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling pooling,
+                         tx_wanted *wanted, tx_error *error);
+
+/* features (B, C): the wanted rows' states (R, C), each through `norm`, then the
+ * single one or the mean of each sequence.  normed (R, C), mean and inverse (R)
+ * are written for the backward; mean and inverse may be NULL. */
+void tx_pool_forward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted, int64_t sequences,
+                     const float *states, float *normed, float *mean, float *inverse,
+                     float *features);
+
+/* dstates (R, C) from dfeatures (B, C); dweight, dbias (C) of the norm are added to. */
+tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted,
+                           int64_t sequences, const float *states, const float *mean,
+                           const float *inverse, const float *dfeatures, float *dstates,
+                           float *dweight, float *dbias, tx_error *error);
+
+/* Positions within their sequences, in the pass's arena, and the batch over them. */
+tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences, tx_batch *batch,
+                        tx_error *error);
+
+/* x (T, C), T all tokens of `sequences`: the residual stream after `blocks`
+ * blocks, which are loaded.  Resets the pass's arena.  Reports under `stage`. */
+tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                       int64_t blocks, int64_t batch_tokens, float *x, const char *stage,
+                       const tx_watch *watch, tx_error *error);
+
+/* features (count, C): the pooled states after `depth` blocks; the last block
+ * computes only the rows that pooling needs. */
+tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                            int64_t depth, tx_pooling pooling, int64_t batch_tokens,
+                            float *features, const char *stage, const tx_watch *watch,
+                            tx_error *error);
+
+#endif

@@ -1,0 +1,31 @@
+/* Finding a tensor of a model by what it is for, and expanding it. */
+#ifndef TX_MODEL_WEIGHTS_H
+#define TX_MODEL_WEIGHTS_H
+
+#include "model/architecture.h"
+
+/* Some rows of a two-dimensional tensor, or a vector (rows 1). */
+typedef struct tx_weight {
+  const tx_tensor *tensor;
+  const tx_gguf *file;
+  int64_t first_row, rows, columns;
+} tx_weight;
+
+/* Where `block`'s matrix (or its bias: rows 1, columns = outputs) stands: among
+ * the changes under its own name, else in the model's file. */
+tx_status tx_weight_of_matrix(const tx_gguf *gguf, const tx_gguf *changes, const tx_facts *facts,
+                              int64_t block, tx_matrix_slot slot, bool bias, tx_weight *weight,
+                              tx_error *error);
+
+/* A vector of `columns` under a full name. */
+tx_status tx_weight_of_vector(const tx_gguf *gguf, const tx_gguf *changes, const char *name,
+                              int64_t columns, tx_weight *weight, tx_error *error);
+
+/* values (count, columns) = rows [from, from + count) of the weight. */
+void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values);
+
+/* TX_ERROR_INPUT, naming file, tensor and byte, if a value is NaN or infinite. */
+tx_status tx_weight_check(const tx_weight *weight, const float *values, int64_t count,
+                          tx_error *error);
+
+#endif

@@ -1,0 +1,216 @@
+/* Whole models against transformers' fp32 (tests/golden/make_models.py), and
+ * against themselves: the same bits on every path, batch and thread count. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "golden.h"
+#include "model/trunk.h"
+
+typedef struct {
+  tx_model *model;
+  tx_pass pass;
+  tx_gguf *golden;
+  tx_sequences sequences;
+  int64_t *offsets;
+} fixture;
+
+static fixture open_fixture(const char *model, const char *golden) {
+  fixture f = {0};
+  int64_t count;
+  ASSERT_OK(tx_model_open(model, NULL, &f.model, error));
+  const tx_facts *facts = tx_model_facts(f.model);
+  ASSERT_OK(tx_model_load(f.model, 0, facts->blocks, error));
+  ASSERT_OK(tx_pass_open(facts, &f.pass, error));
+  f.golden = golden_open(golden);
+  const int32_t *offsets = golden_ints(f.golden, "offsets", &count);
+  f.offsets = checked_memory((size_t)count * sizeof *f.offsets);
+  for (int64_t i = 0; i < count; i++) f.offsets[i] = offsets[i];
+  f.sequences = (tx_sequences){count - 1, golden_ints(f.golden, "ids", NULL), f.offsets};
+  return f;
+}
+
+static void close_fixture(fixture *f) {
+  tx_pass_close(&f->pass);
+  tx_model_close(f->model);
+  tx_gguf_close(f->golden);
+  free(f->offsets);
+}
+
+/* The rows of x (T, C) that are each sequence's last (or first) token. */
+static void pick(const fixture *f, const float *x, bool last, float *rows) {
+  int64_t width = tx_model_facts(f->model)->width;
+  for (int64_t b = 0; b < f->sequences.count; b++) {
+    int64_t token = last ? f->offsets[b + 1] - 1 : f->offsets[b];
+    memcpy(rows + b * width, x + token * width, (size_t)width * sizeof *rows);
+  }
+}
+
+static void check_tiny(const char *model, const char *golden) {
+  fixture f = open_fixture(model, golden);
+  const tx_facts *facts = tx_model_facts(f.model);
+  int64_t tokens = f.offsets[f.sequences.count], width = facts->width;
+  float *x = checked_memory((size_t)(tokens * width) * 4);
+  float *normed = checked_memory((size_t)(tokens * width) * 4);
+  float *rows = checked_memory((size_t)(f.sequences.count * width) * 4);
+  float *logits = checked_memory((size_t)(f.sequences.count * facts->vocabulary) * 4);
+  for (int64_t depth = 0; depth <= facts->blocks; depth++) {
+    char name[32];
+    snprintf(name, sizeof name, "hidden.%d", (int)depth);
+    ASSERT_OK(tx_trunk_run(f.model, &f.pass, &f.sequences, depth, 60, x, "", NULL, error));
+    assert_close(x, golden_floats(f.golden, name), tokens * width, 1e-5, name);
+  }
+  tx_norm_forward(&f.pass, tx_model_output_norm(f.model), tokens, x, normed, NULL, NULL);
+  assert_close(normed, golden_floats(f.golden, "normed"), tokens * width, 1e-5, "normed");
+  pick(&f, normed, true, rows);
+  ASSERT_OK(tx_model_logits(f.model, rows, f.sequences.count, logits, error));
+  assert_close(logits, golden_floats(f.golden, "logits"), f.sequences.count * facts->vocabulary,
+               1e-5, "logits");
+  float *features = checked_memory((size_t)(f.sequences.count * width) * 4);
+  for (int pooling = 0; pooling < 3; pooling++) {
+    ASSERT_OK(tx_trunk_features(f.model, &f.pass, &f.sequences, facts->blocks, (tx_pooling)pooling,
+                                60, features, "", NULL, error));
+    if (pooling != TX_POOLING_MEAN) { /* the shortcut through the last block is exact */
+      pick(&f, normed, pooling == TX_POOLING_LAST, rows);
+      assert_memory_equal(features, rows, (size_t)(f.sequences.count * width) * 4);
+      continue;
+    }
+    for (int64_t b = 0; b < f.sequences.count; b++) {
+      for (int64_t c = 0; c < width; c++) {
+        double sum = 0;
+        for (int64_t t = f.offsets[b]; t < f.offsets[b + 1]; t++)
+          sum += (double)normed[t * width + c];
+        rows[b * width + c] = (float)(sum / (double)(f.offsets[b + 1] - f.offsets[b]));
+      }
+    }
+    assert_close(features, rows, f.sequences.count * width, 1e-6, "mean");
+  }
+  free(x), free(normed), free(rows), free(logits), free(features);
+  close_fixture(&f);
+}
+
+static void test_tiny_llama(void **state) {
+  (void)state;
+  check_tiny("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
+}
+
+static void test_tiny_gpt2(void **state) {
+  (void)state;
+  check_tiny("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
+}
+
+/* One whole pass over everything, for comparing bits. */
+static float *run_all(fixture *f, tx_pooling pooling, const char *path, int threads,
+                      int64_t batch_tokens) {
+  const tx_facts *facts = tx_model_facts(f->model);
+  int64_t tokens = f->offsets[f->sequences.count], width = facts->width;
+  float *out = checked_memory((size_t)((tokens + f->sequences.count) * width) * 4);
+  f->pass.kernels = tx_kernels_find(path);
+  tx_set_threads(threads);
+  ASSERT_OK(tx_trunk_run(f->model, &f->pass, &f->sequences, facts->blocks, batch_tokens, out, "",
+                         NULL, error));
+  ASSERT_OK(tx_trunk_features(f->model, &f->pass, &f->sequences, facts->blocks, pooling,
+                              batch_tokens, out + tokens * width, "", NULL, error));
+  tx_set_threads(0);
+  return out;
+}
+
+static void check_same_bits(const char *model, const char *golden) {
+  static const char *const paths[] = {"generic", "avx2", "avx512"};
+  fixture f = open_fixture(model, golden);
+  size_t floats =
+      (size_t)((f.offsets[f.sequences.count] + f.sequences.count) * tx_model_facts(f.model)->width);
+  for (int pooling = 0; pooling < 3; pooling++) {
+    float *want = run_all(&f, (tx_pooling)pooling, "generic", 1, 1);
+    for (size_t path = 0; path < 3; path++) {
+      if (!tx_kernels_find(paths[path])) continue;
+      for (int threads = 1; threads <= 3; threads++) {
+        for (int64_t budget = 1; budget < 200; budget += 66) {
+          float *got = run_all(&f, (tx_pooling)pooling, paths[path], threads, budget);
+          assert_memory_equal(got, want, floats * 4);
+          free(got);
+        }
+      }
+    }
+    free(want);
+  }
+  close_fixture(&f);
+}
+
+static void test_same_bits_everywhere(void **state) {
+  (void)state;
+  check_same_bits("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
+  check_same_bits("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
+}
+
+/* The real model, where TAXON_TEST_MODEL names its file. */
+static void test_smollm2(void **state) {
+  (void)state;
+  const char *path = getenv("TAXON_TEST_MODEL");
+  if (!path || !*path) skip();
+  fixture f = open_fixture(path, "smollm2_golden.gguf");
+  const tx_facts *facts = tx_model_facts(f.model);
+  int64_t tokens = f.offsets[f.sequences.count], width = facts->width, count = f.sequences.count;
+  float *x = checked_memory((size_t)(tokens * width) * 4);
+  float *rows = checked_memory((size_t)(count * width) * 4);
+  float *logits = checked_memory((size_t)(count * facts->vocabulary) * 4);
+  for (int64_t depth = 0; depth <= facts->blocks; depth++) {
+    char name[32];
+    snprintf(name, sizeof name, "hidden.%d", (int)depth);
+    ASSERT_OK(tx_trunk_run(f.model, &f.pass, &f.sequences, depth, 512, x, "", NULL, error));
+    pick(&f, x, true, rows);
+    assert_close(rows, golden_floats(f.golden, name), count * width, 1e-4, name);
+    snprintf(name, sizeof name, "hidden_first.%d", (int)depth);
+    if (!tx_gguf_tensor(f.golden, name)) continue;
+    pick(&f, x, false, rows);
+    assert_close(rows, golden_floats(f.golden, name), count * width, 1e-4, name);
+  }
+  ASSERT_OK(tx_trunk_features(f.model, &f.pass, &f.sequences, facts->blocks, TX_POOLING_LAST, 512,
+                              rows, "", NULL, error));
+  assert_close(rows, golden_floats(f.golden, "normed"), count * width, 1e-4, "normed");
+  ASSERT_OK(tx_model_logits(f.model, rows, count, logits, error));
+  int64_t picked;
+  const int32_t *indices = golden_ints(f.golden, "logit_indices", &picked);
+  const float *want = golden_floats(f.golden, "logits");
+  for (int64_t b = 0; b < count; b++) {
+    float *some = checked_memory((size_t)picked * 4), *all = logits + b * facts->vocabulary;
+    for (int64_t i = 0; i < picked; i++) some[i] = all[indices[i]];
+    assert_close(some, want + b * picked, picked, 1e-4, "logits");
+    int32_t best = 0;
+    for (int32_t v = 0; v < facts->vocabulary; v++) best = all[v] > all[best] ? v : best;
+    assert_int_equal(best, golden_ints(f.golden, "logits_argmax", NULL)[b]);
+    free(some);
+  }
+  free(x), free(rows), free(logits);
+  close_fixture(&f);
+}
+
+static void test_ids_outside_are_refused(void **state) {
+  (void)state;
+  fixture f = open_fixture("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
+  const int32_t bad[] = {421, -1};
+  const int64_t offsets[] = {0, 1};
+  float x[64];
+  for (int i = 0; i < 2; i++) {
+    tx_error error = {0};
+    tx_sequences one = {1, bad + i, offsets};
+    assert_int_equal(tx_trunk_run(f.model, &f.pass, &one, 1, 8, x, "", NULL, &error),
+                     TX_ERROR_INPUT);
+    assert_non_null(strstr(error.message, "outside the vocabulary of 421"));
+  }
+  close_fixture(&f);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_tiny_llama),
+      cmocka_unit_test(test_tiny_gpt2),
+      cmocka_unit_test(test_same_bits_everywhere),
+      cmocka_unit_test(test_smollm2),
+      cmocka_unit_test(test_ids_outside_are_refused),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
