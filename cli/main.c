@@ -1,0 +1,207 @@
+/* taxon: finds the verb and runs it.  What a verb does stands in its own file. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "options.h"
+#include "output.h"
+
+typedef struct {
+  const char *name, *summary;
+  cli_verb *run;
+} verb;
+
+static const verb verbs[] = {
+    {"pull", "fetch a model or a data set by name, or take in a local model", verb_pull},
+    {"models", "list the models that are here and those that can be pulled", verb_models},
+    {"show", "describe a model or a classifier", verb_show},
+    {"tokens", "show the tokens of a text", verb_tokens},
+    {"train", "train a classifier from labelled texts", verb_train},
+    {"eval", "measure a classifier on labelled texts", verb_eval},
+    {"predict", "classify texts", verb_predict},
+};
+
+enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
+
+/* ---- failing ----------------------------------------------------------- */
+
+static void print_line(const char *name, const char *format, va_list arguments) {
+  fflush(stdout); /* the results before the reason why there are no more */
+  fputs("taxon", stderr);
+  if (name) fprintf(stderr, " %s", name);
+  fputs(": ", stderr);
+  vfprintf(stderr, format, arguments);
+}
+
+int cli_usage_error(const char *name, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  print_line(name, format, arguments);
+  va_end(arguments);
+  fprintf(stderr, " (see: taxon %s%s-h)\n", name ? name : "", name ? " " : "");
+  return CLI_USAGE;
+}
+
+int cli_system_error(const char *name, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  print_line(name, format, arguments);
+  va_end(arguments);
+  putc('\n', stderr);
+  return CLI_SYSTEM;
+}
+
+int cli_fail(const char *name, const tx_error *error, const char *resume) {
+  char sentence[2048];
+  tx_error_sentence(error, sentence, sizeof sentence);
+  fflush(stdout);
+  if (error->status == TX_ERROR_INTERRUPTED) {
+    fprintf(stderr, "taxon %s: interrupted; %s\n", name, resume);
+    return CLI_INTERRUPTED;
+  }
+  fprintf(stderr, "taxon %s: %s\n", name, sentence);
+  switch (error->status) {
+    case TX_ERROR_ARGUMENT:
+    case TX_ERROR_INPUT:
+      return (int)error->status;
+    default:
+      return CLI_SYSTEM;
+  }
+}
+
+void cli_out_of_memory(void) {
+  static const char sentence[] = "taxon: out of memory; close other programs and run it again\n";
+  if (write(STDERR_FILENO, sentence, sizeof sentence - 1) < 0) _exit(CLI_SYSTEM);
+  _exit(CLI_SYSTEM);
+}
+
+void *cli_array(size_t count, size_t size) {
+  void *block = calloc(count > 0 ? count : 1, size);
+  if (!block) cli_out_of_memory();
+  return block;
+}
+
+void *cli_resize(void *block, size_t count, size_t size) {
+  size_t bytes;
+  if (__builtin_mul_overflow(count, size, &bytes)) cli_out_of_memory();
+  void *resized = realloc(block, bytes > 0 ? bytes : 1);
+  if (!resized) cli_out_of_memory();
+  return resized;
+}
+
+char *cli_copy(const char *data, size_t size) {
+  char *copy = cli_array(size + 1, 1);
+  if (size > 0) memcpy(copy, data, size);
+  return copy;
+}
+
+/* ---- the process ------------------------------------------------------- */
+
+/* An idle OpenMP thread spins by default, which takes the processor from a busy
+ * neighbour.  The OpenMP library reads OMP_WAIT_POLICY only when it is loaded,
+ * before main: so set it and start this very program once more.  The variable
+ * is set then, which ends the matter; without /proc it goes on spinning.
+ * Nothing is done where the dynamic loader was started by hand (no AT_BASE:
+ * /proc/self/exe is the loader then).  The link is read, not executed, so that
+ * the process keeps its name. */
+static void let_idle_threads_sleep(char **argv) {
+  static char path[4096];
+  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getauxval(AT_BASE) == 0) return;
+  ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+  if (size <= 0 || (size_t)size == sizeof path - 1) return;
+  if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv(path, argv);
+}
+
+/* A file opened later must not become standard output because that was closed:
+ * a closed descriptor is replaced by one that refuses. */
+static void hold_standard_descriptors(void) {
+  static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+  for (int i = 0; i < 3; i++) {
+    if (fcntl(i, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (open("/dev/null", modes[i]) < 0) return;
+  }
+}
+
+static void print_help(FILE *out) {
+  fputs(
+      "taxon turns an open language model into a text classifier you can trust.\n\n"
+      "Usage:\n  taxon VERB [options]\n  taxon VERB -h\n\nVerbs:\n",
+      out);
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
+  }
+  fputs(
+      "\nOptions of every verb:\n"
+      "  --json --quiet --threads N --seed N --home DIR -h; alone: --version\n\n"
+      "Results go to standard output, progress and messages to standard error.\n\n"
+      "Exit status:\n"
+      "  0    done\n"
+      "  1    done, and the answer is no\n"
+      "  2    wrong usage\n"
+      "  3    bad input: a file, a table or a model\n"
+      "  4    the system: memory, disk, network\n"
+      "  130  interrupted\n\n"
+      "Environment:\n"
+      "  TAXON_HOME  where models are kept (default: taxon in the user's cache)\n"
+      "  TAXON_CPU   generic, avx2 or avx512 instead of the best the processor has\n"
+      "  NO_COLOR    not empty: no colour\n\n"
+      "Example:\n"
+      "  taxon pull smollm2-135m\n"
+      "  taxon pull data:customer-feedback\n"
+      "  taxon train --model smollm2-135m --data train.tsv --val val.tsv --out my.taxon\n"
+      "  taxon eval my.taxon --data test.tsv\n"
+      "  taxon predict my.taxon \"It broke within a week.\"\n",
+      out);
+}
+
+static int refuse_verb(const char *name) {
+  const char *names[VERB_COUNT];
+  for (size_t i = 0; i < VERB_COUNT; i++) names[i] = verbs[i].name;
+  const char *nearest = options_nearest(name, names, VERB_COUNT);
+  char *visible = out_visible(tx_text_of(name));
+  int status =
+      nearest ? cli_usage_error(NULL, "unknown verb '%s'; did you mean '%s'?", visible, nearest)
+              : cli_usage_error(NULL, "unknown verb '%s'", visible);
+  free(visible);
+  return status;
+}
+
+static int run(int argc, char **argv) {
+  const char *name = argv[1];
+  if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+    print_help(stdout);
+    return CLI_DONE;
+  }
+  if (strcmp(name, "--version") == 0) {
+    printf("taxon %s\n", tx_version());
+    return CLI_DONE;
+  }
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    if (strcmp(verbs[i].name, name) == 0) return verbs[i].run(argc - 1, argv + 1);
+  }
+  if (name[0] == '-') {
+    return cli_usage_error(NULL, "the verb comes first, before any option like '%s'", name);
+  }
+  return refuse_verb(name);
+}
+
+int main(int argc, char **argv) {
+  hold_standard_descriptors();
+  let_idle_threads_sleep(argv);
+  /* A reader that leaves is a failed write, which is checked, not a silent end
+   * in the middle of a training. */
+  signal(SIGPIPE, SIG_IGN);
+  if (argc < 2) {
+    print_help(stderr);
+    return CLI_USAGE;
+  }
+  int status = run(argc, argv), written = out_flush(NULL);
+  return status == CLI_DONE ? written : status;
+}

@@ -1,0 +1,342 @@
+/* taxon predict: classifies texts from the command line, from standard input or
+ * from a table, in order and as they come, in bounded memory. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lines.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+
+enum { BATCH = 256, BATCH_BYTES = 1 << 18 };
+
+typedef struct {
+  command_line *line;
+  const char *data, *id, *model;
+  char *text;
+  int format;
+  int64_t max_tokens;
+  /* The work: */
+  tx_classifier *classifier;
+  size_t labels;
+  char **keys, **shown; /* (labels): for JSON, for people */
+  float *probabilities; /* (BATCH, labels) */
+  tx_scored scored;
+  int64_t answered;
+  bool excerpts; /* show the text beside its label */
+  progress progress;
+} predict;
+
+/* ---- answers ----------------------------------------------------------- */
+
+static void print_json(const predict *state, const float *row, size_t best, int64_t number,
+                       tx_text id) {
+  json_t *object = json_object(), *all = json_object();
+  for (size_t i = 0; i < state->labels; i++) out_put(all, state->keys[i], out_real(row[i]));
+  out_put(object, "label", json_string(state->keys[best]));
+  out_put(object, "probability", out_real(row[best]));
+  out_put(object, "probabilities", all);
+  out_put(object, "abstain", json_false());
+  if (id.data) {
+    out_put(object, "id", out_text(id));
+  } else {
+    out_put(object, "row", json_integer(number));
+  }
+  out_json(object, 9);
+}
+
+/* On a terminal: label, per cent and the beginning of the text. */
+static void print_nicely(const predict *state, float probability, size_t best, tx_text text) {
+  size_t widest = 0;
+  for (size_t i = 0; i < state->labels; i++) {
+    size_t width = out_width(state->shown[i]);
+    if (width > widest) widest = width;
+  }
+  char share[OUT_NUMBER];
+  out_bold(state->shown[best]);
+  printf("%*s  %7s", (int)(widest - out_width(state->shown[best])), "",
+         out_percent((double)probability, share));
+  size_t used = widest + 11, columns = out_columns();
+  if (state->excerpts && columns > used + 20) {
+    tx_text start = {text.data, text.size < 4 * columns ? text.size : 4 * columns};
+    char *visible = out_visible(start), *cut = out_cut(visible, columns - used);
+    printf("  %s", cut);
+    free(cut);
+    free(visible);
+  }
+  putchar('\n');
+}
+
+static void print_answer(const predict *state, const float *row, int64_t number, tx_text text,
+                         tx_text id) {
+  size_t best = 0;
+  for (size_t i = 1; i < state->labels; i++) {
+    if (row[i] > row[best]) best = i;
+  }
+  if (state->line->common->json) {
+    print_json(state, row, best, number, id);
+  } else if (out_terminal()) {
+    print_nicely(state, row[best], best, text);
+  } else {
+    printf("%s\t%.6f\n", state->shown[best], (double)row[best]);
+  }
+}
+
+static int fail(const predict *state, const tx_error *error) {
+  char resume[128], number[OUT_NUMBER];
+  snprintf(resume, sizeof resume, "texts answered: %s; run it again on the others",
+           out_grouped(state->answered, number));
+  return cli_fail(state->line->verb, error, resume);
+}
+
+/* ids: (count), or NULL. */
+static int answer(predict *state, const tx_text *texts, const tx_text *ids, size_t count) {
+  tx_error error = {0};
+  tx_scored scored = {0};
+  tx_watch watch = progress_watch_quiet(&state->progress);
+  if (tx_classifier_predict(state->classifier, texts, count, state->probabilities, &scored, &watch,
+                            &error) != TX_OK) {
+    return fail(state, &error);
+  }
+  for (size_t i = 0; i < count; i++) {
+    print_answer(state, state->probabilities + i * state->labels, state->answered + 1 + (int64_t)i,
+                 texts[i], ids ? ids[i] : (tx_text){NULL, 0});
+  }
+  state->answered += (int64_t)count;
+  state->scored.texts += scored.texts;
+  state->scored.cut += scored.cut;
+  if (!out_terminal()) progress_report(&state->progress, "predict", state->answered, 0, "texts");
+  return out_flush(state->line->verb);
+}
+
+/* ---- where texts come from --------------------------------------------- */
+
+static int answer_arguments(predict *state) {
+  tx_text texts[BATCH];
+  size_t total = state->line->argument_count;
+  int status = CLI_DONE;
+  for (size_t at = 1; at < total && status == CLI_DONE;) {
+    size_t count = 0;
+    while (count < BATCH && at < total) texts[count++] = tx_text_of(state->line->arguments[at++]);
+    status = answer(state, texts, NULL, count);
+  }
+  return status;
+}
+
+static int answer_lines(predict *state) {
+  tx_text texts[BATCH];
+  lines input = lines_open(STDIN_FILENO);
+  int status = CLI_DONE;
+  for (size_t count = 1; count > 0 && status == CLI_DONE;) {
+    int failure = lines_batch(&input, texts, BATCH, BATCH_BYTES, &count);
+    if (count > 0) status = answer(state, texts, NULL, count);
+    if (failure && status == CLI_DONE) {
+      status =
+          cli_system_error(state->line->verb, "cannot read standard input: %s", strerror(failure));
+    }
+  }
+  lines_close(&input);
+  return status;
+}
+
+/* Rows of a table, copied because a row is valid only until the next. */
+typedef struct {
+  tx_text texts[BATCH], ids[BATCH];
+  size_t count, bytes;
+} row_batch;
+
+static tx_text copy_text(tx_text text) {
+  return (tx_text){text.data ? cli_copy(text.data, text.size) : NULL, text.size};
+}
+
+static void free_rows(row_batch *batch) {
+  for (size_t i = 0; i < batch->count; i++) {
+    free((void *)(uintptr_t)batch->texts[i].data);
+    free((void *)(uintptr_t)batch->ids[i].data);
+  }
+  batch->count = batch->bytes = 0;
+}
+
+static tx_status read_rows(tx_table *table, row_batch *batch, bool *more, tx_error *error) {
+  *more = true;
+  while (*more && batch->count < BATCH && batch->bytes < BATCH_BYTES) {
+    tx_row row;
+    tx_status status = tx_table_next(table, &row, more, error);
+    if (status != TX_OK) return status;
+    if (!*more) break;
+    batch->texts[batch->count] = copy_text(row.text);
+    batch->ids[batch->count++] = copy_text(row.id);
+    batch->bytes += row.text.size + row.id.size;
+  }
+  return TX_OK;
+}
+
+static int answer_table(predict *state) {
+  tx_table_options options = tx_table_defaults();
+  options.label = NULL;
+  if (state->text) options.text = state->text;
+  options.id = state->id;
+  options.format = options_format(state->format);
+  tx_error error = {0};
+  tx_table *table;
+  if (tx_table_open(state->data, options, &table, &error) != TX_OK) return fail(state, &error);
+  row_batch *batch = cli_array(1, sizeof *batch);
+  int status = CLI_DONE;
+  for (bool more = true; more && status == CLI_DONE;) {
+    tx_status read = read_rows(table, batch, &more, &error);
+    if (read == TX_OK && progress_interrupted()) {
+      error.status = read = TX_ERROR_INTERRUPTED;
+    }
+    /* Rows before a damaged one are answered. */
+    if (batch->count > 0 && read != TX_ERROR_INTERRUPTED) {
+      status = answer(state, batch->texts, batch->ids, batch->count);
+    }
+    if (read != TX_OK && status == CLI_DONE) status = fail(state, &error);
+    free_rows(batch);
+  }
+  free(batch);
+  tx_table_close(table);
+  return status;
+}
+
+/* ---- the verb ---------------------------------------------------------- */
+
+/* Labels come from a file: for JSON keys and for one-line output they are made
+ * harmless once. */
+static void prepare_labels(predict *state) {
+  state->labels = tx_classifier_count(state->classifier);
+  state->keys = cli_array(state->labels, sizeof *state->keys);
+  state->shown = cli_array(state->labels, sizeof *state->shown);
+  state->probabilities = cli_array(BATCH * state->labels, sizeof *state->probabilities);
+  for (size_t i = 0; i < state->labels; i++) {
+    tx_text label = tx_text_of(tx_classifier_label(state->classifier, i));
+    json_t *key = out_text(label);
+    if (!key) cli_out_of_memory();
+    state->keys[i] = cli_copy(json_string_value(key), json_string_length(key));
+    state->shown[i] = out_visible(label);
+    json_decref(key);
+  }
+}
+
+static void free_labels(predict *state) {
+  for (size_t i = 0; i < state->labels; i++) {
+    free(state->keys[i]);
+    free(state->shown[i]);
+  }
+  free(state->keys);
+  free(state->shown);
+  free(state->probabilities);
+}
+
+static bool reads_lines(const predict *state) {
+  return state->line->argument_count == 2 && strcmp(state->line->arguments[1], "-") == 0;
+}
+
+/* What cannot be meant. */
+static int check(const predict *state) {
+  const command_line *line = state->line;
+  bool texts = line->argument_count > 1;
+  if (state->data && texts) {
+    return cli_usage_error(line->verb, "texts come from --data or from the command line, not both");
+  }
+  if (!state->data && !texts) {
+    return cli_usage_error(line->verb,
+                           "give texts, or - to read them from standard input, or --data TABLE");
+  }
+  if (!state->data && (state->text || state->id || state->format)) {
+    return cli_usage_error(line->verb, "--text, --id and --format describe the table of --data");
+  }
+  for (size_t i = 1; line->argument_count > 2 && i < line->argument_count; i++) {
+    if (strcmp(line->arguments[i], "-") == 0) {
+      return cli_usage_error(line->verb,
+                             "- stands alone: texts come from standard input or from "
+                             "the command line, not both");
+    }
+  }
+  return CLI_DONE;
+}
+
+static int run(predict *state) {
+  const cli_common *common = state->line->common;
+  tx_classifier_options options = tx_classifier_defaults();
+  options.home = common->home;
+  options.model = state->model;
+  options.max_tokens = state->max_tokens;
+  tx_error error = {0};
+  if (tx_classifier_open(state->line->arguments[0], options, &state->classifier, &error) != TX_OK) {
+    return cli_fail(state->line->verb, &error, "run the same command again");
+  }
+  prepare_labels(state);
+  state->excerpts = !(reads_lines(state) && isatty(STDIN_FILENO));
+  progress_begin(&state->progress, common->quiet);
+  int status = state->data          ? answer_table(state)
+               : reads_lines(state) ? answer_lines(state)
+                                    : answer_arguments(state);
+  progress_end(&state->progress);
+  if (status == CLI_DONE && progress_interrupted()) {
+    error.status = TX_ERROR_INTERRUPTED;
+    status = fail(state, &error);
+  }
+  if (state->scored.cut > 0) {
+    progress_note(&state->progress,
+                  "%" PRId64 " of %" PRId64
+                  " texts were longer than the classifier reads and were "
+                  "cut at the end",
+                  state->scored.cut, state->answered);
+  }
+  free_labels(state);
+  tx_classifier_close(state->classifier);
+  return status;
+}
+
+int verb_predict(int argc, char **argv) {
+  cli_common common = options_common_defaults();
+  predict *state = cli_array(1, sizeof *state);
+  const option options[] = {
+      {"data", OPTION_STRING, &state->data, "TABLE",
+       "classify the rows of a CSV, TSV or JSONL table; - is standard input", .zero = NULL},
+      {"text", OPTION_COLUMNS, &state->text, "COLUMN",
+       "of the table: the text; several: A,B or given twice", .zero = "text"},
+      {"id", OPTION_STRING, &state->id, "COLUMN", "of the table: names the row in JSON",
+       .zero = "id where there is one"},
+      {"format", OPTION_CHOICE, &state->format, .help = "of the table", .choices = options_formats},
+      {"model", OPTION_STRING, &state->model, "NAME|FILE",
+       "where the base model is; it must be the same file", .zero = "as the classifier names it"},
+      {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
+       .zero = "as in training", .most = INT32_MAX},
+  };
+  command_line line = {
+      .verb = argv[0],
+      .summary = "classify texts",
+      .usage =
+          "CLASSIFIER TEXT... [options]\n"
+          "CLASSIFIER - [options]             (one text a line on standard input)\n"
+          "CLASSIFIER --data TABLE [options]",
+      .about =
+          "One line for each text, in order: the label, a tab and its probability (a tab, "
+          "newline\nor control character in a label as \\t, \\n, \\xNN).  --json prints an "
+          "object a line:\nlabel, probability, probabilities by label, abstain, and id (of a "
+          "table that has one)\nor row (from 1).  An empty line is an empty text and is "
+          "answered too.",
+      .examples =
+          "  taxon predict my.taxon \"It broke within a week.\"\n"
+          "  cat messages.txt | taxon predict my.taxon - --json",
+      .options = options,
+      .option_count = sizeof options / sizeof options[0],
+      .common = &common,
+      .least = 1,
+      .most = SIZE_MAX,
+      .missing = "say which classifier (a file that `taxon train` wrote), and the texts"};
+  state->line = &line;
+  int status;
+  if (options_parse(&line, argc, argv, &status)) {
+    status = check(state);
+    if (status == CLI_DONE) status = run(state);
+  }
+  options_free(&line);
+  free(state);
+  return status;
+}

@@ -1,0 +1,104 @@
+/* taxon pull: fetches what the library knows by name, or takes in a local model. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+
+static void print_pulled(const tx_pulled *pulled) {
+  char size[OUT_NUMBER];
+  out_table facts = out_table_make("ll", false);
+  facts.indent = 2;
+  const char *const names[] = {"path", "size", "sha256", "license", "source"};
+  const char *const values[] = {pulled->path, out_size(pulled->bytes, size), pulled->sha256,
+                                pulled->license, pulled->source};
+  for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    if (!values[i][0]) continue;
+    out_cell(&facts, names[i]);
+    out_cell(&facts, values[i]);
+  }
+  out_bold(pulled->name);
+  puts(pulled->fetched ? ": fetched and verified" : ": here already, verified");
+  out_table_print(&facts);
+}
+
+static void print_json(const tx_pulled *pulled) {
+  json_t *object = json_object();
+  out_put(object, "name", out_string(pulled->name));
+  out_put(object, "path", out_string(pulled->path));
+  out_put(object, "sha256", out_string(pulled->sha256));
+  out_put(object, "bytes", json_integer(pulled->bytes));
+  out_put(object, "license", out_string(pulled->license));
+  out_put(object, "source", out_string(pulled->source));
+  out_put(object, "fetched", json_boolean(pulled->fetched));
+  out_json(object, 15);
+}
+
+/* The known names, for -h; new. */
+static char *known_names(void) {
+  char *text = NULL, bytes[OUT_NUMBER];
+  size_t size = 0;
+  FILE *out = open_memstream(&text, &size);
+  if (!out) cli_out_of_memory();
+  fputs("Known names:", out);
+  for (size_t i = 0; i < tx_catalogue_count(); i++) {
+    tx_catalogue_entry entry = tx_catalogue_at(i);
+    fprintf(out, "\n  %-24s  %s (%s, %s)", entry.name, entry.summary, out_size(entry.bytes, bytes),
+            entry.license);
+  }
+  fputs(
+      "\n\nA data set is written as train.tsv, val.tsv and test.tsv.  What is fetched is held\n"
+      "against the known size and SHA-256; what is here already is not fetched again.\n"
+      "--json prints a line for each name.",
+      out);
+  if (fclose(out) != 0) cli_out_of_memory();
+  return text;
+}
+
+static int pull_all(const command_line *line, const char *directory) {
+  const cli_common *common = line->common;
+  progress state;
+  progress_begin(&state, common->quiet);
+  tx_watch watch = progress_watch(&state);
+  int status = CLI_DONE;
+  for (size_t i = 0; i < line->argument_count && status == CLI_DONE; i++) {
+    tx_error error = {0};
+    tx_pulled pulled = {0};
+    tx_status pull = tx_pull(line->arguments[i], common->home, directory, &pulled, &watch, &error);
+    progress_end(&state);
+    if (pull != TX_OK) {
+      status = cli_fail(line->verb, &error, "run the same command again to fetch it");
+    } else {
+      (common->json ? print_json : print_pulled)(&pulled);
+      status = out_flush(line->verb);
+    }
+  }
+  return status;
+}
+
+int verb_pull(int argc, char **argv) {
+  cli_common common = options_common_defaults();
+  const char *directory = NULL;
+  const option options[] = {{"dir", OPTION_STRING, &directory, "DIR", "where data sets are written",
+                             .zero = "the current directory"}};
+  char *about = known_names();
+  command_line line = {
+      .verb = argv[0],
+      .summary = "fetch a model or a data set by name, or take in a local model",
+      .usage = "NAME... [options]\nMODEL.gguf [options]",
+      .about = about,
+      .examples = "  taxon pull smollm2-135m data:customer-feedback --dir feedback",
+      .options = options,
+      .option_count = sizeof options / sizeof options[0],
+      .common = &common,
+      .least = 1,
+      .most = SIZE_MAX,
+      .missing = "say what to fetch"};
+  int status;
+  if (options_parse(&line, argc, argv, &status)) status = pull_all(&line, directory);
+  options_free(&line);
+  free(about);
+  return status;
+}

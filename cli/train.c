@@ -1,0 +1,284 @@
+/* taxon train: makes a classifier from labelled texts, and says how good it is
+ * beside the baselines. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+
+/* In the order of the library's enums. */
+static const char *const methods[] = {"head", "last-block", NULL};
+static const char *const poolings[] = {"last", "mean", "first", NULL};
+static const char *const solvers[] = {"convex", "sgd", NULL};
+static const char *const schedules[] = {"constant", "cosine", NULL};
+static const char *const weights[] = {"none", "balanced", NULL};
+
+typedef struct {
+  cli_common common;
+  const char *model, *data, *validation, *out, *label;
+  char *text;
+  int format, method, pooling, solver, schedule, weights;
+  int64_t blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
+  double learning_rate, weight_decay, warm_up, clip, penalty;
+} train;
+
+static train train_defaults(void) {
+  tx_train_options from = tx_train_defaults();
+  return (train){.common = options_common_defaults(),
+                 .method = (int)from.method,
+                 .pooling = (int)from.pooling,
+                 .solver = (int)from.head_solver,
+                 .schedule = (int)from.schedule,
+                 .weights = (int)from.class_weights,
+                 .blocks = from.blocks,
+                 .epochs = from.epochs,
+                 .batch = from.batch,
+                 .accumulate = from.accumulate,
+                 .patience = from.patience,
+                 .max_tokens = from.max_tokens,
+                 .cache_mb = from.cache_mb,
+                 .learning_rate = from.learning_rate,
+                 .weight_decay = from.weight_decay,
+                 .warm_up = from.warm_up,
+                 .clip = from.clip,
+                 .penalty = from.penalty};
+}
+
+enum { OPTION_COUNT = 26 };
+
+static void fill_options(train *state, option options[OPTION_COUNT]) {
+  const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
+  const option all[] = {
+      {"model", OPTION_STRING, &state->model, "NAME|FILE", "the base model", .flags = must | file},
+      {"data", OPTION_STRING, &state->data, "TABLE", "training texts: CSV, TSV or JSONL",
+       .flags = must | file},
+      {"out", OPTION_STRING, &state->out, "FILE", "the classifier that is written", .flags = must},
+      {"val", OPTION_STRING, &state->validation, "TABLE", "validation texts",
+       .zero = "a tenth of the training texts, by seed", .flags = file},
+      {"text", OPTION_COLUMNS, &state->text, "COLUMN", "the text; several: A,B or given twice",
+       .zero = "text", .flags = OPTION_RESULT},
+      {"label", OPTION_STRING, &state->label, "COLUMN", "the label", .zero = "label",
+       .flags = OPTION_RESULT},
+      {"format", OPTION_CHOICE, &state->format, .help = "of the tables", .choices = options_formats,
+       .flags = OPTION_RESULT},
+      {"method", OPTION_CHOICE, &state->method,
+       .help = "what is trained: a linear layer on the model's states, or the last blocks too",
+       .choices = methods, .flags = OPTION_RESULT},
+      {"pooling", OPTION_CHOICE, &state->pooling,
+       .help = "the token, or tokens, that stand for "
+               "the text",
+       .choices = poolings, .flags = OPTION_RESULT},
+      {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
+       .zero = "what the model can read", .most = INT32_MAX, .flags = OPTION_RESULT},
+      {"class-weights", OPTION_CHOICE, &state->weights,
+       .help = "balanced: each label counts the same in all", .choices = weights,
+       .flags = OPTION_RESULT},
+      {"cache-mb", OPTION_INTEGER, &state->cache_mb, "N",
+       "memory for what is computed once; beyond it a temporary file is used", .most = 1 << 24},
+      {.type = OPTION_HEADING, .help = "The head"},
+      {"head-solver", OPTION_CHOICE, &state->solver, .help = "exactly, or by gradient steps",
+       .choices = solvers, .flags = OPTION_RESULT},
+      {"penalty", OPTION_REAL, &state->penalty, "X", "of the convex head",
+       .zero = "chosen by cross-validation", .high = 1e6, .flags = OPTION_RESULT},
+      {.type = OPTION_HEADING,
+       .help = "Gradient steps (--method last-block, or --head-solver sgd)"},
+      {"blocks", OPTION_INTEGER, &state->blocks, "N", "how many of the last blocks", .least = 1,
+       .most = 10000, .flags = OPTION_RESULT},
+      {"epochs", OPTION_INTEGER, &state->epochs, "N", "passes over the training texts", .least = 1,
+       .most = 100000, .flags = OPTION_RESULT},
+      {"batch", OPTION_INTEGER, &state->batch, "N", "texts a step", .least = 1, .most = 65536,
+       .flags = OPTION_RESULT},
+      {"accumulate", OPTION_INTEGER, &state->accumulate, "N",
+       "batches added up before the weights change", .least = 1, .most = 65536,
+       .flags = OPTION_RESULT},
+      {"patience", OPTION_INTEGER, &state->patience, "N",
+       "epochs without a better validation loss before it stops", .zero = "never stops early",
+       .most = 100000, .flags = OPTION_RESULT},
+      {"lr", OPTION_REAL, &state->learning_rate, "X", "largest learning rate",
+       .zero = "the method's own", .high = 10, .flags = OPTION_RESULT},
+      {"weight-decay", OPTION_REAL, &state->weight_decay, "X", "of AdamW", .high = 10,
+       .flags = OPTION_RESULT},
+      {"warm-up", OPTION_REAL, &state->warm_up, "X", "share of the steps", .high = 1,
+       .flags = OPTION_RESULT},
+      {"clip", OPTION_REAL, &state->clip, "X", "largest norm of a step's gradient", .zero = "none",
+       .high = 1e9, .flags = OPTION_RESULT},
+      {"schedule", OPTION_CHOICE, &state->schedule, .help = "of the learning rate",
+       .choices = schedules, .flags = OPTION_RESULT},
+  };
+  _Static_assert(sizeof all / sizeof all[0] == OPTION_COUNT, "OPTION_COUNT counts the table");
+  memcpy(options, all, sizeof all);
+}
+
+static tx_train_options library_options(const train *state, const char *command) {
+  tx_train_options to = tx_train_defaults();
+  to.home = state->common.home;
+  to.model = state->model;
+  to.data = state->data;
+  to.validation = state->validation;
+  to.out = state->out;
+  to.command = command;
+  if (state->text) to.table.text = state->text;
+  if (state->label) to.table.label = state->label;
+  to.table.format = options_format(state->format);
+  to.method = (tx_method)state->method;
+  to.pooling = (tx_pooling)state->pooling;
+  to.head_solver = (tx_head_solver)state->solver;
+  to.schedule = (tx_schedule)state->schedule;
+  to.class_weights = (tx_class_weights)state->weights;
+  to.blocks = (int)state->blocks;
+  to.epochs = (int)state->epochs;
+  to.batch = (int)state->batch;
+  to.accumulate = (int)state->accumulate;
+  to.patience = (int)state->patience;
+  to.learning_rate = state->learning_rate;
+  to.weight_decay = state->weight_decay;
+  to.warm_up = state->warm_up;
+  to.clip = state->clip;
+  to.penalty = state->penalty;
+  to.max_tokens = state->max_tokens;
+  to.cache_mb = state->cache_mb;
+  to.seed = (uint64_t)state->common.seed;
+  return to;
+}
+
+/* ---- the report -------------------------------------------------------- */
+
+static void print_json(const train *state, const tx_train_report *report) {
+  json_t *object = json_object(), *validation = json_object(), *interval = json_array(),
+         *baselines = json_object();
+  out_put(object, "out", out_string(state->out));
+  out_put(object, "method", json_string(methods[state->method]));
+  out_put(object, "pooling", json_string(poolings[state->pooling]));
+  out_put(object, "depth", json_integer(report->depth));
+  out_put(object, "epochs", json_integer(report->epochs));
+  out_put(object, "best_epoch", json_integer(report->best_epoch));
+  out_put(object, "train_rows", json_integer(report->train_rows));
+  out_put(object, "val_rows", json_integer(report->val_rows));
+  out_put(object, "tokens", json_integer(report->tokens));
+  out_put(object, "cut", json_integer(report->cut));
+  out_put(object, "trained_parameters", json_integer(report->trained_parameters));
+  out_put(object, "penalty", out_real(report->penalty));
+  out_put(object, "learning_rate", out_real(report->learning_rate));
+  out_put(object, "seconds", out_real(report->seconds));
+  out_put(object, "trunk_seconds", out_real(report->trunk_seconds));
+  out_put(object, "peak_rss_bytes", json_integer(report->peak_rss_bytes));
+  out_append(interval, out_real(report->val_lo));
+  out_append(interval, out_real(report->val_hi));
+  out_put(validation, "accuracy", out_real(report->val_accuracy));
+  out_put(validation, "accuracy_ci95", interval);
+  out_put(validation, "macro_f1", out_real(report->val_macro_f1));
+  out_put(validation, "nll", out_real(report->val_nll));
+  out_put(object, "validation", validation);
+  out_put(baselines, "majority", out_real(report->majority_accuracy));
+  out_put(baselines, "linear", out_real(report->linear_accuracy));
+  out_put(object, "baselines", baselines);
+  out_json(object, 15);
+}
+
+static void print_scores(const tx_train_report *report) {
+  char a[OUT_NUMBER], b[OUT_NUMBER], interval[2 * OUT_NUMBER + 8];
+  const char *const heading[] = {"validation", "accuracy", "95 % interval", "macro F1", "NLL"};
+  out_table table = out_table_make("lrrrr", true);
+  for (size_t i = 0; i < 5; i++) out_cell(&table, heading[i]);
+  out_cell(&table, "this classifier");
+  out_cell(&table, out_percent(report->val_accuracy, a));
+  snprintf(interval, sizeof interval, "%s to %s", out_percent(report->val_lo, a),
+           out_percent(report->val_hi, b));
+  out_cell(&table, interval);
+  out_cell(&table, out_decimal(report->val_macro_f1, 3, a));
+  out_cell(&table, out_decimal(report->val_nll, 3, a));
+  out_cell(&table, "linear baseline");
+  out_cell(&table, out_percent(report->linear_accuracy, a));
+  for (int i = 0; i < 3; i++) out_cell(&table, "");
+  out_cell(&table, "majority baseline");
+  out_cell(&table, out_percent(report->majority_accuracy, a));
+  for (int i = 0; i < 3; i++) out_cell(&table, "");
+  out_table_print(&table);
+}
+
+static void add_fact(out_table *facts, const char *name, const char *value) {
+  out_cell(facts, name);
+  out_cell(facts, value);
+}
+
+static void print_facts(const train *state, const tx_train_report *report) {
+  char a[OUT_NUMBER], b[OUT_NUMBER], value[256];
+  out_table facts = out_table_make("ll", false);
+  snprintf(value, sizeof value, "%s, pooling %s, depth %d", methods[state->method],
+           poolings[state->pooling], report->depth);
+  add_fact(&facts, "method", value);
+  snprintf(value, sizeof value, "%s for training, %s for validation",
+           out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
+  add_fact(&facts, "texts", value);
+  if (report->cut > 0) {
+    snprintf(value, sizeof value, "%s texts were too long and were cut at the end",
+             out_grouped(report->cut, a));
+    add_fact(&facts, "cut", value);
+  }
+  if (report->epochs > 0) {
+    snprintf(value, sizeof value, "%d run, number %d kept", report->epochs, report->best_epoch);
+    add_fact(&facts, "epochs", value);
+  }
+  add_fact(&facts, "parameters", out_grouped(report->trained_parameters, a));
+  snprintf(value, sizeof value, "%s, of which the trunk %s", out_duration(report->seconds, a),
+           out_duration(report->trunk_seconds, b));
+  add_fact(&facts, "time", value);
+  add_fact(&facts, "memory", out_size(report->peak_rss_bytes, a));
+  add_fact(&facts, "written", state->out);
+  out_table_print(&facts);
+}
+
+/* ---- the verb ---------------------------------------------------------- */
+
+static int run(const train *state, const command_line *line, const char *command) {
+  tx_train_options options = library_options(state, command);
+  tx_train_report report = {0};
+  tx_error error = {0};
+  progress bar;
+  progress_begin(&bar, state->common.quiet);
+  tx_watch watch = progress_watch(&bar);
+  tx_status status = tx_train(&options, &report, &watch, &error);
+  progress_end(&bar);
+  if (status != TX_OK) {
+    return cli_fail(line->verb, &error,
+                    "no classifier was written: run the same command again to start anew");
+  }
+  if (state->common.json) {
+    print_json(state, &report);
+  } else {
+    print_scores(&report);
+    putchar('\n');
+    print_facts(state, &report);
+  }
+  return CLI_DONE;
+}
+
+int verb_train(int argc, char **argv) {
+  train state = train_defaults(), standard = train_defaults();
+  option options[OPTION_COUNT], defaults[OPTION_COUNT];
+  fill_options(&state, options);
+  fill_options(&standard, defaults);
+  command_line line = {
+      .verb = argv[0],
+      .summary = "train a classifier from labelled texts",
+      .usage = "--model NAME|FILE --data TABLE --out FILE [options]",
+      .about =
+          "The same tables, options and seed give the same file, byte for byte, on any number "
+          "of\nthreads.  The file appears whole or not at all.",
+      .examples =
+          "  taxon train --model smollm2-135m --data train.tsv --val val.tsv --out my.taxon",
+      .options = options,
+      .option_count = OPTION_COUNT,
+      .common = &state.common};
+  int status;
+  if (options_parse(&line, argc, argv, &status)) {
+    char *command = options_command(&line, defaults);
+    status = run(&state, &line, command);
+    free(command);
+  }
+  options_free(&line);
+  return status;
+}
