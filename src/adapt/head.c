@@ -1,0 +1,96 @@
+/* Standardising, choosing the penalty, solving, folding back. */
+#include "adapt/head.h"
+
+#include <math.h>
+
+#include "adapt/logistic.h"
+#include "base/memory.h"
+#include "base/watch.h"
+
+/* Strongest first; the right one differs by a factor of a hundred between tasks. */
+static const double candidates[] = {3, 1, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4};
+enum { CANDIDATES = sizeof candidates / sizeof *candidates };
+
+typedef struct {
+  float *features; /* (rows, width), standardised */
+  double *mean, *inverse; /* (width); inverse 0 for a feature that does not vary */
+  double *weight, *bias;
+} work;
+
+static void standardise(const float *features, int64_t rows, int64_t width, work *w) {
+  for (int64_t c = 0; c < width; c++) w->mean[c] = w->inverse[c] = 0;
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t c = 0; c < width; c++) w->mean[c] += (double)features[i * width + c];
+  }
+  for (int64_t c = 0; c < width; c++) w->mean[c] /= (double)rows;
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t c = 0; c < width; c++) {
+      double away = (double)features[i * width + c] - w->mean[c];
+      w->inverse[c] += away * away;
+    }
+  }
+  for (int64_t c = 0; c < width; c++) {
+    double deviation = sqrt(w->inverse[c] / (double)rows);
+    w->inverse[c] = deviation > 1e-6 * (fabs(w->mean[c]) + 1e-6) ? 1 / deviation : 0;
+  }
+  for (int64_t i = 0; i < rows; i++) {
+    for (int64_t c = 0; c < width; c++) {
+      int64_t at = i * width + c;
+      w->features[at] = (float)(((double)features[at] - w->mean[c]) * w->inverse[c]);
+    }
+  }
+}
+
+static void fold(const work *w, int64_t width, int classes, float *weight, float *bias) {
+  for (int k = 0; k < classes; k++) {
+    double shift = 0;
+    for (int64_t c = 0; c < width; c++) {
+      double value = w->weight[k * width + c] * w->inverse[c];
+      shift += value * w->mean[c];
+      weight[k * width + c] = (float)value;
+    }
+    bias[k] = (float)(w->bias[k] - shift);
+  }
+}
+
+static tx_status solve(const work *w, const int32_t *labels, const uint64_t *groups, int64_t rows,
+                       int64_t width, int classes, tx_head_options options, double *penalty,
+                       const tx_watch *watch, tx_error *error) {
+  tx_features features = {.rows = rows, .features = width, .dense = w->features};
+  tx_logistic_options logistic = tx_logistic_defaults();
+  logistic.class_weights = options.class_weights;
+  *penalty = options.penalty;
+  if (*penalty <= 0) {
+    double nll[CANDIDATES];
+    TX_TRY(tx_logistic_choose(&features, labels, classes, groups, candidates, CANDIDATES,
+                              options.folds, options.seed, logistic, penalty, nll, watch, error));
+    double best = nll[0];
+    for (int i = 1; i < CANDIDATES; i++) best = nll[i] < best ? nll[i] : best;
+    tx_watch_note(watch, "head: penalty %g by %d-fold cross-validation, held-out loss %.4f", *penalty,
+                  options.folds, best);
+  }
+  logistic.penalty = *penalty;
+  return tx_logistic_fit(&features, labels, classes, NULL, rows, logistic, w->weight, w->bias, watch,
+                         error);
+}
+
+tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64_t *groups,
+                      int64_t rows, int64_t width, int classes, tx_head_options options,
+                      float *weight, float *bias, double *penalty, const tx_watch *watch,
+                      tx_error *error) {
+  work w = {.features = tx_alloc_array((size_t)(rows * width), sizeof(float)),
+            .mean = tx_alloc_zero((size_t)width, sizeof(double)),
+            .inverse = tx_alloc_zero((size_t)width, sizeof(double)),
+            .weight = tx_alloc_zero((size_t)(classes * width), sizeof(double)),
+            .bias = tx_alloc_zero((size_t)classes, sizeof(double))};
+  tx_status status;
+  if (w.features && w.mean && w.inverse && w.weight && w.bias) {
+    standardise(features, rows, width, &w);
+    status = solve(&w, labels, groups, rows, width, classes, options, penalty, watch, error);
+    if (status == TX_OK) fold(&w, width, classes, weight, bias);
+  } else {
+    status = tx_fail_memory(error, (uint64_t)(rows * width) * sizeof(float), "the head");
+  }
+  tx_free(w.features), tx_free(w.mean), tx_free(w.inverse), tx_free(w.weight), tx_free(w.bias);
+  return status;
+}
