@@ -1,5 +1,8 @@
 /* How good a set of probabilities is against the truth.  Works on any scorer's
- * output; where the probabilities came from is left to others. */
+ * output; where the probabilities came from is left to others.
+ *
+ * Broken probabilities leave every figure finite: NaN counts as 0, and a row of
+ * nothing but NaN as a wrong answer. */
 #ifndef TX_TRUST_METRICS_H
 #define TX_TRUST_METRICS_H
 
@@ -8,23 +11,23 @@
 typedef struct tx_metrics {
   int64_t rows, correct;
   double accuracy, macro_f1; /* macro over the labels that occur in truth or predictions */
-  double nll;                /* mean, nats; a probability of 0 counts as the smallest float */
-  double brier;              /* mean of the sum over labels of (p - truth)^2: 0..2 */
-  double ece;                /* of the top label, 15 bins of equal width over (0, 1] */
+  double nll;   /* mean, nats; a probability of 0 counts as the smallest float, 2^-149 */
+  double brier; /* mean of the sum over labels of (p - truth)^2: 0..2 */
+  double ece;   /* of the top label, 15 bins of equal width over (0, 1] */
 } tx_metrics;
 
 typedef struct tx_label_counts {
   int64_t support, predicted, correct;
 } tx_label_counts;
 
-/* The most probable label of a row; the first of equals. */
-int32_t tx_top_label(const float *probabilities, int labels);
+/* The most probable label of a row; the first of equals; NaN only where all are. */
+int32_t tx_top_label(const float* probabilities, int labels);
 
-/* probabilities: (rows, labels); truth: (rows) in [0, labels).
+/* probabilities: (rows, labels); truth: (rows) in [0, labels).  0 everywhere for no rows.
  * counts: (labels) and confusion: (labels, labels), row true, column predicted;
  * each may be NULL. */
-void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
-                        tx_metrics *metrics, tx_label_counts *counts, int64_t *confusion);
+void tx_metrics_compute(const float* probabilities, const int32_t* truth, int64_t rows, int labels,
+                        tx_metrics* metrics, tx_label_counts* counts, int64_t* confusion);
 
 /* 0 where it is not defined. */
 double tx_precision(tx_label_counts counts);
