@@ -320,3 +320,42 @@ def threads_used(wanted):
     if wanted:
         torch.set_num_threads(wanted)
     return torch.get_num_threads()
+
+
+# ---- classifiers ----
+
+
+def trained_parts(facts, model, labels):
+    """The modules that the book's recipe trains: last block, final norm, a new head."""
+    import torch
+
+    width = fact(facts, "embedding_length")
+    return {
+        "block": blocks_of(facts, model)[-1],
+        "norm": final_norm_of(facts, model),
+        "head": torch.nn.Linear(width, labels),
+    }
+
+
+def save_classifier(path, parts, names):
+    from safetensors.torch import save_file
+
+    tensors = {
+        f"{part}.{name}": parameter.detach().contiguous()
+        for part, module in parts.items()
+        for name, parameter in module.named_parameters()
+    }
+    save_file(tensors, path, metadata={"labels": json.dumps(names)})
+
+
+def load_classifier(path, facts, model):
+    """Puts the saved block and norm into the model: (head, label names)."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        names = json.loads(file.metadata()["labels"])
+        parts = trained_parts(facts, model, len(names))
+        for part, module in parts.items():
+            own = {name: file.get_tensor(f"{part}.{name}") for name, _ in module.named_parameters()}
+            module.load_state_dict(own, strict=False)  # gpt2 blocks may carry buffers
+    return parts["head"].eval(), names
