@@ -86,6 +86,7 @@ static const char *advice(int code) {
     case ENOENT:
     case ENOTDIR: return "make its directory first";
     case EFBIG: return "the system limits the size of files";
+    case EISDIR: return "name a regular file";
     case ENAMETOOLONG: return "choose a shorter name";
     default: return "check the disk and try again";
   }
