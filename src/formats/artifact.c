@@ -1,0 +1,145 @@
+/* The artifact's keys, written and read by one table each way. */
+#include "formats/artifact.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+typedef enum { AS_INT, AS_FLOAT, AS_STRING } field_kind;
+
+typedef struct {
+  const char *key;
+  field_kind kind;
+  size_t offset;
+  int64_t low, high; /* of whole numbers */
+} field;
+
+#define FIELD(key, kind, member, low, high) \
+  {"taxon." key, kind, offsetof(tx_artifact_facts, member), low, high}
+
+static const field fields[] = {
+    FIELD("method", AS_STRING, method, 0, 0),
+    FIELD("template", AS_STRING, text_template, 0, 0),
+    FIELD("pooling", AS_STRING, pooling, 0, 0),
+    FIELD("depth", AS_INT, depth, 1, 1024),
+    FIELD("max_tokens", AS_INT, max_tokens, 1, 1 << 24),
+    FIELD("base.name", AS_STRING, base_name, 0, 0),
+    FIELD("base.sha256", AS_STRING, base_sha256, 0, 0),
+    FIELD("training.rows", AS_INT, train_rows, 1, INT64_MAX),
+    FIELD("training.validation_rows", AS_INT, val_rows, 0, INT64_MAX),
+    FIELD("training.tokens", AS_INT, tokens, 0, INT64_MAX),
+    FIELD("training.cut", AS_INT, cut, 0, INT64_MAX),
+    FIELD("training.data_sha256", AS_STRING, data_sha256, 0, 0),
+    FIELD("training.validation_sha256", AS_STRING, validation_sha256, 0, 0),
+    FIELD("training.seed", AS_INT, seed, INT64_MIN, INT64_MAX),
+    FIELD("training.blocks", AS_INT, blocks_trained, 0, 1024),
+    FIELD("training.epochs", AS_INT, epochs, 0, INT64_MAX),
+    FIELD("training.best_epoch", AS_INT, best_epoch, 0, INT64_MAX),
+    FIELD("training.batch", AS_INT, batch, 0, INT64_MAX),
+    FIELD("training.accumulate", AS_INT, accumulate, 0, INT64_MAX),
+    FIELD("training.trained_parameters", AS_INT, trained_parameters, 0, INT64_MAX),
+    FIELD("training.learning_rate", AS_FLOAT, learning_rate, 0, 0),
+    FIELD("training.weight_decay", AS_FLOAT, weight_decay, 0, 0),
+    FIELD("training.penalty", AS_FLOAT, penalty, 0, 0),
+    FIELD("training.head_solver", AS_STRING, head_solver, 0, 0),
+    FIELD("training.class_weights", AS_STRING, class_weights, 0, 0),
+    FIELD("training.schedule", AS_STRING, schedule, 0, 0),
+    FIELD("training.command", AS_STRING, command, 0, 0),
+    FIELD("training.version", AS_STRING, version, 0, 0),
+    FIELD("validation.accuracy", AS_FLOAT, val_accuracy, 0, 0),
+    FIELD("validation.accuracy_lo", AS_FLOAT, val_lo, 0, 0),
+    FIELD("validation.accuracy_hi", AS_FLOAT, val_hi, 0, 0),
+    FIELD("validation.macro_f1", AS_FLOAT, val_macro_f1, 0, 0),
+    FIELD("validation.nll", AS_FLOAT, val_nll, 0, 0),
+    FIELD("baseline.majority_label", AS_INT, majority_label, 0, INT32_MAX),
+    FIELD("baseline.majority", AS_FLOAT, majority_accuracy, 0, 0),
+    FIELD("baseline.linear", AS_FLOAT, linear_accuracy, 0, 0),
+};
+
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *facts) {
+  tx_gguf_add_string(writer, "general.architecture", tx_text_of("taxon"));
+  tx_gguf_add_string(writer, "general.type", tx_text_of("classifier"));
+  tx_gguf_add_int(writer, "taxon.format", TX_ARTIFACT_FORMAT);
+  tx_gguf_add_strings(writer, "taxon.labels", facts->labels, facts->label_count);
+  for (size_t i = 0; i < FIELDS; i++) {
+    const char *place = (const char *)facts + fields[i].offset;
+    switch (fields[i].kind) {
+      case AS_INT: tx_gguf_add_int(writer, fields[i].key, *(const int64_t *)(const void *)place); break;
+      case AS_FLOAT: tx_gguf_add_float(writer, fields[i].key, *(const double *)(const void *)place); break;
+      case AS_STRING: tx_gguf_add_string(writer, fields[i].key, *(const tx_text *)(const void *)place); break;
+    }
+  }
+}
+
+static tx_status read_int(const tx_gguf *gguf, const field *f, void *place, tx_error *error) {
+  int64_t *value = place;
+  TX_TRY(tx_gguf_int(gguf, f->key, value, error));
+  if (*value >= f->low && *value <= f->high) return TX_OK;
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: %s is %" PRId64 ", outside %" PRId64 " to %" PRId64
+                 "; the artifact is damaged, train it again",
+                 tx_gguf_path(gguf), f->key, *value, f->low, f->high);
+}
+
+static tx_status read_field(const tx_gguf *gguf, const field *f, tx_artifact_facts *facts,
+                            tx_error *error) {
+  void *place = (char *)facts + f->offset;
+  switch (f->kind) {
+    case AS_INT: return read_int(gguf, f, place, error);
+    case AS_FLOAT: return tx_gguf_float(gguf, f->key, place, error);
+    default: return tx_gguf_string(gguf, f->key, place, error);
+  }
+}
+
+static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_error *error) {
+  static const tx_text none = {NULL, 0};
+  const char *path = tx_gguf_path(gguf);
+  tx_text architecture = none;
+  int64_t format;
+  if (!tx_gguf_has(gguf, "general.architecture") ||
+      tx_gguf_string(gguf, "general.architecture", &architecture, NULL) != TX_OK ||
+      architecture.size != 5 || memcmp(architecture.data, "taxon", 5) != 0) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s is a GGUF file but not a taxon classifier; train one with: taxon train", path);
+  }
+  TX_TRY(tx_gguf_int(gguf, "taxon.format", &format, error));
+  if (format != TX_ARTIFACT_FORMAT) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s has artifact format %" PRId64 ", this program reads %d; use the taxon that "
+                   "wrote it or train again",
+                   path, format, TX_ARTIFACT_FORMAT);
+  }
+  TX_TRY(tx_gguf_strings(gguf, "taxon.labels", &facts->labels, &facts->label_count, error));
+  for (size_t i = 0; i < FIELDS; i++) TX_TRY(read_field(gguf, &fields[i], facts, error));
+  if (facts->label_count < 2 || facts->label_count > 100000 ||
+      facts->majority_label >= (int64_t)facts->label_count || facts->base_sha256.size != 64) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: its labels or its base's hash make no sense; the artifact is damaged, train "
+                   "it again",
+                   path);
+  }
+  return TX_OK;
+}
+
+tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *facts,
+                           tx_error *error) {
+  *facts = (tx_artifact_facts){0};
+  TX_TRY(tx_gguf_open(path, gguf, error));
+  tx_status status = read_facts(*gguf, facts, error);
+  if (status != TX_OK) {
+    tx_gguf_close(*gguf);
+    *gguf = NULL;
+  }
+  return status;
+}
+
+void tx_artifact_fingerprints(const tx_gguf *gguf, const uint64_t **fingerprints, int64_t *count) {
+  const tx_tensor *tensor = tx_gguf_tensor(gguf, "taxon.training.texts");
+  *fingerprints = NULL;
+  *count = 0;
+  if (!tensor || tensor->type != TX_TENSOR_I64 || tensor->dimensions != 1) return;
+  *fingerprints = (const uint64_t *)(const void *)tensor->data;
+  *count = tensor->shape[0];
+}

@@ -1,0 +1,24 @@
+/* The network scorer: texts through a language model's blocks, pooled, and a
+ * head.  Serves both a head on a frozen model and a fine-tuned one; the
+ * difference is in the tensors that the artifact changes. */
+#ifndef TX_SCORE_NETWORK_H
+#define TX_SCORE_NETWORK_H
+
+#include "formats/artifact.h"
+#include "score/scorer.h"
+
+typedef struct tx_network_options {
+  const char *model_path; /* the base model's file */
+  int64_t max_tokens;     /* 0: the artifact's; at most the model's context */
+  int64_t batch_tokens;   /* 0: a good value */
+} tx_network_options;
+
+/* Checks that the base is the very file the artifact names, loads the blocks it
+ * runs, and the head.  `artifact` and `facts` are borrowed for the scorer's life. */
+tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *facts,
+                          tx_network_options options, tx_scorer **scorer, tx_error *error);
+
+tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error);
+const char *tx_pooling_name(tx_pooling pooling);
+
+#endif
