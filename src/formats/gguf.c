@@ -13,9 +13,9 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "base/hash.h"
 #include "base/memory.h"
 #include "formats/file.h"
+#include "formats/names.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensor data is used in place, as little-endian");
@@ -47,9 +47,8 @@ enum {
   MIN_STRING_BYTES = 8,          /* its length */
   MIN_KEY_BYTES = 8 + 1 + 4 + 1, /* name, type, value */
   MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8, /* name, dimensions, shape, type, offset */
-  MAX_PROBES = 1024,      /* far beyond chance in a table that is at most half full */
-  SPARE_BYTES = 16 << 20, /* memory allowed beyond the size of the file */
-  SHOWN = 64              /* bytes of a name in a message */
+  SPARE_BYTES = 16 << 20,                   /* memory allowed beyond the size of the file */
+  SHOWN = 64                                /* bytes of a name in a message */
 };
 
 static const struct {
@@ -65,14 +64,6 @@ static const struct {
     [VALUE_F64] = {"a real number", 8},
 };
 
-typedef struct names { /* a hash table from names to their index */
-  tx_text *items;      /* (count), in the order of the file; the bytes are in the file */
-  size_t count;
-  uint32_t *slots; /* (mask + 1): index + 1, 0 empty; open addressing */
-  size_t mask;
-  uint64_t seed;
-} names;
-
 typedef struct entry {
   uint8_t type, element; /* value_type; `element` of arrays only */
   uint64_t at;           /* of the value; of an array its first element */
@@ -86,7 +77,7 @@ struct tx_gguf {
   const unsigned char *data;
   uint64_t size;
   uint32_t alignment;
-  names keys, tensor_names;
+  tx_names keys, tensor_names;
   entry *entries;     /* (keys.count) */
   tx_tensor *tensors; /* (tensor_names.count) */
   char *name_copies;  /* the NUL-terminated names of the tensors */
@@ -94,50 +85,24 @@ struct tx_gguf {
 
 bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts *facts) {
   switch ((tx_tensor_type)type) {
-    case TX_TENSOR_F32:
-      *facts = (tx_tensor_type_facts){"F32", 1, 4};
-      return true;
-    case TX_TENSOR_F16:
-      *facts = (tx_tensor_type_facts){"F16", 1, 2};
-      return true;
-    case TX_TENSOR_Q4_0:
-      *facts = (tx_tensor_type_facts){"Q4_0", 32, 18};
-      return true;
-    case TX_TENSOR_Q4_1:
-      *facts = (tx_tensor_type_facts){"Q4_1", 32, 20};
-      return true;
-    case TX_TENSOR_Q5_0:
-      *facts = (tx_tensor_type_facts){"Q5_0", 32, 22};
-      return true;
-    case TX_TENSOR_Q5_1:
-      *facts = (tx_tensor_type_facts){"Q5_1", 32, 24};
-      return true;
-    case TX_TENSOR_Q8_0:
-      *facts = (tx_tensor_type_facts){"Q8_0", 32, 34};
-      return true;
-    case TX_TENSOR_Q4_K:
-      *facts = (tx_tensor_type_facts){"Q4_K", 256, 144};
-      return true;
-    case TX_TENSOR_Q5_K:
-      *facts = (tx_tensor_type_facts){"Q5_K", 256, 176};
-      return true;
-    case TX_TENSOR_Q6_K:
-      *facts = (tx_tensor_type_facts){"Q6_K", 256, 210};
-      return true;
-    case TX_TENSOR_I32:
-      *facts = (tx_tensor_type_facts){"I32", 1, 4};
-      return true;
-    case TX_TENSOR_I64:
-      *facts = (tx_tensor_type_facts){"I64", 1, 8};
-      return true;
-    case TX_TENSOR_BF16:
-      *facts = (tx_tensor_type_facts){"BF16", 1, 2};
-      return true;
+    case TX_TENSOR_F32: *facts = (tx_tensor_type_facts){"F32", 1, 4}; return true;
+    case TX_TENSOR_F16: *facts = (tx_tensor_type_facts){"F16", 1, 2}; return true;
+    case TX_TENSOR_Q4_0: *facts = (tx_tensor_type_facts){"Q4_0", 32, 18}; return true;
+    case TX_TENSOR_Q4_1: *facts = (tx_tensor_type_facts){"Q4_1", 32, 20}; return true;
+    case TX_TENSOR_Q5_0: *facts = (tx_tensor_type_facts){"Q5_0", 32, 22}; return true;
+    case TX_TENSOR_Q5_1: *facts = (tx_tensor_type_facts){"Q5_1", 32, 24}; return true;
+    case TX_TENSOR_Q8_0: *facts = (tx_tensor_type_facts){"Q8_0", 32, 34}; return true;
+    case TX_TENSOR_Q4_K: *facts = (tx_tensor_type_facts){"Q4_K", 256, 144}; return true;
+    case TX_TENSOR_Q5_K: *facts = (tx_tensor_type_facts){"Q5_K", 256, 176}; return true;
+    case TX_TENSOR_Q6_K: *facts = (tx_tensor_type_facts){"Q6_K", 256, 210}; return true;
+    case TX_TENSOR_I32: *facts = (tx_tensor_type_facts){"I32", 1, 4}; return true;
+    case TX_TENSOR_I64: *facts = (tx_tensor_type_facts){"I64", 1, 8}; return true;
+    case TX_TENSOR_BF16: *facts = (tx_tensor_type_facts){"BF16", 1, 2}; return true;
   }
   return false;
 }
 
-/* ---- names ------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------- */
 
 typedef struct shown {
   char text[SHOWN + 4];
@@ -153,45 +118,6 @@ static shown show(tx_text name) {
   }
   memcpy(result.text + size, size < name.size ? "..." : "", size < name.size ? 4 : 1);
   return result;
-}
-
-static bool names_reserve(names *table, uint64_t count, const void *seed) {
-  size_t slots = 16;
-  while (slots < 2 * count) slots *= 2;
-  table->items = tx_alloc_array((size_t)count, sizeof *table->items);
-  table->slots = tx_alloc_zero(slots, sizeof *table->slots);
-  table->mask = slots - 1;
-  /* The address differs from run to run, so that colliding names cannot be
-   * prepared; results do not depend on it. */
-  table->seed = (uint64_t)(uintptr_t)seed;
-  return table->items && table->slots;
-}
-
-static void names_free(names *table) {
-  tx_free(table->items);
-  tx_free(table->slots);
-}
-
-/* The slot of `name`, or the empty one where it belongs; NULL after MAX_PROBES. */
-static uint32_t *names_slot(const names *table, tx_text name) {
-  size_t slot = (size_t)tx_hash64(name.data, name.size, table->seed) & table->mask;
-  for (int probe = 0; probe < MAX_PROBES; probe++, slot = (slot + 1) & table->mask) {
-    uint32_t index = table->slots[slot];
-    if (index == 0) return &table->slots[slot];
-    tx_text item = table->items[index - 1];
-    if (item.size == name.size && memcmp(item.data, name.data, name.size) == 0) {
-      return &table->slots[slot];
-    }
-  }
-  return NULL;
-}
-
-static bool names_find(const names *table, const char *name, size_t *index) {
-  if (!table->slots) return false;
-  const uint32_t *slot = names_slot(table, tx_text_of(name));
-  if (!slot || *slot == 0) return false;
-  *index = *slot - 1;
-  return true;
 }
 
 /* ---- opening: shared --------------------------------------------------- */
@@ -225,7 +151,7 @@ static tx_status read_string(tx_cursor *cursor, uint64_t limit, const char *what
 
 /* The name of a key or a tensor: not empty, no NUL, and new in its table. */
 static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *kind, uint64_t limit,
-                           names *table, tx_error *error) {
+                           tx_names *table, tx_error *error) {
   char what[64];
   uint64_t at = cursor->at;
   tx_text name;
@@ -235,17 +161,14 @@ static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *k
     return BROKEN(gguf, at, "%s %s; the file is damaged, fetch it again", what,
                   name.size == 0 ? "is empty" : "holds a NUL byte");
   }
-  uint32_t *slot = names_slot(table, name);
-  if (!slot) {
-    return BROKEN(gguf, at, "too many names of %ss share a hash; the file was made to harm", kind);
+  switch (tx_names_add(table, name)) {
+    case TX_NAMES_ADDED: return TX_OK;
+    case TX_NAMES_TWICE:
+      return BROKEN(gguf, at, "%s '%s' stands there twice; convert the model again", kind,
+                    show(name).text);
+    case TX_NAMES_CROWDED: break;
   }
-  if (*slot != 0) {
-    return BROKEN(gguf, at, "%s '%s' stands there twice; convert the model again", kind,
-                  show(name).text);
-  }
-  table->items[table->count++] = name;
-  *slot = (uint32_t)table->count;
-  return TX_OK;
+  return BROKEN(gguf, at, "too many names of %ss share a hash; the file was made to do harm", kind);
 }
 
 /* `bytes` is the least that one of them takes. */
@@ -381,7 +304,7 @@ static tx_status read_value(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry
 
 static tx_status read_keys(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_error *error) {
   gguf->entries = tx_alloc_array((size_t)count, sizeof *gguf->entries);
-  if (!gguf->entries || !names_reserve(&gguf->keys, count, gguf)) {
+  if (!gguf->entries || !tx_names_reserve(&gguf->keys, (size_t)count)) {
     return tx_fail_memory(error, count * sizeof *gguf->entries, "the keys of a model");
   }
   while (gguf->keys.count < count) {
@@ -395,7 +318,7 @@ static tx_status read_keys(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_
 static tx_status read_alignment(tx_gguf *gguf, tx_error *error) {
   size_t index;
   gguf->alignment = DEFAULT_ALIGNMENT;
-  if (!names_find(&gguf->keys, "general.alignment", &index)) return TX_OK;
+  if (!tx_names_find(&gguf->keys, "general.alignment", &index)) return TX_OK;
   const entry *value = &gguf->entries[index];
   if (value->type != VALUE_U32) {
     return BROKEN(gguf, value->at,
@@ -562,7 +485,7 @@ static tx_status copy_names(tx_gguf *gguf, tx_error *error) {
 
 static tx_status read_tensors(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_error *error) {
   gguf->tensors = tx_alloc_zero((size_t)count, sizeof *gguf->tensors);
-  if (!gguf->tensors || !names_reserve(&gguf->tensor_names, count, gguf)) {
+  if (!gguf->tensors || !tx_names_reserve(&gguf->tensor_names, (size_t)count)) {
     return tx_fail_memory(error, count * sizeof *gguf->tensors, "the tensors of a model");
   }
   while (gguf->tensor_names.count < count) {
@@ -629,8 +552,8 @@ void tx_gguf_close(tx_gguf *gguf) {
   tx_free(gguf->entries);
   tx_free(gguf->tensors);
   tx_free(gguf->name_copies);
-  names_free(&gguf->keys);
-  names_free(&gguf->tensor_names);
+  tx_names_free(&gguf->keys);
+  tx_names_free(&gguf->tensor_names);
   tx_map_close(&gguf->map);
   tx_free(gguf->path);
   tx_free(gguf);
@@ -651,26 +574,25 @@ const tx_tensor *tx_gguf_tensor_at(const tx_gguf *gguf, size_t index) {
 
 const tx_tensor *tx_gguf_tensor(const tx_gguf *gguf, const char *name) {
   size_t index;
-  return names_find(&gguf->tensor_names, name, &index) ? &gguf->tensors[index] : NULL;
+  return tx_names_find(&gguf->tensor_names, name, &index) ? &gguf->tensors[index] : NULL;
 }
 
 /* ---- values ------------------------------------------------------------ */
 
 bool tx_gguf_has(const tx_gguf *gguf, const char *key) {
   size_t index;
-  return names_find(&gguf->keys, key, &index);
+  return tx_names_find(&gguf->keys, key, &index);
 }
 
-static tx_status find_value(const tx_gguf *gguf, const char *key, entry **value, tx_error *error) {
+/* NULL, with the failure, where there is none. */
+static entry *find_value(const tx_gguf *gguf, const char *key, tx_error *error) {
   size_t index;
-  if (!names_find(&gguf->keys, key, &index)) {
-    return tx_fail_line(error, TX_ERROR_INPUT, gguf->path, 0,
-                        "key '%s' is missing; the file is of another kind or was not converted "
-                        "completely, fetch or convert it again",
-                        key);
-  }
-  *value = &gguf->entries[index];
-  return TX_OK;
+  if (tx_names_find(&gguf->keys, key, &index)) return &gguf->entries[index];
+  tx_fail_line(error, TX_ERROR_INPUT, gguf->path, 0,
+               "key '%s' is missing; the file is of another kind or was not converted completely, "
+               "fetch or convert it again",
+               key);
+  return NULL;
 }
 
 static tx_status fail_type(const tx_gguf *gguf, const char *key, const entry *value,
@@ -690,10 +612,8 @@ static bool is_whole(uint8_t type) {
     case VALUE_U32:
     case VALUE_I32:
     case VALUE_U64:
-    case VALUE_I64:
-      return true;
-    default:
-      return false;
+    case VALUE_I64: return true;
+    default: return false;
   }
 }
 
@@ -703,18 +623,10 @@ static bool load_int(const unsigned char *at, uint8_t type, int64_t *value) {
   uint64_t bits = 0;
   memcpy(&bits, at, size);
   switch ((value_type)type) {
-    case VALUE_I8:
-      *value = (int8_t)bits;
-      return true;
-    case VALUE_I16:
-      *value = (int16_t)bits;
-      return true;
-    case VALUE_I32:
-      *value = (int32_t)bits;
-      return true;
-    default:
-      *value = (int64_t)bits;
-      return type != VALUE_U64 || bits <= INT64_MAX;
+    case VALUE_I8: *value = (int8_t)bits; return true;
+    case VALUE_I16: *value = (int16_t)bits; return true;
+    case VALUE_I32: *value = (int32_t)bits; return true;
+    default: *value = (int64_t)bits; return type != VALUE_U64 || bits <= INT64_MAX;
   }
 }
 
@@ -737,9 +649,9 @@ static tx_status fail_large(const tx_gguf *gguf, const char *key, uint64_t at, t
 }
 
 tx_status tx_gguf_int(const tx_gguf *gguf, const char *key, int64_t *value, tx_error *error) {
-  entry *found;
   *value = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (!is_whole(found->type)) return fail_type(gguf, key, found, "a whole number", error);
   int64_t loaded;
   if (!load_int(gguf->data + found->at, found->type, &loaded)) {
@@ -750,9 +662,9 @@ tx_status tx_gguf_int(const tx_gguf *gguf, const char *key, int64_t *value, tx_e
 }
 
 tx_status tx_gguf_float(const tx_gguf *gguf, const char *key, double *value, tx_error *error) {
-  entry *found;
   *value = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_F32 && found->type != VALUE_F64) {
     return fail_type(gguf, key, found, "a real number", error);
   }
@@ -761,18 +673,18 @@ tx_status tx_gguf_float(const tx_gguf *gguf, const char *key, double *value, tx_
 }
 
 tx_status tx_gguf_bool(const tx_gguf *gguf, const char *key, bool *value, tx_error *error) {
-  entry *found;
   *value = false;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_BOOL) return fail_type(gguf, key, found, "true or false", error);
   *value = gguf->data[found->at] == 1;
   return TX_OK;
 }
 
 tx_status tx_gguf_string(const tx_gguf *gguf, const char *key, tx_text *value, tx_error *error) {
-  entry *found;
   *value = (tx_text){"", 0};
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_STRING) return fail_type(gguf, key, found, "a string", error);
   tx_cursor cursor = tx_cursor_make(gguf->data, gguf->size, gguf->path, error);
   cursor.at = found->at;
@@ -812,10 +724,10 @@ static tx_status make_strings(const tx_gguf *gguf, entry *value, tx_error *error
 
 tx_status tx_gguf_strings(const tx_gguf *gguf, const char *key, const tx_text **strings,
                           size_t *count, tx_error *error) {
-  entry *found;
   *strings = NULL;
   *count = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_ARRAY || found->element != VALUE_STRING) {
     return fail_type(gguf, key, found, "an array of strings", error);
   }
@@ -828,10 +740,10 @@ tx_status tx_gguf_strings(const tx_gguf *gguf, const char *key, const tx_text **
 
 tx_status tx_gguf_ints(const tx_gguf *gguf, const char *key, int64_t **values, size_t *count,
                        tx_error *error) {
-  entry *found;
   *values = NULL;
   *count = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_ARRAY || !is_whole(found->element)) {
     return fail_type(gguf, key, found, "an array of whole numbers", error);
   }
@@ -852,10 +764,10 @@ tx_status tx_gguf_ints(const tx_gguf *gguf, const char *key, int64_t **values, s
 
 tx_status tx_gguf_floats(const tx_gguf *gguf, const char *key, double **values, size_t *count,
                          tx_error *error) {
-  entry *found;
   *values = NULL;
   *count = 0;
-  TX_TRY(find_value(gguf, key, &found, error));
+  entry *found = find_value(gguf, key, error);
+  if (!found) return TX_ERROR_INPUT;
   if (found->type != VALUE_ARRAY || (found->element != VALUE_F32 && found->element != VALUE_F64)) {
     return fail_type(gguf, key, found, "an array of real numbers", error);
   }

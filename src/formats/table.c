@@ -1,0 +1,239 @@
+/* Tables row by row, behind one interface: which columns are asked for, which
+ * format the file is in.  The formats themselves are left to table_csv.c and
+ * table_lines.c. */
+#include <string.h>
+#include <strings.h>
+
+#include "base/memory.h"
+#include "formats/table_parts.h"
+
+struct tx_table {
+  tx_table_input input;
+  tx_table_cells cells;
+  tx_table_format format;
+  tx_csv *csv;
+  char *names;             /* the option strings the wanted names point into */
+  size_t texts, label, id; /* cells: texts first; the others are 0 where not asked for */
+  tx_buffer joined;
+};
+
+tx_table_options tx_table_defaults(void) {
+  return (tx_table_options){.text = "text", .label = "label", .id = NULL, .format = NULL};
+}
+
+/* ---- which columns ---- */
+
+static size_t want(tx_table *table, const char *name, bool optional) {
+  tx_table_wanted *wanted = &table->cells.wanted;
+  wanted->names[wanted->count] = tx_text_of(name);
+  wanted->optional[wanted->count] = optional;
+  table->cells.next[wanted->count] = -1;
+  return wanted->count++;
+}
+
+static tx_status want_texts(tx_table *table, char *list, tx_error *error) {
+  for (char *name = list; name;) {
+    char *comma = strchr(name, ',');
+    if (comma) *comma = '\0';
+    if (!*name) {
+      return tx_fail(error, TX_ERROR_ARGUMENT,
+                     "a name of a text column is empty; give names joined by commas");
+    }
+    if (table->texts == TX_TABLE_TEXTS) {
+      return tx_fail(error, TX_ERROR_ARGUMENT, "more than %d text columns are asked for",
+                     TX_TABLE_TEXTS);
+    }
+    want(table, name, false);
+    table->texts++;
+    name = comma ? comma + 1 : NULL;
+  }
+  return TX_OK;
+}
+
+/* The names are copied, one after another, each with its NUL. */
+static tx_status want_columns(tx_table *table, const tx_table_options *options, tx_error *error) {
+  const char *given[3] = {options->text ? options->text : "text", options->label,
+                          options->id ? options->id : "id"};
+  char *copies[3] = {NULL, NULL, NULL};
+  size_t sizes[3] = {0, 0, 0}, total = 0;
+  for (int i = 0; i < 3; i++) {
+    if (given[i]) total += sizes[i] = strlen(given[i]) + 1;
+  }
+  char *at = table->names = tx_alloc(total);
+  if (!at) return tx_fail_memory(error, total, "names of columns");
+  for (int i = 0; i < 3; i++) {
+    if (given[i]) copies[i] = memcpy(at, given[i], sizes[i]);
+    at += sizes[i];
+  }
+  if ((copies[1] && !*copies[1]) || !*copies[2]) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "the name of the %s column is empty",
+                   copies[1] && !*copies[1] ? "label" : "id");
+  }
+  TX_TRY(want_texts(table, copies[0], error));
+  if (copies[1]) table->label = want(table, copies[1], false);
+  table->id = want(table, copies[2], options->id == NULL);
+  return TX_OK;
+}
+
+/* ---- which format ---- */
+
+static tx_status format_by_option(const char *option, tx_table_format *format, tx_error *error) {
+  if (strcmp(option, "csv") == 0) {
+    *format = TX_TABLE_CSV;
+  } else if (strcmp(option, "tsv") == 0) {
+    *format = TX_TABLE_TSV;
+  } else if (strcmp(option, "jsonl") == 0) {
+    *format = TX_TABLE_JSONL;
+  } else {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "the table format '%.40s' is not known; use csv, tsv or jsonl", option);
+  }
+  return TX_OK;
+}
+
+static bool format_by_ending(const char *path, tx_table_format *format) {
+  static const struct {
+    const char *ending;
+    tx_table_format format;
+  } known[] = {{".csv", TX_TABLE_CSV},     {".tsv", TX_TABLE_TSV},      {".tab", TX_TABLE_TSV},
+               {".jsonl", TX_TABLE_JSONL}, {".ndjson", TX_TABLE_JSONL}, {".json", TX_TABLE_JSONL}};
+  size_t size = strlen(path);
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    size_t ending = strlen(known[i].ending);
+    if (size > ending && strcasecmp(path + size - ending, known[i].ending) == 0) {
+      *format = known[i].format;
+      return true;
+    }
+  }
+  return false;
+}
+
+static tx_table_format format_by_bytes(const tx_table_input *input) {
+  const char *from = input->chunk + input->at, *end = input->chunk + input->end;
+  const char *feed = from < end ? memchr(from, '\n', (size_t)(end - from)) : NULL;
+  const char *first = from;
+  while (first < end && (*first == ' ' || *first == '\n' || *first == '\r')) first++;
+  if (first < end && *first == '{') return TX_TABLE_JSONL;
+  if (feed) end = feed;
+  return from < end && memchr(from, '\t', (size_t)(end - from)) ? TX_TABLE_TSV : TX_TABLE_CSV;
+}
+
+static bool starts_with(const tx_table_input *input, const char *bytes, size_t size) {
+  return input->end - input->at >= size && memcmp(input->chunk + input->at, bytes, size) == 0;
+}
+
+/* A byte order mark is passed over; files that are no tables are told apart
+ * here, where their first bytes can say what they are. */
+static tx_status look_at_start(tx_table_input *input, tx_error *error) {
+  TX_TRY(tx_table_fill_line(input, error));
+  if (starts_with(input, "\xef\xbb\xbf", 3)) input->at += 3;
+  if (starts_with(input, "\xff\xfe", 2) || starts_with(input, "\xfe\xff", 2)) {
+    return tx_fail_line(error, TX_ERROR_INPUT, input->name, 1,
+                        "the file is UTF-16; save it as UTF-8");
+  }
+  if (starts_with(input, "\x1f\x8b", 2) || starts_with(input, "PK\x03\x04", 4)) {
+    return tx_fail_line(error, TX_ERROR_INPUT, input->name, 1,
+                        "the file is compressed; unpack it first");
+  }
+  return TX_OK;
+}
+
+/* ---- opening, reading ---- */
+
+static tx_status next_row(tx_table *table, bool *found, tx_error *error) {
+  if (table->format == TX_TABLE_CSV) {
+    return tx_csv_next(table->csv, &table->input, &table->cells, found, error);
+  }
+  return (table->format == TX_TABLE_TSV ? tx_tsv_next : tx_jsonl_next)(&table->input, &table->cells,
+                                                                       found, error);
+}
+
+static tx_status open_table(tx_table *table, const char *path, const tx_table_options *options,
+                            tx_error *error) {
+  bool known = options->format != NULL;
+  if (known) TX_TRY(format_by_option(options->format, &table->format, error));
+  TX_TRY(want_columns(table, options, error));
+  TX_TRY(tx_stream_open(path, &table->input.stream, error));
+  table->input.name = tx_stream_name(table->input.stream);
+  table->input.line = 1;
+  table->input.chunk = tx_alloc(TX_TABLE_CHUNK);
+  if (!table->input.chunk) return tx_fail_memory(error, TX_TABLE_CHUNK, "reading a table");
+  TX_TRY(look_at_start(&table->input, error));
+  if (!known) known = format_by_ending(path, &table->format);
+  if (!known) table->format = format_by_bytes(&table->input);
+  if (table->format == TX_TABLE_JSONL) return TX_OK;
+  if (table->format == TX_TABLE_CSV) TX_TRY(tx_csv_new(&table->csv, error));
+  bool found;
+  TX_TRY(next_row(table, &found, error));
+  if (!found) {
+    return tx_fail_line(error, TX_ERROR_INPUT, table->input.name, 1,
+                        "the file is empty; its first line must name the columns");
+  }
+  return TX_OK;
+}
+
+tx_status tx_table_open(const char *path, tx_table_options options, tx_table **table,
+                        tx_error *error) {
+  *table = NULL;
+  if (!path) return tx_fail(error, TX_ERROR_ARGUMENT, "no table is named");
+  tx_table *made = tx_alloc_zero(1, sizeof *made);
+  if (!made) return tx_fail_memory(error, sizeof *made, "a table");
+  tx_status status = open_table(made, path, &options, error);
+  if (status != TX_OK) {
+    tx_table_close(made);
+    return status;
+  }
+  *table = made;
+  return TX_OK;
+}
+
+static tx_text cell_text(const tx_table *table, size_t cell) {
+  const tx_table_cell *at = &table->cells.cells[cell];
+  if (!at->there) return (tx_text){NULL, 0};
+  return (tx_text){at->size ? table->cells.bytes.data + at->at : "", at->size};
+}
+
+static tx_status join_texts(tx_table *table, tx_text *text, tx_error *error) {
+  if (table->texts == 1) {
+    *text = cell_text(table, 0);
+    return TX_OK;
+  }
+  tx_buffer_clear(&table->joined);
+  for (size_t i = 0; i < table->texts; i++) {
+    tx_text part = cell_text(table, i);
+    if (i > 0) tx_buffer_append_byte(&table->joined, '\n');
+    tx_buffer_append(&table->joined, part.data, part.size);
+  }
+  if (table->joined.failed) return tx_fail_memory(error, table->joined.size, "a row");
+  *text = (tx_text){table->joined.data, table->joined.size};
+  return TX_OK;
+}
+
+tx_status tx_table_next(tx_table *table, tx_row *row, bool *found, tx_error *error) {
+  *row = (tx_row){0};
+  *found = false;
+  TX_TRY(next_row(table, found, error));
+  if (!*found) return TX_OK;
+  *found = false;
+  TX_TRY(join_texts(table, &row->text, error));
+  *found = true;
+  row->line = table->cells.line;
+  if (table->label) row->label = cell_text(table, table->label);
+  row->id = cell_text(table, table->id);
+  return TX_OK;
+}
+
+void tx_table_close(tx_table *table) {
+  if (!table) return;
+  tx_csv_free(table->csv);
+  tx_stream_close(table->input.stream);
+  tx_free(table->input.chunk);
+  tx_buffer_free(&table->input.carry);
+  tx_buffer_free(&table->cells.bytes);
+  tx_buffer_free(&table->cells.names);
+  tx_buffer_free(&table->cells.ends);
+  tx_free(table->cells.slots);
+  tx_buffer_free(&table->joined);
+  tx_free(table->names);
+  tx_free(table);
+}

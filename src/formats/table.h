@@ -1,0 +1,37 @@
+/* Labelled tables as a whole, in memory: what training and evaluation read.
+ * Reading row by row is tx_table_* of taxon.h. */
+#ifndef TX_FORMATS_TABLE_H
+#define TX_FORMATS_TABLE_H
+
+#include "base/error.h"
+#include "base/memory.h"
+
+enum { TX_MAX_LABELS = 100000 };
+
+typedef struct tx_dataset {
+  int64_t rows;
+  tx_text *texts;  /* (rows) */
+  int32_t *labels; /* (rows): index into names, never -1 */
+  int64_t *lines;  /* (rows): where each row starts in its file, from 1 */
+  char **names;    /* (classes), sorted by bytes; valid UTF-8, not empty */
+  int classes;
+  uint64_t *hashes; /* (rows): tx_text_fingerprint of each text */
+  char sha256[65];  /* the data hash: over label and text of every row in order, each with its
+                       size in front (64 bits, little-endian) */
+  tx_arena *arena;  /* holds all of the above */
+} tx_dataset;
+
+/* known NULL: the labels are taken from the file.  Else the names are those of
+ * `known`, and any other label is an error that names it, its line and the
+ * known ones.  A file of no rows gives rows 0: to refuse that, or fewer than
+ * two labels, is left to the caller.  New: tx_dataset_free. */
+tx_status tx_dataset_read(const char *path, tx_table_options options, const tx_dataset *known,
+                          tx_dataset **dataset, tx_error *error);
+void tx_dataset_free(tx_dataset *dataset); /* NULL is allowed */
+
+/* XXH64 of the text with ASCII letters lowered, runs of white space folded to
+ * one space, and none at either end: equal for texts that are the same to a
+ * reader. */
+uint64_t tx_text_fingerprint(tx_text text);
+
+#endif

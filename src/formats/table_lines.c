@@ -1,0 +1,183 @@
+/* The formats with one row a line: TSV, in which nothing is quoted, and JSONL,
+ * one object a line. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "formats/nearest.h"
+#include "formats/table_parts.h"
+
+/* ---- TSV ---- */
+
+static void split_at_tabs(tx_table_cells *cells, tx_text line) {
+  const char *from = line.data, *end = line.data + line.size;
+  for (;;) {
+    const char *tab = from < end ? memchr(from, '\t', (size_t)(end - from)) : NULL;
+    tx_table_cells_add(cells, from, (size_t)((tab ? tab : end) - from));
+    if (!tab) return;
+    from = tab + 1;
+  }
+}
+
+/* Reads over a run of blank lines.  At the end of the file they mean nothing;
+ * before a further row they are rows themselves where the table has one column
+ * (the empty text), and a fault where it has more. */
+static tx_status read_blanks(tx_table_input *input, tx_table_cells *cells, bool *found,
+                             tx_error *error) {
+  int64_t first = cells->line;
+  do {
+    cells->blanks++;
+    TX_TRY(tx_table_line(input, &cells->held, found, error));
+  } while (*found && cells->held.size == 0);
+  if (!*found) return TX_OK;
+  if (cells->columns != 1) {
+    return tx_fail_line(error, TX_ERROR_INPUT, input->name, first,
+                        cells->columns ? "the line is blank; remove it"
+                                       : "the line is blank; the first line must name the columns");
+  }
+  cells->holding = true;
+  return TX_OK;
+}
+
+tx_status tx_tsv_next(tx_table_input *input, tx_table_cells *cells, bool *found, tx_error *error) {
+  *found = true;
+  tx_text line = {"", 0};
+  int64_t start = input->line;
+  if (!cells->holding) {
+    TX_TRY(tx_table_line(input, &line, found, error));
+    if (!*found) return TX_OK;
+    tx_table_cells_begin(cells, start);
+    if (line.size == 0) {
+      TX_TRY(read_blanks(input, cells, found, error));
+      if (!*found) return TX_OK;
+    }
+  }
+  if (cells->holding) {
+    /* `held` is the line before the next to be read. */
+    tx_table_cells_begin(cells, input->line - 1 - cells->blanks);
+    if (cells->blanks > 0) {
+      cells->blanks--;
+    } else {
+      line = cells->held;
+      cells->holding = false;
+    }
+  }
+  split_at_tabs(cells, line);
+  return tx_table_cells_end(cells, input->name, error);
+}
+
+/* ---- JSONL ---- */
+
+static tx_status fail_object(json_t *object, tx_text key, tx_table_input *input, int64_t line,
+                             tx_error *error) {
+  enum { KEYS = 64 };
+  tx_text keys[KEYS];
+  size_t count = 0;
+  const char *name;
+  json_t *value;
+  json_object_foreach(object, name, value) {
+    if (count < KEYS) keys[count++] = tx_text_of(name);
+  }
+  if (count == 0) {
+    return tx_fail_line(error, TX_ERROR_INPUT, input->name, line, "the object has no keys");
+  }
+  return tx_table_no_column(input->name, line, "key", key, keys, count, error);
+}
+
+/* The shortest spelling that reads back as the same number. */
+static char *spell_real(json_t *value) {
+  for (size_t digits = 15;; digits++) {
+    char *spelled = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
+    if (!spelled || digits == 17) return spelled;
+    json_t *again = json_loads(spelled, JSON_DECODE_ANY, NULL);
+    double was = json_real_value(value), is = json_real_value(again);
+    json_decref(again);
+    if (!(was < is) && !(was > is)) return spelled;
+    free(spelled);
+  }
+}
+
+static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, const char *file,
+                          tx_error *error) {
+  if (json_is_string(value)) {
+    tx_table_cells_set(cells, cell, json_string_value(value), json_string_length(value));
+    return TX_OK;
+  }
+  if (json_is_boolean(value)) {
+    const char *word = json_is_true(value) ? "true" : "false";
+    tx_table_cells_set(cells, cell, word, strlen(word));
+    return TX_OK;
+  }
+  char shown[TX_SHOWN_SIZE];
+  if (!json_is_number(value)) {
+    return tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,
+                        "the value of '%s' is %s; it must be a string, a number or true or false",
+                        tx_show_name(cells->wanted.names[cell], shown),
+                        json_is_null(value)    ? "null"
+                        : json_is_array(value) ? "an array"
+                                               : "an object");
+  }
+  char *spelled = json_is_real(value) ? spell_real(value) : json_dumps(value, JSON_ENCODE_ANY);
+  if (!spelled) return tx_fail_memory(error, 32, "a number");
+  tx_table_cells_set(cells, cell, spelled, strlen(spelled));
+  free(spelled); /* jansson's own */
+  return TX_OK;
+}
+
+static tx_status fail_json(const json_error_t *why, const char *file, int64_t line,
+                           tx_error *error) {
+  char shown[TX_SHOWN_SIZE];
+  if (json_error_code(why) == json_error_out_of_memory) {
+    return tx_fail_memory(error, 0, "a JSON object");
+  }
+  return tx_fail_line(error, TX_ERROR_INPUT, file, line,
+                      "not a JSON object on one line: %s (near byte %d)",
+                      tx_show_name(tx_text_of(why->text), shown), why->position);
+}
+
+static tx_status take_object(json_t *object, tx_table_input *input, tx_table_cells *cells,
+                             tx_error *error) {
+  if (!json_is_object(object)) {
+    return tx_fail_line(error, TX_ERROR_INPUT, input->name, cells->line,
+                        "the line is a JSON %s; write one object a line",
+                        json_is_array(object) ? "array" : "value");
+  }
+  for (size_t i = 0; i < cells->wanted.count; i++) {
+    tx_text key = cells->wanted.names[i];
+    json_t *value = json_object_get(object, key.data);
+    if (value) {
+      TX_TRY(set_cell(cells, i, value, input->name, error));
+    } else if (!cells->wanted.optional[i]) {
+      return fail_object(object, key, input, cells->line, error);
+    }
+  }
+  if (cells->bytes.failed) return tx_fail_memory(error, cells->bytes.size, "a row");
+  return TX_OK;
+}
+
+static bool is_blank(tx_text line) {
+  for (size_t i = 0; i < line.size; i++) {
+    if (line.data[i] != ' ' && line.data[i] != '\t' && line.data[i] != '\r') return false;
+  }
+  return true;
+}
+
+tx_status tx_jsonl_next(tx_table_input *input, tx_table_cells *cells, bool *found,
+                        tx_error *error) {
+  tx_text line;
+  int64_t start;
+  do {
+    start = input->line;
+    TX_TRY(tx_table_line(input, &line, found, error));
+    if (!*found) return TX_OK;
+  } while (is_blank(line));
+  tx_table_cells_begin(cells, start);
+  json_error_t why;
+  json_t *object = json_loadb(line.data, line.size,
+                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &why);
+  if (!object) return fail_json(&why, input->name, start, error);
+  tx_status status = take_object(object, input, cells, error);
+  json_decref(object);
+  return status;
+}
