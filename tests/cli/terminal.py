@@ -158,7 +158,8 @@ def test_a_second_signal_ends_at_once():
 def test_interrupted_training_leaves_nothing():
     before = set(os.listdir("."))
     status, errors = interrupted(
-        train("--out", "never.taxon", "--method", "last-block", "--epochs", "100000", "--quiet"),
+        train("--out", "never.taxon", "--method", "last-block", "--epochs", "100000",
+              "--patience", "0", "--quiet"),
         signal.SIGINT)
     want(status == 130, f"status {status}: {errors}")
     want("interrupted; no classifier was written" in errors, repr(errors))
