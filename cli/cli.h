@@ -10,8 +10,14 @@
 
 #include "taxon.h"
 
-/* Exit statuses beyond those of tx_status. */
-enum { CLI_DONE = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_SYSTEM = 4, CLI_INTERRUPTED = 130 };
+/* Exit statuses; 1, "done, and the answer is no", waits for verbs that check. */
+enum {
+  CLI_DONE = 0,
+  CLI_USAGE = 2,
+  CLI_INPUT = 3,
+  CLI_SYSTEM = 4,
+  CLI_INTERRUPTED = 130,
+};
 
 /* Of every verb. */
 typedef struct cli_common {
@@ -25,7 +31,7 @@ typedef int cli_verb(int argc, char **argv);
 cli_verb verb_pull, verb_models, verb_show, verb_tokens, verb_train, verb_eval, verb_predict;
 
 /* Each prints one line "taxon VERB: sentence" on standard error and returns the
- * exit status. */
+ * exit status.  `verb` NULL: before there is one. */
 int cli_usage_error(const char *verb, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 int cli_system_error(const char *verb, const char *format, ...)

@@ -305,7 +305,7 @@ static void print_evaluation(const tx_evaluation *of, const char *data) {
   print_labels(of);
   (of->label_count <= MATRIX_LABELS ? print_matrix : print_pairs)(of);
   print_baselines(of);
-  print_remarks(of, data);
+  print_remarks(of, strcmp(data, "-") == 0 ? "standard input" : data);
   print_speed(of);
 }
 

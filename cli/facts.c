@@ -105,22 +105,13 @@ static char *indented(const char *key, int depth) {
   return text;
 }
 
-/* Nested objects become a heading and lines below it; counts by name (the
- * tensor types) stay on one line. */
-static bool stays_on_one_line(const json_t *value) {
-  const char *key;
-  json_t *item;
-  json_object_foreach((json_t *)(uintptr_t)value, key, item) {
-    if (!json_is_integer(item) || strcmp(key, "rows") == 0) return false;
-  }
-  return true;
-}
-
+/* Nested objects become a heading and lines below it; the counts of tensor
+ * types stay on one line. */
 static void add_facts(out_table *table, const json_t *object, int depth) {
   const char *key;
   json_t *value;
   json_object_foreach((json_t *)(uintptr_t)object, key, value) {
-    bool nested = json_is_object(value) && depth < 8 && !stays_on_one_line(value);
+    bool nested = json_is_object(value) && depth < 8 && strcmp(key, "tensor_types") != 0;
     char *name = indented(key, depth), *text = nested ? cli_copy("", 0) : facts_value(key, value);
     out_cell(table, name);
     out_cell(table, text);

@@ -32,45 +32,51 @@ enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
 /* ---- failing ----------------------------------------------------------- */
 
-static void print_line(const char *name, const char *format, va_list arguments) {
+/* "taxon VERB: sentence (end)": one line, whatever bytes a file or an argument
+ * brought into the sentence. */
+static void print_line(const char *name, const char *sentence, const char *end) {
+  char *visible = out_visible(tx_text_of(sentence));
   fflush(stdout); /* the results before the reason why there are no more */
-  fputs("taxon", stderr);
-  if (name) fprintf(stderr, " %s", name);
-  fputs(": ", stderr);
-  vfprintf(stderr, format, arguments);
+  fprintf(stderr, "taxon%s%s: %s%s\n", name ? " " : "", name ? name : "", visible, end);
+  free(visible);
 }
 
 int cli_usage_error(const char *name, const char *format, ...) {
+  char sentence[1024], see[64];
   va_list arguments;
   va_start(arguments, format);
-  print_line(name, format, arguments);
+  vsnprintf(sentence, sizeof sentence, format, arguments);
   va_end(arguments);
-  fprintf(stderr, " (see: taxon %s%s-h)\n", name ? name : "", name ? " " : "");
+  snprintf(see, sizeof see, " (see: taxon %s%s-h)", name ? name : "", name ? " " : "");
+  print_line(name, sentence, see);
   return CLI_USAGE;
 }
 
 int cli_system_error(const char *name, const char *format, ...) {
+  char sentence[1024];
   va_list arguments;
   va_start(arguments, format);
-  print_line(name, format, arguments);
+  vsnprintf(sentence, sizeof sentence, format, arguments);
   va_end(arguments);
-  putc('\n', stderr);
+  print_line(name, sentence, "");
   return CLI_SYSTEM;
 }
 
 int cli_fail(const char *name, const tx_error *error, const char *resume) {
   char sentence[2048];
-  tx_error_sentence(error, sentence, sizeof sentence);
-  fflush(stdout);
   if (error->status == TX_ERROR_INTERRUPTED) {
-    fprintf(stderr, "taxon %s: interrupted; %s\n", name, resume);
-    return CLI_INTERRUPTED;
+    snprintf(sentence, sizeof sentence, "interrupted; %s", resume);
+  } else {
+    tx_error_sentence(error, sentence, sizeof sentence);
   }
-  fprintf(stderr, "taxon %s: %s\n", name, sentence);
+  print_line(name, sentence, "");
   switch (error->status) {
     case TX_ERROR_ARGUMENT:
+      return CLI_USAGE;
     case TX_ERROR_INPUT:
-      return (int)error->status;
+      return CLI_INPUT;
+    case TX_ERROR_INTERRUPTED:
+      return CLI_INTERRUPTED;
     default:
       return CLI_SYSTEM;
   }
@@ -165,12 +171,8 @@ static int refuse_verb(const char *name) {
   const char *names[VERB_COUNT];
   for (size_t i = 0; i < VERB_COUNT; i++) names[i] = verbs[i].name;
   const char *nearest = options_nearest(name, names, VERB_COUNT);
-  char *visible = out_visible(tx_text_of(name));
-  int status =
-      nearest ? cli_usage_error(NULL, "unknown verb '%s'; did you mean '%s'?", visible, nearest)
-              : cli_usage_error(NULL, "unknown verb '%s'", visible);
-  free(visible);
-  return status;
+  return nearest ? cli_usage_error(NULL, "unknown verb '%s'; did you mean '%s'?", name, nearest)
+                 : cli_usage_error(NULL, "unknown verb '%s'", name);
 }
 
 static int run(int argc, char **argv) {

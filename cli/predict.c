@@ -187,9 +187,7 @@ static int answer_table(predict *state) {
   int status = CLI_DONE;
   for (bool more = true; more && status == CLI_DONE;) {
     tx_status read = read_rows(table, batch, &more, &error);
-    if (read == TX_OK && progress_interrupted()) {
-      error.status = read = TX_ERROR_INTERRUPTED;
-    }
+    if (progress_interrupted()) error.status = read = TX_ERROR_INTERRUPTED;
     /* Rows before a damaged one are answered. */
     if (batch->count > 0 && read != TX_ERROR_INTERRUPTED) {
       status = answer(state, batch->texts, batch->ids, batch->count);

@@ -158,12 +158,15 @@ void progress_report(progress *state, const char *stage, int64_t done, int64_t t
 
 void progress_note(progress *state, const char *format, ...) {
   if (!state->notes) return;
-  wipe();
+  char sentence[2048];
   va_list arguments;
   va_start(arguments, format);
-  vfprintf(stderr, format, arguments);
+  vsnprintf(sentence, sizeof sentence, format, arguments);
   va_end(arguments);
-  putc('\n', stderr);
+  char *visible = out_visible(tx_text_of(sentence));
+  wipe();
+  fprintf(stderr, "%s\n", visible);
+  free(visible);
 }
 
 /* ---- the watch --------------------------------------------------------- */

@@ -142,10 +142,24 @@ def test_interrupted_while_it_waits():
              repr(errors))
 
 
+def test_a_second_signal_ends_at_once():
+    # The table is read by the library, which need not notice the first.
+    process = subprocess.Popen([TAXON, "predict", "my.taxon", "--data", "-", "--format", "csv"],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=environment())
+    time.sleep(0.5)
+    for _ in range(2):
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+    want(process.wait(5) == 130, f"status {process.returncode}: {process.stderr.read()}")
+
+
 def test_interrupted_training_leaves_nothing():
     before = set(os.listdir("."))
     status, errors = interrupted(
-        train("--out", "never.taxon", "--method", "last-block", "--epochs", "100000", "--quiet"),
+        train("--out", "never.taxon", "--method", "last-block", "--epochs", "100000",
+              "--patience", "0", "--quiet"),
         signal.SIGINT)
     want(status == 130, f"status {status}: {errors}")
     want("interrupted; no classifier was written" in errors, repr(errors))
