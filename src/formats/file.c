@@ -69,7 +69,8 @@ enum { BUFFER_SIZE = 1 << 18, NAME_KEPT = 200, RANDOM_LETTERS = 6, NAME_TRIES = 
 struct tx_writer {
   char *path;      /* as the caller named it, for messages */
   char *target;    /* the same with symbolic links followed */
-  char *temporary; /* in the directory of `target` */
+  char *directory; /* of `target` */
+  char *temporary; /* in that directory */
   int descriptor;  /* -1: none */
   unsigned char *buffer;
   size_t used; /* bytes of `buffer` not yet handed to the system */
@@ -123,6 +124,12 @@ static char *resolve_target(const char *path) {
   return tx_copy_string(link && realpath(path, resolved) ? resolved : path);
 }
 
+/* Made before there is anything to lose: after the rename nothing may fail for memory. */
+static char *directory_name(const char *target) {
+  size_t length = directory_length(target);
+  return length ? tx_copy_bytes(target, length) : tx_copy_string(".");
+}
+
 /* DIRECTORY/.NAME.XXXXXX.tmp with the X left for create_temporary. */
 static char *temporary_name(const char *target) {
   size_t directory = directory_length(target);
@@ -153,6 +160,7 @@ static int create_temporary(char *name) {
 static void writer_free(tx_writer *writer) {
   tx_free(writer->path);
   tx_free(writer->target);
+  tx_free(writer->directory);
   tx_free(writer->temporary);
   tx_free(writer->buffer);
   tx_free(writer);
@@ -165,9 +173,10 @@ tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error) 
   if (!made) return tx_fail_memory(error, sizeof *made, "a file to write");
   made->path = tx_copy_string(path);
   made->target = resolve_target(path);
+  made->directory = made->target ? directory_name(made->target) : NULL;
   made->temporary = made->target ? temporary_name(made->target) : NULL;
   made->buffer = tx_alloc(BUFFER_SIZE);
-  if (!made->path || !made->temporary || !made->buffer) {
+  if (!made->path || !made->directory || !made->temporary || !made->buffer) {
     writer_free(made);
     return tx_fail_memory(error, BUFFER_SIZE, "a file to write");
   }
@@ -214,11 +223,7 @@ tx_status tx_writer_add(tx_writer *writer, const void *data, size_t size, tx_err
 /* The rename itself must reach the disk.  A directory that cannot be opened
  * for reading, or a file system that does not sync directories, is accepted. */
 static tx_status sync_directory(const tx_writer *writer, tx_error *error) {
-  size_t length = directory_length(writer->target);
-  char *directory = length ? tx_copy_bytes(writer->target, length) : tx_copy_string(".");
-  if (!directory) return tx_fail_memory(error, length, "a path");
-  int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  tx_free(directory);
+  int descriptor = open(writer->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return TX_OK;
   int code = fsync(descriptor) == 0 ? 0 : errno;
   close(descriptor);

@@ -51,17 +51,26 @@ enum {
   SHOWN = 64                                /* bytes of a name in a message */
 };
 
+#define WHOLE "a whole number", "an array of whole numbers"
+#define REAL "a real number", "an array of real numbers"
+
 static const struct {
-  const char *name; /* as a sentence wants it */
-  uint32_t size;    /* bytes; 0: no fixed size */
+  const char *one, *many; /* as a sentence wants it */
+  uint32_t size;          /* bytes; 0: no fixed size */
 } value_facts[VALUE_TYPES] = {
-    [VALUE_U8] = {"a whole number", 1},  [VALUE_I8] = {"a whole number", 1},
-    [VALUE_U16] = {"a whole number", 2}, [VALUE_I16] = {"a whole number", 2},
-    [VALUE_U32] = {"a whole number", 4}, [VALUE_I32] = {"a whole number", 4},
-    [VALUE_F32] = {"a real number", 4},  [VALUE_BOOL] = {"true or false", 1},
-    [VALUE_STRING] = {"a string", 0},    [VALUE_ARRAY] = {"an array", 0},
-    [VALUE_U64] = {"a whole number", 8}, [VALUE_I64] = {"a whole number", 8},
-    [VALUE_F64] = {"a real number", 8},
+    [VALUE_U8] = {WHOLE, 1},
+    [VALUE_I8] = {WHOLE, 1},
+    [VALUE_U16] = {WHOLE, 2},
+    [VALUE_I16] = {WHOLE, 2},
+    [VALUE_U32] = {WHOLE, 4},
+    [VALUE_I32] = {WHOLE, 4},
+    [VALUE_F32] = {REAL, 4},
+    [VALUE_BOOL] = {"true or false", "an array of true and false", 1},
+    [VALUE_STRING] = {"a string", "an array of strings", 0},
+    [VALUE_ARRAY] = {"an array", "an array of arrays", 0},
+    [VALUE_U64] = {WHOLE, 8},
+    [VALUE_I64] = {WHOLE, 8},
+    [VALUE_F64] = {REAL, 8},
 };
 
 typedef struct entry {
@@ -164,7 +173,7 @@ static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *k
   switch (tx_names_add(table, name)) {
     case TX_NAMES_ADDED: return TX_OK;
     case TX_NAMES_TWICE:
-      return BROKEN(gguf, at, "%s '%s' stands there twice; convert the model again", kind,
+      return BROKEN(gguf, at, "%s '%s' appears twice; convert the model again", kind,
                     show(name).text);
     case TX_NAMES_CROWDED: break;
   }
@@ -287,8 +296,7 @@ static tx_status read_value(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry
   if (cursor->failed) return TX_ERROR_INPUT;
   if (type >= VALUE_TYPES) {
     return BROKEN(gguf, at,
-                  "key '%s' has the unknown type %" PRIu32
-                  "; the file is damaged or newer than this program",
+                  "key '%s' has the unknown type %" PRIu32 "; fetch it again or use a newer taxon",
                   show(key).text, type);
   }
   *value = (entry){.type = (uint8_t)type, .at = cursor->at};
@@ -303,7 +311,7 @@ static tx_status read_value(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry
 }
 
 static tx_status read_keys(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_error *error) {
-  gguf->entries = tx_alloc_array((size_t)count, sizeof *gguf->entries);
+  gguf->entries = tx_alloc_zero((size_t)count, sizeof *gguf->entries);
   if (!gguf->entries || !tx_names_reserve(&gguf->keys, (size_t)count)) {
     return tx_fail_memory(error, count * sizeof *gguf->entries, "the keys of a model");
   }
@@ -429,21 +437,25 @@ static tx_status read_tensor(tx_gguf *gguf, tx_cursor *cursor, tx_tensor *tensor
 
 static tx_status place_tensor(tx_gguf *gguf, uint64_t start, tx_text name, tx_tensor *tensor,
                               tx_error *error) {
-  uint64_t end;
-  if (!tx_add(start, tensor->offset, &tensor->offset) ||
-      !tx_add(tensor->offset, tensor->size, &end) || end > gguf->size) {
+  uint64_t from, end;
+  if (!tx_add(start, tensor->offset, &from) || !tx_add(from, tensor->size, &end) ||
+      end > gguf->size) {
     return BROKEN(gguf, gguf->size,
-                  "the file ends before the data of tensor '%s' (%" PRIu64
-                  " bytes from byte %" PRIu64 "); it is cut short or damaged, fetch it again",
-                  show(name).text, tensor->size, tensor->offset);
+                  "the file ends before the data of tensor '%s' does (%" PRIu64
+                  " bytes at offset %" PRIu64 " from byte %" PRIu64
+                  "); it is cut short or damaged, fetch it again",
+                  show(name).text, tensor->size, tensor->offset, start);
   }
-  tensor->data = gguf->data + tensor->offset;
+  tensor->offset = from;
+  tensor->data = gguf->data + from;
   return TX_OK;
 }
 
+/* Equal offsets in the order of the table, so that a message is always the same. */
 static int compare_offsets(const void *left, const void *right) {
   const tx_tensor *a = *(const tx_tensor *const *)left, *b = *(const tx_tensor *const *)right;
-  return (a->offset > b->offset) - (a->offset < b->offset);
+  if (a->offset != b->offset) return a->offset < b->offset ? -1 : 1;
+  return (a > b) - (a < b);
 }
 
 static tx_status check_overlaps(const tx_gguf *gguf, tx_error *error) {
@@ -597,10 +609,10 @@ static entry *find_value(const tx_gguf *gguf, const char *key, tx_error *error) 
 
 static tx_status fail_type(const tx_gguf *gguf, const char *key, const entry *value,
                            const char *wanted, tx_error *error) {
-  bool array = value->type == VALUE_ARRAY;
-  return BROKEN(gguf, value->at, "key '%s' is %s%s, not %s; convert the model again", key,
-                array ? "an array, of " : "",
-                value_facts[array ? value->element : value->type].name, wanted);
+  const char *is =
+      value->type == VALUE_ARRAY ? value_facts[value->element].many : value_facts[value->type].one;
+  return BROKEN(gguf, value->at, "key '%s' is %s, not %s; convert the model again", key, is,
+                wanted);
 }
 
 static bool is_whole(uint8_t type) {
