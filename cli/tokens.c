@@ -40,11 +40,11 @@ static void print_tokens(const tx_tokens *tokens) {
   putchar('\n');
 }
 
-static int tokenize(const command_line *line, tx_text text, bool special) {
+static int tokenize(const command_line *line, const tx_tokenizer *tokenizer, tx_text text,
+                    bool special) {
   tx_error error = {0};
   tx_tokens tokens = {0};
-  if (tx_tokenize(line->arguments[0], line->common->home, text, special, &tokens, &error) !=
-      TX_OK) {
+  if (tx_tokenize(tokenizer, text, special, &tokens, &error) != TX_OK) {
     return cli_fail(line->verb, &error, "run the same command again");
   }
   (line->common->json ? print_json : print_tokens)(&tokens);
@@ -52,14 +52,14 @@ static int tokenize(const command_line *line, tx_text text, bool special) {
   return CLI_DONE;
 }
 
-static int tokenize_lines(const command_line *line, bool special) {
+static int tokenize_lines(const command_line *line, const tx_tokenizer *tokenizer, bool special) {
   lines input = lines_open(STDIN_FILENO);
   tx_text *texts = cli_array(LINES, sizeof *texts);
   int status = CLI_DONE;
   for (size_t count = 1; count > 0 && status == CLI_DONE;) {
     int failure = lines_batch(&input, texts, LINES, LINE_BYTES, &count);
     for (size_t i = 0; i < count && status == CLI_DONE; i++) {
-      status = tokenize(line, texts[i], special);
+      status = tokenize(line, tokenizer, texts[i], special);
     }
     if (failure) status = cli_system_error(line->verb, "standard input: %s", strerror(failure));
     if (status == CLI_DONE) status = out_flush(line->verb);
@@ -69,14 +69,25 @@ static int tokenize_lines(const command_line *line, bool special) {
   return status;
 }
 
-static int run(const command_line *line, bool special) {
+static int tokenize_all(const command_line *line, const tx_tokenizer *tokenizer, bool special) {
   if (line->argument_count == 2 && strcmp(line->arguments[1], "-") == 0) {
-    return tokenize_lines(line, special);
+    return tokenize_lines(line, tokenizer, special);
   }
   int status = CLI_DONE;
   for (size_t i = 1; i < line->argument_count && status == CLI_DONE; i++) {
-    status = tokenize(line, tx_text_of(line->arguments[i]), special);
+    status = tokenize(line, tokenizer, tx_text_of(line->arguments[i]), special);
   }
+  return status;
+}
+
+static int run(const command_line *line, bool special) {
+  tx_error error = {0};
+  tx_tokenizer *tokenizer;
+  if (tx_tokenizer_open(line->arguments[0], line->common->home, &tokenizer, &error) != TX_OK) {
+    return cli_fail(line->verb, &error, "run the same command again");
+  }
+  int status = tokenize_all(line, tokenizer, special);
+  tx_tokenizer_close(tokenizer);
   return status;
 }
 

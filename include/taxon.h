@@ -295,9 +295,15 @@ typedef struct tx_tokens {
   void *owned;
 } tx_tokens;
 
-/* The tokens of a text under a model's vocabulary.  `special`: control tokens
- * that the text spells are parsed as such; otherwise they are plain text. */
-TX_API tx_status tx_tokenize(const char *model, const char *home, tx_text text, bool special,
+/* A model's vocabulary and rules (name or path).  Any number of threads may use one. */
+typedef struct tx_tokenizer tx_tokenizer;
+TX_API tx_status tx_tokenizer_open(const char *model, const char *home, tx_tokenizer **tokenizer,
+                                   tx_error *error);
+TX_API void tx_tokenizer_close(tx_tokenizer *tokenizer);
+
+/* The tokens of a text.  `special`: control tokens that the text spells are
+ * parsed as such; otherwise they are plain text.  The pieces are copies. */
+TX_API tx_status tx_tokenize(const tx_tokenizer *tokenizer, tx_text text, bool special,
                              tx_tokens *tokens, tx_error *error);
 TX_API void tx_tokens_free(tx_tokens *tokens);
 

@@ -43,8 +43,8 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
   const tx_fit_options *o = &f->options;
   tx_parameters *set = tx_tail_parameters(f->tail);
   double total = weight_of(f, from, count);
-  double rate = o->learning_rate *
-                tx_schedule_factor(o->schedule, o->warm_up, f->step, f->steps_in_all);
+  double rate =
+      o->learning_rate * tx_schedule_factor(o->schedule, o->warm_up, f->step, f->steps_in_all);
   *loss = 0;
   tx_parameters_clear(set);
   for (int64_t at = from; at < from + count; at += o->batch) {
@@ -55,11 +55,12 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
   }
   double norm = tx_parameters_gradient_norm(set, f->pass->kernels);
   if (!isfinite(*loss) || !isfinite(norm)) {
-    return tx_fail(f->error, TX_ERROR_INPUT,
-                   "the loss is %g and the gradient's norm %g at step %" PRId64
-                   " (epoch %d), learning rate %g; no weight was changed by it: try a smaller --lr, "
-                   "more --warm-up or a smaller --clip",
-                   *loss, norm, f->step + 1, f->epoch, rate);
+    return tx_fail(
+        f->error, TX_ERROR_INPUT,
+        "the loss is %g and the gradient's norm %g at step %" PRId64
+        " (epoch %d), learning rate %g; no weight was changed by it: try a smaller --lr, "
+        "more --warm-up or a smaller --clip",
+        *loss, norm, f->step + 1, f->epoch, rate);
   }
   double scale = o->clip > 0 && norm > o->clip ? o->clip / (norm + 1e-6) : 1;
   tx_parameters_step(set, f->pass->kernels, rate, o->weight_decay, scale);
@@ -119,9 +120,14 @@ tx_status tx_fit(tx_tail *tail, tx_pass *pass, const tx_states *train, const int
                  tx_fit_options options, tx_fit_report *report, const tx_watch *watch,
                  tx_error *error) {
   int64_t stride = (int64_t)options.batch * options.accumulate;
-  fitting f = {.tail = tail, .pass = pass, .train = train, .labels = labels, .options = options,
+  fitting f = {.tail = tail,
+               .pass = pass,
+               .train = train,
+               .labels = labels,
+               .options = options,
                .steps_in_all = options.epochs * ((train->count + stride - 1) / stride),
-               .watch = watch, .error = error};
+               .watch = watch,
+               .error = error};
   *report = (tx_fit_report){0};
   f.order = tx_alloc_array((size_t)train->count, sizeof *f.order);
   if (!f.order) return tx_fail_memory(error, (uint64_t)train->count * 8, "the order of texts");

@@ -18,27 +18,27 @@ typedef struct keyed_row {
 } keyed_row;
 
 typedef struct fold_maker {
-  keyed_row* rows;     /* (rows), by group, then by row */
-  cluster* clusters;   /* (cluster_count) */
-  int64_t* order;      /* (cluster_count), scratch */
-  int64_t* label_rows; /* (folds, classes): rows placed so far */
-  int64_t* fold_rows;  /* (folds) */
+  keyed_row *rows;     /* (rows), by group, then by row */
+  cluster *clusters;   /* (cluster_count) */
+  int64_t *order;      /* (cluster_count), scratch */
+  int64_t *label_rows; /* (folds, classes): rows placed so far */
+  int64_t *fold_rows;  /* (folds) */
   int64_t cluster_count;
 } fold_maker;
 
-static int by_group(const void* left, const void* right) {
+static int by_group(const void *left, const void *right) {
   const keyed_row *a = left, *b = right;
   if (a->group != b->group) return a->group < b->group ? -1 : 1;
   return a->row < b->row ? -1 : a->row > b->row;
 }
 
-static int by_size_and_turn(const void* left, const void* right) {
+static int by_size_and_turn(const void *left, const void *right) {
   const cluster *a = left, *b = right;
   if (a->size != b->size) return a->size > b->size ? -1 : 1;
   return a->turn < b->turn ? -1 : a->turn > b->turn;
 }
 
-static void find_clusters(fold_maker* maker, const uint64_t* group, int64_t rows) {
+static void find_clusters(fold_maker *maker, const uint64_t *group, int64_t rows) {
   for (int64_t i = 0; i < rows; i++) {
     maker->rows[i] = (keyed_row){group ? group[i] : (uint64_t)i, i};
   }
@@ -51,7 +51,7 @@ static void find_clusters(fold_maker* maker, const uint64_t* group, int64_t rows
 }
 
 /* Large clusters first, as they are the hardest to place; equals by the seed. */
-static void order_clusters(fold_maker* maker, uint64_t seed) {
+static void order_clusters(fold_maker *maker, uint64_t seed) {
   tx_random random = tx_random_seed(seed);
   for (int64_t i = 0; i < maker->cluster_count; i++) maker->order[i] = i;
   tx_random_shuffle(&random, maker->order, (size_t)maker->cluster_count);
@@ -60,8 +60,8 @@ static void order_clusters(fold_maker* maker, uint64_t seed) {
 }
 
 /* To the fold that has fewest rows of the cluster's labels, then fewest rows. */
-static void place_cluster(fold_maker* maker, const cluster* placed, const int32_t* labels,
-                          int classes, int folds, int32_t* fold) {
+static void place_cluster(fold_maker *maker, const cluster *placed, const int32_t *labels,
+                          int classes, int folds, int32_t *fold) {
   int best = 0;
   int64_t best_same = INT64_MAX;
   for (int f = 0; f < folds; f++) {
@@ -84,9 +84,9 @@ static void place_cluster(fold_maker* maker, const cluster* placed, const int32_
   maker->fold_rows[best] += placed->size;
 }
 
-tx_status tx_stratified_folds(const int32_t* labels, int classes, const uint64_t* group,
-                              int64_t rows, int folds, uint64_t seed, int32_t* fold,
-                              tx_error* error) {
+tx_status tx_stratified_folds(const int32_t *labels, int classes, const uint64_t *group,
+                              int64_t rows, int folds, uint64_t seed, int32_t *fold,
+                              tx_error *error) {
   if (folds < 1 || classes < 1 || rows < 0) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "%lld rows of %d labels cannot be cut into %d folds",
                    (long long)rows, classes, folds);
@@ -97,7 +97,7 @@ tx_status tx_stratified_folds(const int32_t* labels, int classes, const uint64_t
                      (long long)i, (int)labels[i], classes);
     }
   }
-  tx_arena* arena = tx_arena_new();
+  tx_arena *arena = tx_arena_new();
   fold_maker maker = {0};
   size_t count = (size_t)rows, table = (size_t)folds * (size_t)classes;
   if (arena) {

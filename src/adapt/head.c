@@ -12,7 +12,7 @@ static const double candidates[] = {3, 1, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4
 enum { CANDIDATES = sizeof candidates / sizeof *candidates };
 
 typedef struct {
-  float *features; /* (rows, width), standardised */
+  float *features;        /* (rows, width), standardised */
   double *mean, *inverse; /* (width); inverse 0 for a feature that does not vary */
   double *weight, *bias;
 } work;
@@ -66,12 +66,12 @@ static tx_status solve(const work *w, const int32_t *labels, const uint64_t *gro
                               options.folds, options.seed, logistic, penalty, nll, watch, error));
     double best = nll[0];
     for (int i = 1; i < CANDIDATES; i++) best = nll[i] < best ? nll[i] : best;
-    tx_watch_note(watch, "head: penalty %g by %d-fold cross-validation, held-out loss %.4f", *penalty,
-                  options.folds, best);
+    tx_watch_note(watch, "head: penalty %g by %d-fold cross-validation, held-out loss %.4f",
+                  *penalty, options.folds, best);
   }
   logistic.penalty = *penalty;
-  return tx_logistic_fit(&features, labels, classes, NULL, rows, logistic, w->weight, w->bias, watch,
-                         error);
+  return tx_logistic_fit(&features, labels, classes, NULL, rows, logistic, w->weight, w->bias,
+                         watch, error);
 }
 
 tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64_t *groups,

@@ -6,8 +6,8 @@
 #include "base/error.h"
 
 typedef struct tx_head_options {
-  double penalty;              /* on the standardised features, relative to the mean loss; 0: chosen */
-  int folds;                   /* of the cross-validation that chooses it */
+  double penalty; /* on the standardised features, relative to the mean loss; 0: chosen */
+  int folds;      /* of the cross-validation that chooses it */
   uint64_t seed;
   const double *class_weights; /* (classes) or NULL */
 } tx_head_options;

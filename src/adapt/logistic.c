@@ -26,53 +26,53 @@ tx_logistic_options tx_logistic_defaults(void) {
 
 /* Shared by fits that run side by side. */
 typedef struct interruption {
-  const tx_watch* watch;
+  const tx_watch *watch;
   atomic_bool stop;
 } interruption;
 
-static void ask(interruption* shared) {
-  const tx_watch* watch = shared->watch;
+static void ask(interruption *shared) {
+  const tx_watch *watch = shared->watch;
   if (watch && watch->cancelled && watch->cancelled(watch->context)) {
     atomic_store(&shared->stop, true);
   }
 }
 
 typedef struct descent {
-  tx_logistic_problem* problem;
+  tx_logistic_problem *problem;
   double penalty;
-  interruption* interruption;
+  interruption *interruption;
   bool may_ask; /* whether this thread is the one that may call the watch */
   bool broken;  /* the objective was not finite */
 } descent;
 
-static lbfgsfloatval_t evaluate(void* instance, const lbfgsfloatval_t* x, lbfgsfloatval_t* gradient,
+static lbfgsfloatval_t evaluate(void *instance, const lbfgsfloatval_t *x, lbfgsfloatval_t *gradient,
                                 const int count, const lbfgsfloatval_t step) {
   (void)count;
   (void)step;
-  descent* d = instance;
+  descent *d = instance;
   double objective = tx_logistic_objective(d->problem, x, d->penalty, gradient);
   if (!isfinite(objective)) d->broken = true;
   return objective;
 }
 
-static int progress(void* instance, const lbfgsfloatval_t* x, const lbfgsfloatval_t* gradient,
+static int progress(void *instance, const lbfgsfloatval_t *x, const lbfgsfloatval_t *gradient,
                     const lbfgsfloatval_t objective, const lbfgsfloatval_t x_norm,
                     const lbfgsfloatval_t gradient_norm, const lbfgsfloatval_t step, int count,
                     int iteration, int evaluations) {
   (void)x, (void)gradient, (void)objective, (void)x_norm, (void)gradient_norm;
   (void)step, (void)count, (void)iteration, (void)evaluations;
-  descent* d = instance;
+  descent *d = instance;
   if (d->may_ask) ask(d->interruption);
   return atomic_load(&d->interruption->stop) ? STOPPED : 0;
 }
 
 /* Names the first value that is no number, which is nearly always the reason. */
-static tx_status fail_broken(const tx_logistic_problem* problem, tx_error* error) {
-  const tx_features* x = problem->features;
+static tx_status fail_broken(const tx_logistic_problem *problem, tx_error *error) {
+  const tx_features *x = problem->features;
   for (int64_t i = 0; i < problem->rows; i++) {
     int64_t row = problem->use ? problem->use[i] : i;
     int64_t count = x->dense ? x->features : x->starts[row + 1] - x->starts[row];
-    const float* values = x->dense ? x->dense + row * x->features : x->values + x->starts[row];
+    const float *values = x->dense ? x->dense + row * x->features : x->values + x->starts[row];
     for (int64_t j = 0; j < count; j++) {
       if (isfinite(values[j])) continue;
       int64_t feature = x->dense ? j : x->columns[x->starts[row] + j];
@@ -88,7 +88,7 @@ static tx_status fail_broken(const tx_logistic_problem* problem, tx_error* error
 
 /* At rounding's end no step improves the objective, which is where a failed
  * line search is no failure. */
-static bool is_optimum(descent* d, const double* x, double* gradient) {
+static bool is_optimum(descent *d, const double *x, double *gradient) {
   tx_logistic_objective(d->problem, x, d->penalty, gradient);
   double slope = 0, size = 0;
   for (int64_t i = 0; i < d->problem->variables; i++) {
@@ -98,7 +98,7 @@ static bool is_optimum(descent* d, const double* x, double* gradient) {
   return sqrt(slope) <= 1e-5 * fmax(1, sqrt(size));
 }
 
-static tx_status descend(descent* d, tx_logistic_options options, double* x, tx_error* error) {
+static tx_status descend(descent *d, tx_logistic_options options, double *x, tx_error *error) {
   lbfgs_parameter_t parameters;
   lbfgs_parameter_init(&parameters);
   parameters.m = HISTORY;
@@ -119,7 +119,7 @@ static tx_status descend(descent* d, tx_logistic_options options, double* x, tx_
     if (status == LBFGSERR_OUTOFMEMORY) {
       return tx_fail_memory(error, bytes * (2 * HISTORY + 4), "L-BFGS");
     }
-    double* gradient = tx_alloc(bytes);
+    double *gradient = tx_alloc(bytes);
     if (!gradient) return tx_fail_memory(error, bytes, "L-BFGS");
     bool optimum = is_optimum(d, x, gradient);
     tx_free(gradient);
@@ -131,7 +131,7 @@ static tx_status descend(descent* d, tx_logistic_options options, double* x, tx_
                  status, options.penalty);
 }
 
-static tx_status check_options(tx_logistic_options options, tx_error* error) {
+static tx_status check_options(tx_logistic_options options, tx_error *error) {
   if (options.penalty > 0 && isfinite(options.penalty) && options.max_iterations > 0 &&
       options.tolerance >= 0) {
     return TX_OK;
@@ -142,15 +142,15 @@ static tx_status check_options(tx_logistic_options options, tx_error* error) {
                  options.penalty, options.max_iterations, options.tolerance);
 }
 
-tx_status tx_logistic_fit(const tx_features* features, const int32_t* labels, int classes,
-                          const int64_t* use, int64_t use_count, tx_logistic_options options,
-                          double* weights, double* bias, const tx_watch* watch, tx_error* error) {
+tx_status tx_logistic_fit(const tx_features *features, const int32_t *labels, int classes,
+                          const int64_t *use, int64_t use_count, tx_logistic_options options,
+                          double *weights, double *bias, const tx_watch *watch, tx_error *error) {
   TX_TRY(check_options(options, error));
   tx_logistic_problem problem;
   TX_TRY(tx_logistic_problem_make(&problem, features, labels, classes, options.class_weights, use,
                                   use_count, true, error));
   tx_status status;
-  double* x = tx_alloc_array((size_t)problem.variables, sizeof *x);
+  double *x = tx_alloc_array((size_t)problem.variables, sizeof *x);
   if (x) {
     interruption shared = {watch, false};
     descent d = {&problem, options.penalty, &shared, true, false};
@@ -168,27 +168,27 @@ tx_status tx_logistic_fit(const tx_features* features, const int32_t* labels, in
 /* ---- scores ------------------------------------------------------------ */
 
 typedef struct scoring {
-  const tx_doubles* arithmetic;
-  const tx_features* features;
-  const int64_t* use;
+  const tx_doubles *arithmetic;
+  const tx_features *features;
+  const int64_t *use;
   int64_t rows;
   int classes;
   const double *weights, *bias;
-  double* scores;
+  double *scores;
 } scoring;
 
 enum { SCORE_ROWS = 64 };
 
-static void scores_task(void* context, int64_t block, int worker) {
+static void scores_task(void *context, int64_t block, int worker) {
   (void)worker;
-  const scoring* s = context;
-  const tx_features* x = s->features;
+  const scoring *s = context;
+  const tx_features *x = s->features;
   int64_t end = (block + 1) * SCORE_ROWS < s->rows ? (block + 1) * SCORE_ROWS : s->rows;
   for (int64_t i = block * SCORE_ROWS; i < end; i++) {
     int64_t row = s->use ? s->use[i] : i;
-    double* scores = s->scores + i * s->classes;
+    double *scores = s->scores + i * s->classes;
     if (x->dense) {
-      const float* values = x->dense + row * x->features;
+      const float *values = x->dense + row * x->features;
       s->arithmetic->scores(&values, 1, x->features, s->weights, s->classes, scores);
     }
     for (int c = 0; c < s->classes; c++) {
@@ -202,9 +202,9 @@ static void scores_task(void* context, int64_t block, int worker) {
   }
 }
 
-void tx_logistic_scores(const tx_features* features, int classes, const int64_t* use,
-                        int64_t use_count, const double* weights, const double* bias,
-                        double* scores) {
+void tx_logistic_scores(const tx_features *features, int classes, const int64_t *use,
+                        int64_t use_count, const double *weights, const double *bias,
+                        double *scores) {
   scoring s = {tx_doubles_get(), features, use,  use ? use_count : features->rows,
                classes,          weights,  bias, scores};
   tx_parallel((s.rows + SCORE_ROWS - 1) / SCORE_ROWS, scores_task, &s);
@@ -215,7 +215,7 @@ void tx_logistic_scores(const tx_features* features, int classes, const int64_t*
 /* One fold: fitted on the others' rows, judged on its own. */
 typedef struct fold_fit {
   tx_logistic_problem train, held_out;
-  double* variables; /* the last candidate's, where the next one starts */
+  double *variables; /* the last candidate's, where the next one starts */
   double loss;       /* mean over the held-out rows */
   bool empty;        /* nothing to fit or nothing held out */
   tx_status status;
@@ -223,17 +223,17 @@ typedef struct fold_fit {
 } fold_fit;
 
 typedef struct selection {
-  fold_fit* fits; /* (folds) */
+  fold_fit *fits; /* (folds) */
   int folds;
-  int64_t* order; /* (folds, rows): a fold's training rows, then its held-out rows */
+  int64_t *order; /* (folds, rows): a fold's training rows, then its held-out rows */
   tx_logistic_options options;
   interruption shared;
-  tx_arena* arena;
+  tx_arena *arena;
 } selection;
 
-static void fold_task(void* context, int64_t index, int worker) {
-  selection* s = context;
-  fold_fit* fit = &s->fits[index];
+static void fold_task(void *context, int64_t index, int worker) {
+  selection *s = context;
+  fold_fit *fit = &s->fits[index];
   if (fit->empty || atomic_load(&s->shared.stop)) return;
   descent d = {&fit->train, s->options.penalty, &s->shared, worker == 0, false};
   fit->status = descend(&d, s->options, fit->variables, &fit->error);
@@ -242,11 +242,11 @@ static void fold_task(void* context, int64_t index, int worker) {
   }
 }
 
-static tx_status make_fold(selection* s, int index, const tx_features* features,
-                           const int32_t* labels, int classes, const int32_t* fold,
-                           tx_error* error) {
-  fold_fit* fit = &s->fits[index];
-  int64_t* order = s->order + index * features->rows;
+static tx_status make_fold(selection *s, int index, const tx_features *features,
+                           const int32_t *labels, int classes, const int32_t *fold,
+                           tx_error *error) {
+  fold_fit *fit = &s->fits[index];
+  int64_t *order = s->order + index * features->rows;
   int64_t train = 0, held_out = 0;
   for (int64_t i = 0; i < features->rows; i++) train += fold[i] != index;
   for (int64_t i = 0, t = 0; i < features->rows; i++) {
@@ -258,7 +258,7 @@ static tx_status make_fold(selection* s, int index, const tx_features* features,
   }
   fit->empty = train == 0 || held_out == 0;
   if (fit->empty) return TX_OK;
-  const double* class_weights = s->options.class_weights;
+  const double *class_weights = s->options.class_weights;
   TX_TRY(tx_logistic_problem_make(&fit->train, features, labels, classes, class_weights, order,
                                   train, true, error));
   TX_TRY(tx_logistic_problem_make(&fit->held_out, features, labels, classes, class_weights,
@@ -270,9 +270,9 @@ static tx_status make_fold(selection* s, int index, const tx_features* features,
   return TX_OK;
 }
 
-static tx_status make_selection(selection* s, const tx_features* features, const int32_t* labels,
-                                int classes, const uint64_t* group, uint64_t seed,
-                                tx_error* error) {
+static tx_status make_selection(selection *s, const tx_features *features, const int32_t *labels,
+                                int classes, const uint64_t *group, uint64_t seed,
+                                tx_error *error) {
   size_t rows = (size_t)features->rows, folds = (size_t)s->folds;
   s->arena = tx_arena_new();
   if (!s->arena) return tx_fail_memory(error, 1, "cross-validation");
@@ -280,7 +280,7 @@ static tx_status make_selection(selection* s, const tx_features* features, const
   if (!s->fits) return tx_fail_memory(error, folds * sizeof *s->fits, "cross-validation");
   memset(s->fits, 0, folds * sizeof *s->fits);
   s->order = tx_arena_array(s->arena, folds * rows, sizeof *s->order);
-  int32_t* fold = tx_arena_array(s->arena, rows, sizeof *fold);
+  int32_t *fold = tx_arena_array(s->arena, rows, sizeof *fold);
   if (!s->order || !fold) {
     return tx_fail_memory(error, folds * rows * sizeof *s->order, "cross-validation");
   }
@@ -291,7 +291,7 @@ static tx_status make_selection(selection* s, const tx_features* features, const
   return TX_OK;
 }
 
-static void free_selection(selection* s) {
+static void free_selection(selection *s) {
   for (int i = 0; s->fits && i < s->folds; i++) {
     tx_logistic_problem_free(&s->fits[i].train);
     tx_logistic_problem_free(&s->fits[i].held_out);
@@ -302,7 +302,7 @@ static void free_selection(selection* s) {
 /* All folds at one penalty.  Small problems run side by side, large ones one
  * after another with the threads inside, for their memory's sake; either way
  * the same bits. */
-static tx_status run_folds(selection* s, double* nll, tx_error* error) {
+static tx_status run_folds(selection *s, double *nll, tx_error *error) {
   int64_t variables = 0;
   for (int i = 0; i < s->folds; i++) {
     if (!s->fits[i].empty) variables = s->fits[i].train.variables;
@@ -316,7 +316,7 @@ static tx_status run_folds(selection* s, double* nll, tx_error* error) {
   double sum = 0;
   int64_t rows = 0;
   for (int i = 0; i < s->folds; i++) {
-    const fold_fit* fit = &s->fits[i];
+    const fold_fit *fit = &s->fits[i];
     if (fit->empty) continue;
     if (fit->status != TX_OK) {
       if (error && error->status == TX_OK) *error = fit->error;
@@ -332,8 +332,8 @@ static tx_status run_folds(selection* s, double* nll, tx_error* error) {
   return TX_OK;
 }
 
-static tx_status try_candidates(selection* s, const double* candidates, size_t count,
-                                double* penalty, double* nll, tx_error* error) {
+static tx_status try_candidates(selection *s, const double *candidates, size_t count,
+                                double *penalty, double *nll, tx_error *error) {
   double best = INFINITY;
   int worse = 0;
   for (size_t i = 0; i < count; i++) {
@@ -349,7 +349,7 @@ static tx_status try_candidates(selection* s, const double* candidates, size_t c
       }
     }
     if (nll) nll[i] = mean;
-    const tx_watch* watch = s->shared.watch;
+    const tx_watch *watch = s->shared.watch;
     if (watch && watch->report) {
       watch->report(watch->context, "penalty", (int64_t)i + 1, (int64_t)count, "candidates");
     }
@@ -357,10 +357,10 @@ static tx_status try_candidates(selection* s, const double* candidates, size_t c
   return TX_OK;
 }
 
-tx_status tx_logistic_choose(const tx_features* features, const int32_t* labels, int classes,
-                             const uint64_t* group, const double* candidates, size_t count,
-                             int folds, uint64_t seed, tx_logistic_options options, double* penalty,
-                             double* nll, const tx_watch* watch, tx_error* error) {
+tx_status tx_logistic_choose(const tx_features *features, const int32_t *labels, int classes,
+                             const uint64_t *group, const double *candidates, size_t count,
+                             int folds, uint64_t seed, tx_logistic_options options, double *penalty,
+                             double *nll, const tx_watch *watch, tx_error *error) {
   if (count == 0 || folds < 2) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "%d folds and %zu candidates: cross-validation needs two folds and a candidate",

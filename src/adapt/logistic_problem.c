@@ -13,15 +13,15 @@ static int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / t
 
 static int64_t blocks_of(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-static int64_t row_of(const tx_logistic_problem* problem, int64_t i) {
+static int64_t row_of(const tx_logistic_problem *problem, int64_t i) {
   return problem->use ? problem->use[i] : i;
 }
 
-static bool is_dense(const tx_logistic_problem* problem) { return problem->features->dense; }
+static bool is_dense(const tx_logistic_problem *problem) { return problem->features->dense; }
 
 /* ---- making ------------------------------------------------------------ */
 
-static tx_status check_problem(const tx_logistic_problem* problem, tx_error* error) {
+static tx_status check_problem(const tx_logistic_problem *problem, tx_error *error) {
   if (problem->classes < 2 || problem->rows < 1 || problem->features->features < 1 ||
       problem->rows > INT32_MAX) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
@@ -50,7 +50,7 @@ static tx_status check_problem(const tx_logistic_problem* problem, tx_error* err
   return TX_OK;
 }
 
-static void shape_problem(tx_logistic_problem* problem, bool with_gradient) {
+static void shape_problem(tx_logistic_problem *problem, bool with_gradient) {
   int64_t features = problem->features->features;
   problem->columns = problem->classes == 2 ? 1 : problem->classes;
   if (!is_dense(problem)) {
@@ -69,15 +69,15 @@ static void shape_problem(tx_logistic_problem* problem, bool with_gradient) {
 
 /* The used rows again, by column, so that each feature's gradient is one sum
  * over its rows in order. */
-static bool transpose(tx_logistic_problem* problem) {
-  const tx_features* x = problem->features;
+static bool transpose(tx_logistic_problem *problem) {
+  const tx_features *x = problem->features;
   size_t count = 0;
   for (int64_t i = 0; i < problem->rows; i++) {
     int64_t row = row_of(problem, i);
     count += (size_t)(x->starts[row + 1] - x->starts[row]);
   }
   size_t width = (size_t)x->features + 2;
-  int64_t* start = tx_arena_array(problem->arena, width, sizeof *start);
+  int64_t *start = tx_arena_array(problem->arena, width, sizeof *start);
   problem->column_row = tx_arena_array(problem->arena, count, sizeof *problem->column_row);
   problem->column_value = tx_arena_array(problem->arena, count, sizeof *problem->column_value);
   if (!start || !problem->column_row || !problem->column_value) return false;
@@ -99,10 +99,10 @@ static bool transpose(tx_logistic_problem* problem) {
   return true;
 }
 
-tx_status tx_logistic_problem_make(tx_logistic_problem* problem, const tx_features* features,
-                                   const int32_t* labels, int classes, const double* class_weights,
-                                   const int64_t* use, int64_t use_count, bool with_gradient,
-                                   tx_error* error) {
+tx_status tx_logistic_problem_make(tx_logistic_problem *problem, const tx_features *features,
+                                   const int32_t *labels, int classes, const double *class_weights,
+                                   const int64_t *use, int64_t use_count, bool with_gradient,
+                                   tx_error *error) {
   *problem = (tx_logistic_problem){.arithmetic = tx_doubles_get(),
                                    .features = features,
                                    .labels = labels,
@@ -138,7 +138,7 @@ tx_status tx_logistic_problem_make(tx_logistic_problem* problem, const tx_featur
   return tx_fail_memory(error, (rows * columns + partials) * sizeof(double), "logistic regression");
 }
 
-void tx_logistic_problem_free(tx_logistic_problem* problem) {
+void tx_logistic_problem_free(tx_logistic_problem *problem) {
   tx_arena_free(problem->arena);
   problem->arena = NULL;
 }
@@ -146,20 +146,20 @@ void tx_logistic_problem_free(tx_logistic_problem* problem) {
 /* ---- likelihood -------------------------------------------------------- */
 
 typedef struct pass {
-  tx_logistic_problem* problem;
-  const double* variables;
+  tx_logistic_problem *problem;
+  const double *variables;
   double penalty;   /* on the variables, not on the weights */
-  double* gradient; /* or NULL */
+  double *gradient; /* or NULL */
 } pass;
 
-static double row_weight(const tx_logistic_problem* problem, int32_t label) {
+static double row_weight(const tx_logistic_problem *problem, int32_t label) {
   double weight = problem->class_weights ? problem->class_weights[label] : 1;
   return weight / (double)problem->rows;
 }
 
 /* Scores of the difference between two classes become residuals; returns the loss. */
-static double two_class_residuals(const tx_logistic_problem* problem, const int32_t* labels,
-                                  int count, double* scores) {
+static double two_class_residuals(const tx_logistic_problem *problem, const int32_t *labels,
+                                  int count, double *scores) {
   double shrunk[BLOCK], sum[BLOCK], logarithm[BLOCK], loss = 0;
   for (int i = 0; i < count; i++) shrunk[i] = -fabs(scores[i]);
   problem->arithmetic->exp(shrunk, count);
@@ -174,12 +174,12 @@ static double two_class_residuals(const tx_logistic_problem* problem, const int3
   return loss;
 }
 
-static double many_class_residuals(const tx_logistic_problem* problem, const int32_t* labels,
-                                   int count, double* scores) {
+static double many_class_residuals(const tx_logistic_problem *problem, const int32_t *labels,
+                                   int count, double *scores) {
   double sum[BLOCK], behind[BLOCK], logarithm[BLOCK], loss = 0;
   int64_t columns = problem->columns;
   for (int i = 0; i < count; i++) {
-    double* row = scores + i * columns;
+    double *row = scores + i * columns;
     double top = row[0];
     for (int c = 1; c < problem->classes; c++) top = row[c] > top ? row[c] : top;
     behind[i] = top - row[labels[i]];
@@ -193,7 +193,7 @@ static double many_class_residuals(const tx_logistic_problem* problem, const int
   }
   problem->arithmetic->log(logarithm, count);
   for (int i = 0; i < count; i++) {
-    double* row = scores + i * columns;
+    double *row = scores + i * columns;
     double weight = row_weight(problem, labels[i]), scale = weight / sum[i];
     loss += weight * (logarithm[i] + behind[i]);
     for (int c = 0; c < problem->classes; c++) row[c] *= scale;
@@ -204,12 +204,12 @@ static double many_class_residuals(const tx_logistic_problem* problem, const int
 }
 
 /* `count` rows from `first` on: scores, then residuals in their place. */
-static double block_residuals(const pass* p, int64_t first, int count, const float* const* rows) {
-  const tx_logistic_problem* problem = p->problem;
-  const tx_features* x = problem->features;
+static double block_residuals(const pass *p, int64_t first, int count, const float *const *rows) {
+  const tx_logistic_problem *problem = p->problem;
+  const tx_features *x = problem->features;
   int64_t columns = problem->columns;
-  const double* bias = p->variables + x->features * columns;
-  double* scores = problem->residuals + first * columns;
+  const double *bias = p->variables + x->features * columns;
+  double *scores = problem->residuals + first * columns;
   int32_t labels[BLOCK];
   if (is_dense(problem)) {
     problem->arithmetic->scores(rows, count, x->features, p->variables, columns, scores);
@@ -228,26 +228,26 @@ static double block_residuals(const pass* p, int64_t first, int count, const flo
                                : many_class_residuals(problem, labels, count, scores);
 }
 
-static void rows_task(void* context, int64_t chunk, int worker) {
+static void rows_task(void *context, int64_t chunk, int worker) {
   (void)worker;
-  const pass* p = context;
-  tx_logistic_problem* problem = p->problem;
+  const pass *p = context;
+  tx_logistic_problem *problem = p->problem;
   int64_t columns = problem->columns, features = problem->features->features;
   int64_t first = chunk * problem->chunk_rows, end = first + problem->chunk_rows;
   if (end > problem->rows) end = problem->rows;
-  double* partial = problem->partials + chunk * problem->partial_size;
-  double* bias = partial + problem->partial_size - columns;
+  double *partial = problem->partials + chunk * problem->partial_size;
+  double *bias = partial + problem->partial_size - columns;
   if (p->gradient) memset(partial, 0, (size_t)problem->partial_size * sizeof *partial);
   double loss = 0;
   for (int64_t at = first; at < end; at += BLOCK) {
     int count = end - at < BLOCK ? (int)(end - at) : BLOCK;
-    const float* rows[BLOCK] = {NULL};
+    const float *rows[BLOCK] = {NULL};
     for (int i = 0; is_dense(problem) && i < count; i++) {
       rows[i] = problem->features->dense + row_of(problem, at + i) * features;
     }
     loss += block_residuals(p, at, count, rows);
     if (!p->gradient) continue;
-    const double* residuals = problem->residuals + at * columns;
+    const double *residuals = problem->residuals + at * columns;
     for (int i = 0; i < count; i++) {
       for (int64_t c = 0; c < columns; c++) bias[c] += residuals[i * columns + c];
     }
@@ -261,17 +261,17 @@ static void rows_task(void* context, int64_t chunk, int worker) {
 /* ---- joining ----------------------------------------------------------- */
 
 /* Chunks of all variables [from, end) are added in order. */
-static void join_partials(const pass* p, int64_t from, int64_t end) {
-  const tx_logistic_problem* problem = p->problem;
+static void join_partials(const pass *p, int64_t from, int64_t end) {
+  const tx_logistic_problem *problem = p->problem;
   memcpy(p->gradient + from, problem->partials + from, (size_t)(end - from) * sizeof(double));
   for (int64_t chunk = 1; chunk < problem->chunks; chunk++) {
-    const double* partial = problem->partials + chunk * problem->partial_size;
+    const double *partial = problem->partials + chunk * problem->partial_size;
     for (int64_t v = from; v < end; v++) p->gradient[v] += partial[v];
   }
 }
 
-static void gather_columns(const pass* p, int64_t from, int64_t end) {
-  const tx_logistic_problem* problem = p->problem;
+static void gather_columns(const pass *p, int64_t from, int64_t end) {
+  const tx_logistic_problem *problem = p->problem;
   for (int64_t f = from; f < end; f++) {
     int64_t start = problem->column_start[f], count = problem->column_start[f + 1] - start;
     problem->arithmetic->gather(problem->column_row + start, problem->column_value + start, count,
@@ -282,10 +282,10 @@ static void gather_columns(const pass* p, int64_t from, int64_t end) {
 
 /* One block of the weights: its gradient with the penalty, and its squares.
  * A block holds whole features when sparse. */
-static void weights_task(void* context, int64_t block, int worker) {
+static void weights_task(void *context, int64_t block, int worker) {
   (void)worker;
-  const pass* p = context;
-  tx_logistic_problem* problem = p->problem;
+  const pass *p = context;
+  tx_logistic_problem *problem = p->problem;
   int64_t step = is_dense(problem) ? 1 : problem->columns;
   int64_t size = blocks_of(VARIABLE_BLOCK, step), items = problem->features->features;
   if (is_dense(problem)) items *= problem->columns;
@@ -300,19 +300,19 @@ static void weights_task(void* context, int64_t block, int worker) {
   problem->squares[block] = squares;
 }
 
-static void bias_gradient(const pass* p, int64_t weights) {
-  const tx_logistic_problem* problem = p->problem;
-  double* gradient = p->gradient + weights;
+static void bias_gradient(const pass *p, int64_t weights) {
+  const tx_logistic_problem *problem = p->problem;
+  double *gradient = p->gradient + weights;
   memset(gradient, 0, (size_t)(problem->variables - weights) * sizeof *gradient);
   for (int64_t chunk = 0; chunk < problem->chunks; chunk++) {
-    const double* partial =
+    const double *partial =
         problem->partials + (chunk + 1) * problem->partial_size - problem->columns;
     for (int64_t c = 0; c < problem->columns; c++) gradient[c] += partial[c];
   }
 }
 
-double tx_logistic_objective(tx_logistic_problem* problem, const double* variables, double penalty,
-                             double* gradient) {
+double tx_logistic_objective(tx_logistic_problem *problem, const double *variables, double penalty,
+                             double *gradient) {
   /* Of two classes with weights -v/2 and v/2 the squares add up to half of v's. */
   double on_variables = problem->classes == 2 ? penalty / 2 : penalty;
   pass p = {problem, variables, on_variables, gradient};
@@ -333,8 +333,8 @@ double tx_logistic_objective(tx_logistic_problem* problem, const double* variabl
 
 /* ---- variables and weights --------------------------------------------- */
 
-void tx_logistic_pack(const tx_logistic_problem* problem, const double* weights, const double* bias,
-                      double* variables) {
+void tx_logistic_pack(const tx_logistic_problem *problem, const double *weights, const double *bias,
+                      double *variables) {
   int64_t features = problem->features->features, columns = problem->columns;
   memset(variables, 0, (size_t)problem->variables * sizeof *variables);
   for (int c = 0; c < problem->classes; c++) {
@@ -348,8 +348,8 @@ void tx_logistic_pack(const tx_logistic_problem* problem, const double* weights,
   }
 }
 
-void tx_logistic_unpack(const tx_logistic_problem* problem, const double* variables,
-                        double* weights, double* bias) {
+void tx_logistic_unpack(const tx_logistic_problem *problem, const double *variables,
+                        double *weights, double *bias) {
   int64_t features = problem->features->features, columns = problem->columns;
   for (int c = 0; c < problem->classes; c++) {
     double factor = problem->classes > 2 ? 1 : c == 1 ? 0.5 : -0.5;

@@ -15,7 +15,7 @@ typedef struct {
 } field;
 
 #define FIELD(key, kind, member, low, high) \
-  {"taxon." key, kind, offsetof(tx_artifact_facts, member), low, high}
+  { "taxon." key, kind, offsetof(tx_artifact_facts, member), low, high }
 
 static const field fields[] = {
     FIELD("method", AS_STRING, method, 0, 0),
@@ -66,9 +66,15 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
   for (size_t i = 0; i < FIELDS; i++) {
     const char *place = (const char *)facts + fields[i].offset;
     switch (fields[i].kind) {
-      case AS_INT: tx_gguf_add_int(writer, fields[i].key, *(const int64_t *)(const void *)place); break;
-      case AS_FLOAT: tx_gguf_add_float(writer, fields[i].key, *(const double *)(const void *)place); break;
-      case AS_STRING: tx_gguf_add_string(writer, fields[i].key, *(const tx_text *)(const void *)place); break;
+      case AS_INT:
+        tx_gguf_add_int(writer, fields[i].key, *(const int64_t *)(const void *)place);
+        break;
+      case AS_FLOAT:
+        tx_gguf_add_float(writer, fields[i].key, *(const double *)(const void *)place);
+        break;
+      case AS_STRING:
+        tx_gguf_add_string(writer, fields[i].key, *(const tx_text *)(const void *)place);
+        break;
     }
   }
 }
@@ -87,9 +93,12 @@ static tx_status read_field(const tx_gguf *gguf, const field *f, tx_artifact_fac
                             tx_error *error) {
   void *place = (char *)facts + f->offset;
   switch (f->kind) {
-    case AS_INT: return read_int(gguf, f, place, error);
-    case AS_FLOAT: return tx_gguf_float(gguf, f->key, place, error);
-    default: return tx_gguf_string(gguf, f->key, place, error);
+    case AS_INT:
+      return read_int(gguf, f, place, error);
+    case AS_FLOAT:
+      return tx_gguf_float(gguf, f->key, place, error);
+    default:
+      return tx_gguf_string(gguf, f->key, place, error);
   }
 }
 
@@ -102,12 +111,14 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
       tx_gguf_string(gguf, "general.architecture", &architecture, NULL) != TX_OK ||
       architecture.size != 5 || memcmp(architecture.data, "taxon", 5) != 0) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s is a GGUF file but not a taxon classifier; train one with: taxon train", path);
+                   "%s is a GGUF file but not a taxon classifier; train one with: taxon train",
+                   path);
   }
   TX_TRY(tx_gguf_int(gguf, "taxon.format", &format, error));
   if (format != TX_ARTIFACT_FORMAT) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s has artifact format %" PRId64 ", this program reads %d; use the taxon that "
+                   "%s has artifact format %" PRId64
+                   ", this program reads %d; use the taxon that "
                    "wrote it or train again",
                    path, format, TX_ARTIFACT_FORMAT);
   }
@@ -115,10 +126,11 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   for (size_t i = 0; i < FIELDS; i++) TX_TRY(read_field(gguf, &fields[i], facts, error));
   if (facts->label_count < 2 || facts->label_count > 100000 ||
       facts->majority_label >= (int64_t)facts->label_count || facts->base_sha256.size != 64) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: its labels or its base's hash make no sense; the artifact is damaged, train "
-                   "it again",
-                   path);
+    return tx_fail(
+        error, TX_ERROR_INPUT,
+        "%s: its labels or its base's hash make no sense; the artifact is damaged, train "
+        "it again",
+        path);
   }
   return TX_OK;
 }

@@ -31,7 +31,7 @@ typedef struct tx_artifact_facts {
   double learning_rate, weight_decay, penalty;
   tx_text head_solver, class_weights, schedule, command, version;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
-  int64_t majority_label; /* the training rows' most frequent */
+  int64_t majority_label;                    /* the training rows' most frequent */
   double majority_accuracy, linear_accuracy; /* on the validation rows */
 } tx_artifact_facts;
 

@@ -80,16 +80,23 @@ struct tx_writer {
 static const char *advice(int code) {
   switch (code) {
     case ENOSPC:
-    case EDQUOT: return "free some space or write to another disk";
+    case EDQUOT:
+      return "free some space or write to another disk";
     case EACCES:
     case EPERM:
-    case EROFS: return "choose a directory that you may write to";
+    case EROFS:
+      return "choose a directory that you may write to";
     case ENOENT:
-    case ENOTDIR: return "make its directory first";
-    case EFBIG: return "the system limits the size of files";
-    case EISDIR: return "name a regular file";
-    case ENAMETOOLONG: return "choose a shorter name";
-    default: return "check the disk and try again";
+    case ENOTDIR:
+      return "make its directory first";
+    case EFBIG:
+      return "the system limits the size of files";
+    case EISDIR:
+      return "name a regular file";
+    case ENAMETOOLONG:
+      return "choose a shorter name";
+    default:
+      return "check the disk and try again";
   }
 }
 

@@ -94,19 +94,45 @@ struct tx_gguf {
 
 bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts *facts) {
   switch ((tx_tensor_type)type) {
-    case TX_TENSOR_F32: *facts = (tx_tensor_type_facts){"F32", 1, 4}; return true;
-    case TX_TENSOR_F16: *facts = (tx_tensor_type_facts){"F16", 1, 2}; return true;
-    case TX_TENSOR_Q4_0: *facts = (tx_tensor_type_facts){"Q4_0", 32, 18}; return true;
-    case TX_TENSOR_Q4_1: *facts = (tx_tensor_type_facts){"Q4_1", 32, 20}; return true;
-    case TX_TENSOR_Q5_0: *facts = (tx_tensor_type_facts){"Q5_0", 32, 22}; return true;
-    case TX_TENSOR_Q5_1: *facts = (tx_tensor_type_facts){"Q5_1", 32, 24}; return true;
-    case TX_TENSOR_Q8_0: *facts = (tx_tensor_type_facts){"Q8_0", 32, 34}; return true;
-    case TX_TENSOR_Q4_K: *facts = (tx_tensor_type_facts){"Q4_K", 256, 144}; return true;
-    case TX_TENSOR_Q5_K: *facts = (tx_tensor_type_facts){"Q5_K", 256, 176}; return true;
-    case TX_TENSOR_Q6_K: *facts = (tx_tensor_type_facts){"Q6_K", 256, 210}; return true;
-    case TX_TENSOR_I32: *facts = (tx_tensor_type_facts){"I32", 1, 4}; return true;
-    case TX_TENSOR_I64: *facts = (tx_tensor_type_facts){"I64", 1, 8}; return true;
-    case TX_TENSOR_BF16: *facts = (tx_tensor_type_facts){"BF16", 1, 2}; return true;
+    case TX_TENSOR_F32:
+      *facts = (tx_tensor_type_facts){"F32", 1, 4};
+      return true;
+    case TX_TENSOR_F16:
+      *facts = (tx_tensor_type_facts){"F16", 1, 2};
+      return true;
+    case TX_TENSOR_Q4_0:
+      *facts = (tx_tensor_type_facts){"Q4_0", 32, 18};
+      return true;
+    case TX_TENSOR_Q4_1:
+      *facts = (tx_tensor_type_facts){"Q4_1", 32, 20};
+      return true;
+    case TX_TENSOR_Q5_0:
+      *facts = (tx_tensor_type_facts){"Q5_0", 32, 22};
+      return true;
+    case TX_TENSOR_Q5_1:
+      *facts = (tx_tensor_type_facts){"Q5_1", 32, 24};
+      return true;
+    case TX_TENSOR_Q8_0:
+      *facts = (tx_tensor_type_facts){"Q8_0", 32, 34};
+      return true;
+    case TX_TENSOR_Q4_K:
+      *facts = (tx_tensor_type_facts){"Q4_K", 256, 144};
+      return true;
+    case TX_TENSOR_Q5_K:
+      *facts = (tx_tensor_type_facts){"Q5_K", 256, 176};
+      return true;
+    case TX_TENSOR_Q6_K:
+      *facts = (tx_tensor_type_facts){"Q6_K", 256, 210};
+      return true;
+    case TX_TENSOR_I32:
+      *facts = (tx_tensor_type_facts){"I32", 1, 4};
+      return true;
+    case TX_TENSOR_I64:
+      *facts = (tx_tensor_type_facts){"I64", 1, 8};
+      return true;
+    case TX_TENSOR_BF16:
+      *facts = (tx_tensor_type_facts){"BF16", 1, 2};
+      return true;
   }
   return false;
 }
@@ -171,11 +197,13 @@ static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *k
                   name.size == 0 ? "is empty" : "holds a NUL byte");
   }
   switch (tx_names_add(table, name)) {
-    case TX_NAMES_ADDED: return TX_OK;
+    case TX_NAMES_ADDED:
+      return TX_OK;
     case TX_NAMES_TWICE:
       return BROKEN(gguf, at, "%s '%s' appears twice; convert the model again", kind,
                     show(name).text);
-    case TX_NAMES_CROWDED: break;
+    case TX_NAMES_CROWDED:
+      break;
   }
   return BROKEN(gguf, at, "too many names of %ss share a hash; the file was made to do harm", kind);
 }
@@ -624,8 +652,10 @@ static bool is_whole(uint8_t type) {
     case VALUE_U32:
     case VALUE_I32:
     case VALUE_U64:
-    case VALUE_I64: return true;
-    default: return false;
+    case VALUE_I64:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -635,10 +665,18 @@ static bool load_int(const unsigned char *at, uint8_t type, int64_t *value) {
   uint64_t bits = 0;
   memcpy(&bits, at, size);
   switch ((value_type)type) {
-    case VALUE_I8: *value = (int8_t)bits; return true;
-    case VALUE_I16: *value = (int16_t)bits; return true;
-    case VALUE_I32: *value = (int32_t)bits; return true;
-    default: *value = (int64_t)bits; return type != VALUE_U64 || bits <= INT64_MAX;
+    case VALUE_I8:
+      *value = (int8_t)bits;
+      return true;
+    case VALUE_I16:
+      *value = (int16_t)bits;
+      return true;
+    case VALUE_I32:
+      *value = (int32_t)bits;
+      return true;
+    default:
+      *value = (int64_t)bits;
+      return type != VALUE_U64 || bits <= INT64_MAX;
   }
 }
 

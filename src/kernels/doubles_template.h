@@ -34,7 +34,7 @@ enum { QUARTER = PART < 4 ? PART : 4 };
 typedef double quarter __attribute__((vector_size(8 * QUARTER)));
 
 /* The next `n` (1..8) floats, the rest 0. */
-INLINE eight load_floats(const float* from, int64_t n) {
+INLINE eight load_floats(const float *from, int64_t n) {
   float padded[LANES] = {0};
   if (n < LANES) from = memcpy(padded, from, (size_t)n * sizeof *from);
   eight to;
@@ -46,7 +46,7 @@ INLINE eight load_floats(const float* from, int64_t n) {
   return to;
 }
 
-INLINE eight load(const double* from, int64_t n) {
+INLINE eight load(const double *from, int64_t n) {
   double padded[LANES] = {0};
   if (n < LANES) from = memcpy(padded, from, (size_t)n * sizeof *from);
   eight to;
@@ -54,7 +54,7 @@ INLINE eight load(const double* from, int64_t n) {
   return to;
 }
 
-INLINE void store(double* to, const eight* from, int64_t n) {
+INLINE void store(double *to, const eight *from, int64_t n) {
   if (n < LANES) {
     memcpy(to, from, (size_t)n * sizeof *to);
   } else {
@@ -62,24 +62,24 @@ INLINE void store(double* to, const eight* from, int64_t n) {
   }
 }
 
-INLINE void add_product(eight* sum, const eight* a, const eight* b) {
+INLINE void add_product(eight *sum, const eight *a, const eight *b) {
   UNROLL for (int p = 0; p < PARTS; p++) sum->of[p] += a->of[p] * b->of[p];
 }
 
-INLINE void add_scaled(eight* sum, const eight* a, double by) {
+INLINE void add_scaled(eight *sum, const eight *a, double by) {
   UNROLL for (int p = 0; p < PARTS; p++) sum->of[p] += a->of[p] * by;
 }
 
 /* ---- scores ------------------------------------------------------------ */
 
-INLINE double sum_of(const eight* from) {
+INLINE double sum_of(const eight *from) {
   double v[LANES];
   store(v, from, LANES);
   return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
 }
 
 INLINE void dot_step(const int rows, const int columns, int64_t at, int64_t n,
-                     const float* const* x, int64_t features, const double* weights,
+                     const float *const *x, int64_t features, const double *weights,
                      eight sum[ROW_TILE][COLUMN_TILE]) {
   eight value[ROW_TILE];
   UNROLL for (int r = 0; r < rows; r++) value[r] = load_floats(x[r] + at, n);
@@ -90,8 +90,8 @@ INLINE void dot_step(const int rows, const int columns, int64_t at, int64_t n,
 }
 
 /* `rows` and `columns` are constants at every call, so that sums are registers. */
-INLINE void dot_tile(const int rows, const int columns, const float* const* x, int64_t features,
-                     const double* weights, double* scores, int64_t stride) {
+INLINE void dot_tile(const int rows, const int columns, const float *const *x, int64_t features,
+                     const double *weights, double *scores, int64_t stride) {
   eight sum[ROW_TILE][COLUMN_TILE];
   UNROLL for (int r = 0; r < rows; r++) {
     UNROLL for (int c = 0; c < columns; c++) sum[r][c] = (eight){{{0}}};
@@ -108,8 +108,8 @@ INLINE void dot_tile(const int rows, const int columns, const float* const* x, i
   }
 }
 
-INLINE void dot_rows(const int rows, const float* const* x, int64_t features, const double* weights,
-                     int64_t columns, double* scores) {
+INLINE void dot_rows(const int rows, const float *const *x, int64_t features, const double *weights,
+                     int64_t columns, double *scores) {
   int64_t c = 0;
   for (; c + COLUMN_TILE <= columns; c += COLUMN_TILE) {
     dot_tile(rows, COLUMN_TILE, x, features, weights + c * features, scores + c, columns);
@@ -119,8 +119,8 @@ INLINE void dot_rows(const int rows, const float* const* x, int64_t features, co
   }
 }
 
-static void scores_of(const float* const* rows, int64_t count, int64_t features,
-                      const double* weights, int64_t columns, double* scores) {
+static void scores_of(const float *const *rows, int64_t count, int64_t features,
+                      const double *weights, int64_t columns, double *scores) {
   int64_t r = 0;
   for (; r + ROW_TILE <= count; r += ROW_TILE) {
     dot_rows(ROW_TILE, rows + r, features, weights, columns, scores + r * columns);
@@ -134,9 +134,9 @@ static void scores_of(const float* const* rows, int64_t count, int64_t features,
 
 /* `columns` rows of the gradient, `wide` vectors from feature `at` on; n is the
  * number of features in the last vector. */
-INLINE void outer_tile(const int columns, const int wide, int64_t n, const float* const* rows,
-                       int64_t count, int64_t features, int64_t at, const double* residuals,
-                       int64_t stride, double* gradient) {
+INLINE void outer_tile(const int columns, const int wide, int64_t n, const float *const *rows,
+                       int64_t count, int64_t features, int64_t at, const double *residuals,
+                       int64_t stride, double *gradient) {
   eight sum[COLUMN_TILE][WIDE_TILE];
   UNROLL for (int c = 0; c < columns; c++) {
     UNROLL for (int w = 0; w < wide; w++) {
@@ -144,7 +144,7 @@ INLINE void outer_tile(const int columns, const int wide, int64_t n, const float
     }
   }
   for (int64_t r = 0; r < count; r++) {
-    const double* residual = residuals + r * stride;
+    const double *residual = residuals + r * stride;
     UNROLL for (int w = 0; w < wide; w++) {
       eight value = load_floats(rows[r] + at + w * LANES, w == wide - 1 ? n : LANES);
       UNROLL for (int c = 0; c < columns; c++) add_scaled(&sum[c][w], &value, residual[c]);
@@ -157,9 +157,9 @@ INLINE void outer_tile(const int columns, const int wide, int64_t n, const float
   }
 }
 
-INLINE void outer_columns(const int columns, const float* const* rows, int64_t count,
-                          int64_t features, const double* residuals, int64_t stride,
-                          double* gradient) {
+INLINE void outer_columns(const int columns, const float *const *rows, int64_t count,
+                          int64_t features, const double *residuals, int64_t stride,
+                          double *gradient) {
   int64_t at = 0;
   for (; at + WIDE_TILE * LANES <= features; at += WIDE_TILE * LANES) {
     outer_tile(columns, WIDE_TILE, LANES, rows, count, features, at, residuals, stride, gradient);
@@ -172,8 +172,8 @@ INLINE void outer_columns(const int columns, const float* const* rows, int64_t c
   }
 }
 
-static void gradient_of(const float* const* rows, int64_t count, int64_t features,
-                        const double* residuals, int64_t columns, double* gradient) {
+static void gradient_of(const float *const *rows, int64_t count, int64_t features,
+                        const double *residuals, int64_t columns, double *gradient) {
   int64_t c = 0;
   for (; c + COLUMN_TILE <= columns; c += COLUMN_TILE) {
     outer_columns(COLUMN_TILE, rows, count, features, residuals + c, columns,
@@ -186,8 +186,8 @@ static void gradient_of(const float* const* rows, int64_t count, int64_t feature
 
 /* ---- sparse ------------------------------------------------------------ */
 
-static double gather_one(const int32_t* index, const float* values, int64_t count,
-                         const double* table) {
+static double gather_one(const int32_t *index, const float *values, int64_t count,
+                         const double *table) {
   double sum[4] = {0};
   int64_t j = 0;
   for (; j + 4 <= count; j += 4) {
@@ -198,13 +198,13 @@ static double gather_one(const int32_t* index, const float* values, int64_t coun
 }
 
 /* `width` runs of four lanes from `table` on, which has rows of `lanes`. */
-INLINE void gather_tile(const int width, const int32_t* index, const float* values, int64_t count,
-                        const double* table, int64_t lanes, double* out) {
+INLINE void gather_tile(const int width, const int32_t *index, const float *values, int64_t count,
+                        const double *table, int64_t lanes, double *out) {
   quarter sum[4 * 4 / QUARTER] = {{0}};
   const int registers = width * 4 / QUARTER;
   UNROLL for (int w = 0; w < registers; w++) sum[w] = (quarter){0};
   for (int64_t j = 0; j < count; j++) {
-    const double* row = table + index[j] * lanes;
+    const double *row = table + index[j] * lanes;
     double by = values[j];
     UNROLL for (int w = 0; w < registers; w++) {
       quarter value;
@@ -215,8 +215,8 @@ INLINE void gather_tile(const int width, const int32_t* index, const float* valu
   UNROLL for (int w = 0; w < registers; w++) memcpy(out + w * QUARTER, &sum[w], sizeof sum[w]);
 }
 
-static void gather(const int32_t* index, const float* values, int64_t count, const double* table,
-                   int64_t lanes, double* out) {
+static void gather(const int32_t *index, const float *values, int64_t count, const double *table,
+                   int64_t lanes, double *out) {
   if (lanes == 1) {
     *out = gather_one(index, values, count, table);
     return;
@@ -238,7 +238,7 @@ static void gather(const int32_t* index, const float* values, int64_t count, con
 #define SET(value) ((part){0} + (value))
 
 /* Range reduction to |r| <= ln 2 / 2, Taylor to r^13 (error below 1e-16). */
-INLINE void exp_of(part* to) {
+INLINE void exp_of(part *to) {
   const double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
   const double shift = 0x1.8p52; /* adding it rounds to a whole number, left in the low bits */
   static const double inverse_factorial[] = {0x1.6124613a86d09p-33,
@@ -267,7 +267,7 @@ INLINE void exp_of(part* to) {
 }
 
 /* x = m 2^k with m in [sqrt(1/2), sqrt(2)); log m by the series of atanh. */
-INLINE void log_of(part* to) {
+INLINE void log_of(part *to) {
   const double ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
   static const double inverse_odd[] = {1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13,
                                        1.0 / 11, 1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3};
@@ -280,7 +280,7 @@ INLINE void log_of(part* to) {
   *to = exponent * ln2_high + (exponent * ln2_low + (2.0 * s + 2.0 * s * sum));
 }
 
-static void exp_in_place(double* values, int64_t count) {
+static void exp_in_place(double *values, int64_t count) {
   for (int64_t i = 0; i < count; i += LANES) {
     eight x = load(values + i, count - i);
     UNROLL for (int p = 0; p < PARTS; p++) exp_of(&x.of[p]);
@@ -288,7 +288,7 @@ static void exp_in_place(double* values, int64_t count) {
   }
 }
 
-static void log_in_place(double* values, int64_t count) {
+static void log_in_place(double *values, int64_t count) {
   for (int64_t i = 0; i < count; i += LANES) {
     eight x = load(values + i, count - i);
     UNROLL for (int p = 0; p < PARTS; p++) log_of(&x.of[p]);

@@ -35,7 +35,8 @@ tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error) {
       return TX_OK;
     }
   }
-  return tx_fail(error, TX_ERROR_INPUT, "the pooling '%.*s' is not known; it may be last, mean or first",
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "the pooling '%.*s' is not known; it may be last, mean or first",
                  (int)(name.size < 40 ? name.size : 40), name.data);
 }
 
@@ -128,9 +129,17 @@ static tx_status score_encoded(network *n, const tx_encoded *encoded, float *pro
   tx_status status = tx_trunk_features(n->model, &n->pass, &sequences, n->depth, n->pooling,
                                        n->batch_tokens, features, "classify", watch, error);
   if (status == TX_OK) {
-    tx_product product = {.kernels = n->pass.kernels, .rows = count, .depth = n->width,
-                          .columns = labels, .x = features, .x_row = n->width, .x_step = 1,
-                          .panels = n->head, .bias = n->bias, .y = logits, .y_row = labels};
+    tx_product product = {.kernels = n->pass.kernels,
+                          .rows = count,
+                          .depth = n->width,
+                          .columns = labels,
+                          .x = features,
+                          .x_row = n->width,
+                          .x_step = 1,
+                          .panels = n->head,
+                          .bias = n->bias,
+                          .y = logits,
+                          .y_row = labels};
     tx_product_run(&product);
     tx_softmax(logits, count, (int)labels, probabilities);
   }
@@ -146,8 +155,8 @@ static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t cou
     size_t part = count - from < TEXTS_AT_A_TIME ? count - from : TEXTS_AT_A_TIME;
     tx_encoded encoded;
     TX_TRY(tx_encode(n->tokenizer, texts + from, (int64_t)part, n->max_tokens, &encoded, error));
-    tx_status status = score_encoded(n, &encoded, probabilities + from * (size_t)self->labels, watch,
-                                     error);
+    tx_status status =
+        score_encoded(n, &encoded, probabilities + from * (size_t)self->labels, watch, error);
     if (scored) {
       scored->texts += (int64_t)part;
       scored->tokens += encoded.offsets[part];
@@ -164,8 +173,10 @@ tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *fact
   *scorer = NULL;
   network *n = tx_alloc_zero(1, sizeof *n);
   if (!n) return tx_fail_memory(error, sizeof *n, "a scorer");
-  n->scorer = (tx_scorer){.name = "network", .labels = (int)facts->label_count,
-                          .score = network_score, .free = network_free};
+  n->scorer = (tx_scorer){.name = "network",
+                          .labels = (int)facts->label_count,
+                          .score = network_score,
+                          .free = network_free};
   tx_status status = network_build(n, artifact, facts, options, error);
   if (status != TX_OK) {
     network_free(&n->scorer);

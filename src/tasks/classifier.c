@@ -70,7 +70,9 @@ void tx_classifier_close(tx_classifier *classifier) {
   tx_free(classifier);
 }
 
-size_t tx_classifier_count(const tx_classifier *classifier) { return classifier->facts.label_count; }
+size_t tx_classifier_count(const tx_classifier *classifier) {
+  return classifier->facts.label_count;
+}
 
 const char *tx_classifier_label(const tx_classifier *classifier, size_t index) {
   return index < classifier->facts.label_count ? classifier->labels[index] : NULL;

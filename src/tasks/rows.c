@@ -50,7 +50,8 @@ static tx_status split_read(const char *train, const char *validation, tx_table_
   split->classes = rows->classes, split->names = rows->names;
   if (rows->classes < 2) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: %" PRId64 " rows with %d label%s; training needs rows of at least two labels",
+                   "%s: %" PRId64
+                   " rows with %d label%s; training needs rows of at least two labels",
                    train, rows->rows, rows->classes, rows->classes == 1 ? "" : "s");
   }
   if (validation) {

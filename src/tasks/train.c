@@ -52,11 +52,20 @@ typedef struct {
 } job;
 
 tx_train_options tx_train_defaults(void) {
-  return (tx_train_options){.table = tx_table_defaults(), .method = TX_METHOD_HEAD,
-                            .pooling = TX_POOLING_LAST, .head_solver = TX_HEAD_CONVEX, .blocks = 1,
-                            .epochs = 5, .batch = 8, .accumulate = 1, .patience = 2,
-                            .weight_decay = 0.1, .warm_up = 0.05, .clip = 1,
-                            .schedule = TX_SCHEDULE_COSINE, .cache_mb = 2048};
+  return (tx_train_options){.table = tx_table_defaults(),
+                            .method = TX_METHOD_HEAD,
+                            .pooling = TX_POOLING_LAST,
+                            .head_solver = TX_HEAD_CONVEX,
+                            .blocks = 1,
+                            .epochs = 5,
+                            .batch = 8,
+                            .accumulate = 1,
+                            .patience = 2,
+                            .weight_decay = 0.1,
+                            .warm_up = 0.05,
+                            .clip = 1,
+                            .schedule = TX_SCHEDULE_COSINE,
+                            .cache_mb = 2048};
 }
 
 /* ---- options ----------------------------------------------------------- */
@@ -64,13 +73,14 @@ tx_train_options tx_train_defaults(void) {
 static tx_status check_range(const char *name, double value, double low, double high,
                              tx_error *error) {
   if (value >= low && value <= high) return TX_OK;
-  return tx_fail(error, TX_ERROR_ARGUMENT, "%s is %g; it must lie between %g and %g", name, value, low,
-                 high);
+  return tx_fail(error, TX_ERROR_ARGUMENT, "%s is %g; it must lie between %g and %g", name, value,
+                 low, high);
 }
 
 static tx_status check_options(const tx_train_options *o, tx_error *error) {
   if (!o->model || !o->data || !o->out) {
-    return tx_fail(error, TX_ERROR_ARGUMENT, "training needs a model, a training table and an output");
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "training needs a model, a training table and an output");
   }
   TX_TRY(tx_kernels_check(error));
   TX_TRY(check_range("blocks", o->blocks, 1, TX_MAX_BLOCKS, error));
@@ -190,7 +200,8 @@ static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, t
     offsets = *rows;
   }
   const char *directory = j->home.data;
-  TX_TRY(tx_states_new(tokens->count, offsets, j->facts->width, budget, directory, states, j->error));
+  TX_TRY(
+      tx_states_new(tokens->count, offsets, j->facts->width, budget, directory, states, j->error));
   tx_sequences sequences = {tokens->count, tokens->ids, tokens->offsets};
   if (j->blocks == 0) {
     return tx_trunk_features(j->model, &j->pass, &sequences, j->facts->blocks, j->options->pooling,
@@ -221,7 +232,8 @@ static tx_status solve_head(job *j, const float *features, float *weight, float 
   const tx_rows *rows = &j->split.train;
   tx_head_options options = {j->options->penalty, FOLDS, j->options->seed, class_weights(j)};
   return tx_head_fit(features, rows->labels, rows->hashes, rows->count, j->facts->width,
-                     j->split.classes, options, weight, bias, &j->report->penalty, j->watch, j->error);
+                     j->split.classes, options, weight, bias, &j->report->penalty, j->watch,
+                     j->error);
 }
 
 /* As a new linear layer starts in the book's recipe: uniform within 1 / sqrt(C). */
@@ -231,7 +243,8 @@ static void random_head(const job *j, float *weight, float *bias) {
   for (int64_t i = 0; i < j->split.classes * j->facts->width; i++) {
     weight[i] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
   }
-  for (int c = 0; c < j->split.classes; c++) bias[c] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
+  for (int c = 0; c < j->split.classes; c++)
+    bias[c] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
 }
 
 static tx_status start_head(job *j) {
@@ -248,7 +261,8 @@ static tx_status start_head(job *j) {
     status = solve_head(j, j->train_states.rows, weight, bias);
   } else {
     tx_choice all = {NULL, 0};
-    status = tx_tail_features(j->tail, &j->pass, &j->train_states, all, features, j->watch, j->error);
+    status =
+        tx_tail_features(j->tail, &j->pass, &j->train_states, all, features, j->watch, j->error);
     if (status == TX_OK) status = solve_head(j, features, weight, bias);
   }
   if (status == TX_OK) tx_tail_set_head(j->tail, weight, bias);
@@ -259,13 +273,17 @@ static tx_status start_head(job *j) {
 static tx_status take_gradient_steps(job *j) {
   const tx_train_options *o = j->options;
   if (o->method == TX_METHOD_HEAD && o->head_solver == TX_HEAD_CONVEX) return TX_OK;
-  tx_fit_options options = {.epochs = o->epochs, .batch = o->batch, .accumulate = o->accumulate,
-                            .patience = o->patience, .weight_decay = o->weight_decay,
-                            .warm_up = o->warm_up, .clip = o->clip, .schedule = o->schedule,
-                            .class_weights = class_weights(j), .seed = o->seed};
-  options.learning_rate = o->learning_rate > 0 ? o->learning_rate
-                          : j->blocks          ? 5e-5
-                                               : 1e-3;
+  tx_fit_options options = {.epochs = o->epochs,
+                            .batch = o->batch,
+                            .accumulate = o->accumulate,
+                            .patience = o->patience,
+                            .weight_decay = o->weight_decay,
+                            .warm_up = o->warm_up,
+                            .clip = o->clip,
+                            .schedule = o->schedule,
+                            .class_weights = class_weights(j),
+                            .seed = o->seed};
+  options.learning_rate = o->learning_rate > 0 ? o->learning_rate : j->blocks ? 5e-5 : 1e-3;
   tx_fit_report fit;
   TX_TRY(tx_fit(j->tail, &j->pass, &j->train_states, j->split.train.labels, &j->validation_states,
                 j->split.validation.labels, options, &fit, j->watch, j->error));
@@ -289,9 +307,16 @@ static tx_status score_validation(job *j) {
   }
   if (status == TX_OK) {
     tx_pack(tx_tail_head_weight(j->tail), 1, width, width, classes, head);
-    tx_product product = {.kernels = j->pass.kernels, .rows = count, .depth = width,
-                          .columns = classes, .x = features, .x_row = width, .x_step = 1,
-                          .panels = head, .bias = tx_tail_head_bias(j->tail), .y = logits,
+    tx_product product = {.kernels = j->pass.kernels,
+                          .rows = count,
+                          .depth = width,
+                          .columns = classes,
+                          .x = features,
+                          .x_row = width,
+                          .x_step = 1,
+                          .panels = head,
+                          .bias = tx_tail_head_bias(j->tail),
+                          .y = logits,
                           .y_row = classes};
     tx_product_run(&product);
     tx_softmax(logits, count, (int)classes, probabilities);
@@ -346,24 +371,44 @@ static void add_facts(job *j) {
   for (int c = 0; c < j->split.classes; c++) j->label_names[c] = tx_text_of(j->split.names[c]);
   const tx_dataset *validation = j->split.validation_table;
   tx_artifact_facts facts = {
-      .labels = j->label_names, .label_count = (size_t)j->split.classes,
-      .method = tx_text_of(methods[o->method]), .text_template = tx_text_of("{text}"),
-      .pooling = tx_text_of(tx_pooling_name(o->pooling)), .depth = r->depth,
-      .max_tokens = j->max_tokens, .base_name = tx_text_of(o->model),
-      .base_sha256 = tx_text_of(j->base_sha256), .blocks_trained = j->blocks,
-      .train_rows = r->train_rows, .val_rows = r->val_rows, .tokens = r->tokens, .cut = r->cut,
+      .labels = j->label_names,
+      .label_count = (size_t)j->split.classes,
+      .method = tx_text_of(methods[o->method]),
+      .text_template = tx_text_of("{text}"),
+      .pooling = tx_text_of(tx_pooling_name(o->pooling)),
+      .depth = r->depth,
+      .max_tokens = j->max_tokens,
+      .base_name = tx_text_of(o->model),
+      .base_sha256 = tx_text_of(j->base_sha256),
+      .blocks_trained = j->blocks,
+      .train_rows = r->train_rows,
+      .val_rows = r->val_rows,
+      .tokens = r->tokens,
+      .cut = r->cut,
       .data_sha256 = tx_text_of(j->split.train_table->sha256),
       .validation_sha256 = tx_text_of(validation ? validation->sha256 : ""),
-      .seed = (int64_t)o->seed, .epochs = r->epochs, .best_epoch = r->best_epoch,
-      .batch = o->batch, .accumulate = o->accumulate, .trained_parameters = r->trained_parameters,
-      .learning_rate = r->learning_rate, .weight_decay = o->weight_decay, .penalty = r->penalty,
+      .seed = (int64_t)o->seed,
+      .epochs = r->epochs,
+      .best_epoch = r->best_epoch,
+      .batch = o->batch,
+      .accumulate = o->accumulate,
+      .trained_parameters = r->trained_parameters,
+      .learning_rate = r->learning_rate,
+      .weight_decay = o->weight_decay,
+      .penalty = r->penalty,
       .head_solver = tx_text_of(o->head_solver == TX_HEAD_CONVEX ? "convex" : "sgd"),
       .class_weights = tx_text_of(class_weights(j) ? "balanced" : "none"),
       .schedule = tx_text_of(o->schedule == TX_SCHEDULE_COSINE ? "cosine" : "constant"),
-      .command = tx_text_of(o->command ? o->command : ""), .version = tx_text_of(tx_version()),
-      .val_accuracy = r->val_accuracy, .val_lo = r->val_lo, .val_hi = r->val_hi,
-      .val_macro_f1 = r->val_macro_f1, .val_nll = r->val_nll, .majority_label = j->majority,
-      .majority_accuracy = r->majority_accuracy, .linear_accuracy = r->linear_accuracy};
+      .command = tx_text_of(o->command ? o->command : ""),
+      .version = tx_text_of(tx_version()),
+      .val_accuracy = r->val_accuracy,
+      .val_lo = r->val_lo,
+      .val_hi = r->val_hi,
+      .val_macro_f1 = r->val_macro_f1,
+      .val_nll = r->val_nll,
+      .majority_label = j->majority,
+      .majority_accuracy = r->majority_accuracy,
+      .linear_accuracy = r->linear_accuracy};
   tx_artifact_add_facts(j->writer, &facts);
 }
 

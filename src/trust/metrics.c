@@ -10,7 +10,7 @@
 
 enum { BINS = 15, LABEL_BLOCK = 256 };
 
-int32_t tx_top_label(const float* probabilities, int labels) {
+int32_t tx_top_label(const float *probabilities, int labels) {
   int32_t top = 0;
   for (int32_t i = 1; i < labels; i++)
     if (probabilities[i] > probabilities[top] || isnan(probabilities[top])) top = i;
@@ -24,12 +24,12 @@ static double clean(float probability) {
 }
 
 /* As tx_top_label, but a row of nothing but NaN is an answer that is wrong. */
-static int32_t predicted_label(const float* row, int labels, int32_t truth) {
+static int32_t predicted_label(const float *row, int labels, int32_t truth) {
   int32_t top = tx_top_label(row, labels);
   return isnan(row[top]) && top == truth && labels > 1 ? top + 1 : top;
 }
 
-static double squared_distance(const float* row, int labels, int32_t truth) {
+static double squared_distance(const float *row, int labels, int32_t truth) {
   double sum = 0;
   for (int32_t i = 0; i < labels; i++) {
     double difference = clean(row[i]) - (i == truth);
@@ -44,8 +44,8 @@ static int confidence_bin(double confidence) {
 }
 
 /* Counts of `size` labels from `first` on. */
-static void count_labels(const float* probabilities, const int32_t* truth, int64_t rows, int labels,
-                         int32_t first, int32_t size, tx_label_counts* counts) {
+static void count_labels(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
+                         int32_t first, int32_t size, tx_label_counts *counts) {
   memset(counts, 0, (size_t)size * sizeof *counts);
   for (int64_t i = 0; i < rows; i++) {
     int32_t top = predicted_label(probabilities + i * labels, labels, truth[i]);
@@ -59,8 +59,8 @@ static void count_labels(const float* probabilities, const int32_t* truth, int64
 }
 
 /* Over blocks of labels, so that no memory is needed for however many there are. */
-static double macro_f1(const float* probabilities, const int32_t* truth, int64_t rows, int labels,
-                       tx_label_counts* all) {
+static double macro_f1(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
+                       tx_label_counts *all) {
   tx_label_counts block[LABEL_BLOCK];
   double sum = 0;
   int64_t occurring = 0;
@@ -77,13 +77,13 @@ static double macro_f1(const float* probabilities, const int32_t* truth, int64_t
   return occurring ? sum / (double)occurring : 0;
 }
 
-void tx_metrics_compute(const float* probabilities, const int32_t* truth, int64_t rows, int labels,
-                        tx_metrics* metrics, tx_label_counts* counts, int64_t* confusion) {
+void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
+                        tx_metrics *metrics, tx_label_counts *counts, int64_t *confusion) {
   double bin_confidence[BINS] = {0}, bin_correct[BINS] = {0};
   *metrics = (tx_metrics){.rows = rows};
   if (confusion) memset(confusion, 0, (size_t)labels * (size_t)labels * sizeof *confusion);
   for (int64_t i = 0; i < rows; i++) {
-    const float* row = probabilities + i * labels;
+    const float *row = probabilities + i * labels;
     int32_t top = predicted_label(row, labels, truth[i]);
     double of_truth = clean(row[truth[i]]), confidence = clean(row[top]);
     bool correct = top == truth[i];

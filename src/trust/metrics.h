@@ -21,13 +21,13 @@ typedef struct tx_label_counts {
 } tx_label_counts;
 
 /* The most probable label of a row; the first of equals; NaN only where all are. */
-int32_t tx_top_label(const float* probabilities, int labels);
+int32_t tx_top_label(const float *probabilities, int labels);
 
 /* probabilities: (rows, labels); truth: (rows) in [0, labels).  0 everywhere for no rows.
  * counts: (labels) and confusion: (labels, labels), row true, column predicted;
  * each may be NULL. */
-void tx_metrics_compute(const float* probabilities, const int32_t* truth, int64_t rows, int labels,
-                        tx_metrics* metrics, tx_label_counts* counts, int64_t* confusion);
+void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
+                        tx_metrics *metrics, tx_label_counts *counts, int64_t *confusion);
 
 /* 0 where it is not defined. */
 double tx_precision(tx_label_counts counts);
