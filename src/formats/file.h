@@ -11,13 +11,15 @@ typedef struct tx_map { /* a read-only map of a whole regular file */
   uint64_t size;
 } tx_map;
 
-/* A directory, a FIFO or any file that is not regular is TX_ERROR_INPUT. */
+/* A path that leads to no readable file, and a directory, a FIFO or any file that
+ * is not regular, is TX_ERROR_INPUT. */
 tx_status tx_map_open(const char *path, tx_map *map, tx_error *error);
 void tx_map_close(tx_map *map);
 
 /* Writes to a temporary name in the same directory; commit syncs the file,
  * renames it over `path` and syncs the directory.  Until then, and after any
- * failure, whatever stood under `path` is untouched. */
+ * failure, whatever stood under `path` is untouched.  Where `path` is a link,
+ * the file that it leads to is replaced; what is not a regular file is refused. */
 typedef struct tx_writer tx_writer;
 tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error);
 tx_status tx_writer_add(tx_writer *writer, const void *data, size_t size, tx_error *error);

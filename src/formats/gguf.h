@@ -46,7 +46,8 @@ bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts *facts);
 typedef struct tx_gguf tx_gguf;
 
 tx_status tx_gguf_open(const char *path, tx_gguf **gguf, tx_error *error);
-/* The same over bytes in memory (borrowed); `name` stands for the file in messages. */
+/* The same over bytes in memory (borrowed, aligned to 8 bytes if tensors are to be
+ * used in place); `name` stands for the file in messages. */
 tx_status tx_gguf_open_bytes(const void *data, uint64_t size, const char *name, tx_gguf **gguf,
                              tx_error *error);
 void tx_gguf_close(tx_gguf *gguf);
@@ -66,7 +67,8 @@ tx_status tx_gguf_float(const tx_gguf *gguf, const char *key, double *value, tx_
 tx_status tx_gguf_bool(const tx_gguf *gguf, const char *key, bool *value, tx_error *error);
 tx_status tx_gguf_string(const tx_gguf *gguf, const char *key, tx_text *value, tx_error *error);
 
-/* Arrays.  `strings` is borrowed from the handle; numbers are copied out by index. */
+/* Arrays.  `strings` is borrowed from the handle and made at the first call; the
+ * bytes lie in the file and carry no NUL.  Numbers are copied out. */
 tx_status tx_gguf_strings(const tx_gguf *gguf, const char *key, const tx_text **strings,
                           size_t *count, tx_error *error);
 tx_status tx_gguf_ints(const tx_gguf *gguf, const char *key, int64_t **values, size_t *count,

@@ -11,7 +11,10 @@ typedef struct tx_gguf_writer tx_gguf_writer;
 tx_gguf_writer *tx_gguf_writer_new(void); /* NULL when out of memory */
 void tx_gguf_writer_free(tx_gguf_writer *writer);
 
-/* A failed add is remembered; commit reports it. */
+/* A failed add is remembered; commit reports it.  Misuse is TX_ERROR_ARGUMENT:
+ * a name used twice, a key that is empty, longer than 65,535 bytes or
+ * "general.alignment" (always 32), a tensor name longer than 63 bytes, a shape
+ * that the reader would refuse (a dimension of 0 too). */
 void tx_gguf_add_int(tx_gguf_writer *writer, const char *key, int64_t value);
 void tx_gguf_add_float(tx_gguf_writer *writer, const char *key, double value); /* stored as F64 */
 void tx_gguf_add_bool(tx_gguf_writer *writer, const char *key, bool value);

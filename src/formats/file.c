@@ -1,0 +1,260 @@
+/* Read-only maps and atomic writing over open, mmap, write, fsync and rename.
+ *
+ * A file that another program cuts short while it is mapped raises SIGBUS on
+ * access: files are replaced by rename, never in place. */
+#include "formats/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+
+/* ---- reading ----------------------------------------------------------- */
+
+/* A path that leads to no readable file is the caller's input; the rest is the
+ * system's trouble. */
+static tx_status fail_read(tx_error *error, const char *path, int code) {
+  bool input = code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
+               code == ENAMETOOLONG || code == ENXIO;
+  return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s", path,
+                 strerror(code),
+                 code == EACCES ? "you need the right to read it"
+                 : input        ? "check the path"
+                                : "check the disk and try again");
+}
+
+static tx_status map_descriptor(int descriptor, const char *path, tx_map *map, tx_error *error) {
+  struct stat facts;
+  if (fstat(descriptor, &facts) != 0) return fail_read(error, path, errno);
+  if (!S_ISREG(facts.st_mode)) {
+    return tx_fail(error, TX_ERROR_INPUT, "cannot read %s: it is %s; name a regular file", path,
+                   S_ISDIR(facts.st_mode)    ? "a directory"
+                   : S_ISFIFO(facts.st_mode) ? "a pipe"
+                                             : "not a regular file");
+  }
+  if (facts.st_size == 0) return TX_OK;
+  void *data = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  if (data == MAP_FAILED) return fail_read(error, path, errno);
+  *map = (tx_map){data, (uint64_t)facts.st_size};
+  return TX_OK;
+}
+
+tx_status tx_map_open(const char *path, tx_map *map, tx_error *error) {
+  *map = (tx_map){NULL, 0};
+  /* O_NONBLOCK: opening a FIFO without a writer must not wait for one. */
+  int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+  if (descriptor < 0) return fail_read(error, path, errno);
+  tx_status status = map_descriptor(descriptor, path, map, error);
+  close(descriptor);
+  return status;
+}
+
+void tx_map_close(tx_map *map) {
+  if (map->data) munmap((void *)(uintptr_t)map->data, (size_t)map->size);
+  *map = (tx_map){NULL, 0};
+}
+
+/* ---- writing ----------------------------------------------------------- */
+
+enum { BUFFER_SIZE = 1 << 18, NAME_KEPT = 200, RANDOM_LETTERS = 6, NAME_TRIES = 100 };
+
+struct tx_writer {
+  char *path;      /* as the caller named it, for messages */
+  char *target;    /* the same with symbolic links followed */
+  char *temporary; /* in the directory of `target` */
+  int descriptor;  /* -1: none */
+  unsigned char *buffer;
+  size_t used; /* bytes of `buffer` not yet handed to the system */
+  int failed;  /* errno of the first failed write: commit must not succeed after it */
+};
+
+static const char *advice(int code) {
+  switch (code) {
+    case ENOSPC:
+    case EDQUOT: return "free some space or write to another disk";
+    case EACCES:
+    case EPERM:
+    case EROFS: return "choose a directory that you may write to";
+    case ENOENT:
+    case ENOTDIR: return "make its directory first";
+    case EFBIG: return "the system limits the size of files";
+    case ENAMETOOLONG: return "choose a shorter name";
+    default: return "check the disk and try again";
+  }
+}
+
+static tx_status fail_write(tx_error *error, const char *path, int code) {
+  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %s: %s; %s", path, strerror(code),
+                 advice(code));
+}
+
+/* Length of the directory part, with its final slash; 0 for a bare name. */
+static size_t directory_length(const char *path) {
+  const char *slash = strrchr(path, '/');
+  return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Only a regular file, or nothing at all, may be replaced. */
+static tx_status check_target(const char *path, tx_error *error) {
+  struct stat facts;
+  if (path[0] == '\0' || path[strlen(path) - 1] == '/') {
+    return tx_fail(error, TX_ERROR_SYSTEM, "cannot write '%s': it names no file; name a file",
+                   path);
+  }
+  if (stat(path, &facts) != 0 || S_ISREG(facts.st_mode)) return TX_OK;
+  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %s: it is %s; name a regular file", path,
+                 S_ISDIR(facts.st_mode) ? "a directory" : "not a regular file");
+}
+
+/* A link stays a link: the file that it leads to is what is replaced. */
+static char *resolve_target(const char *path) {
+  char resolved[PATH_MAX];
+  struct stat facts;
+  bool link = lstat(path, &facts) == 0 && S_ISLNK(facts.st_mode);
+  return tx_copy_string(link && realpath(path, resolved) ? resolved : path);
+}
+
+/* DIRECTORY/.NAME.XXXXXX.tmp with the X left for create_temporary. */
+static char *temporary_name(const char *target) {
+  size_t directory = directory_length(target);
+  size_t size = strlen(target) + sizeof "..XXXXXX.tmp";
+  char *name = tx_alloc(size);
+  if (name) {
+    snprintf(name, size, "%.*s.%.*s.XXXXXX.tmp", (int)directory, target, NAME_KEPT,
+             target + directory);
+  }
+  return name;
+}
+
+/* Not mkstemp: its mode is 0600, and the umask cannot be read without being
+ * set for the whole process. */
+static int create_temporary(char *name) {
+  static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345"; /* 32 */
+  char *place = name + strlen(name) - strlen(".tmp") - RANDOM_LETTERS;
+  for (int i = 0; i < NAME_TRIES; i++) {
+    unsigned char random[RANDOM_LETTERS];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) continue;
+    for (int j = 0; j < RANDOM_LETTERS; j++) place[j] = letters[random[j] % 32];
+    int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (descriptor >= 0 || (errno != EEXIST && errno != EINTR)) return descriptor;
+  }
+  return -1;
+}
+
+static void writer_free(tx_writer *writer) {
+  tx_free(writer->path);
+  tx_free(writer->target);
+  tx_free(writer->temporary);
+  tx_free(writer->buffer);
+  tx_free(writer);
+}
+
+tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error) {
+  *writer = NULL;
+  TX_TRY(check_target(path, error));
+  tx_writer *made = tx_alloc_zero(1, sizeof *made);
+  if (!made) return tx_fail_memory(error, sizeof *made, "a file to write");
+  made->path = tx_copy_string(path);
+  made->target = resolve_target(path);
+  made->temporary = made->target ? temporary_name(made->target) : NULL;
+  made->buffer = tx_alloc(BUFFER_SIZE);
+  if (!made->path || !made->temporary || !made->buffer) {
+    writer_free(made);
+    return tx_fail_memory(error, BUFFER_SIZE, "a file to write");
+  }
+  made->descriptor = create_temporary(made->temporary);
+  if (made->descriptor < 0) {
+    tx_status status = fail_write(error, path, errno);
+    writer_free(made);
+    return status;
+  }
+  *writer = made;
+  return TX_OK;
+}
+
+static tx_status write_all(tx_writer *writer, const unsigned char *data, size_t size,
+                           tx_error *error) {
+  while (size > 0 && !writer->failed) {
+    ssize_t wrote = write(writer->descriptor, data, size);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote <= 0) {
+      writer->failed = wrote < 0 ? errno : ENOSPC;
+      break;
+    }
+    data += wrote;
+    size -= (size_t)wrote;
+  }
+  return writer->failed ? fail_write(error, writer->path, writer->failed) : TX_OK;
+}
+
+static tx_status flush_buffer(tx_writer *writer, tx_error *error) {
+  size_t used = writer->used;
+  writer->used = 0;
+  return write_all(writer, writer->buffer, used, error);
+}
+
+tx_status tx_writer_add(tx_writer *writer, const void *data, size_t size, tx_error *error) {
+  if (size == 0) return TX_OK;
+  if (size > BUFFER_SIZE - writer->used) TX_TRY(flush_buffer(writer, error));
+  if (size >= BUFFER_SIZE) return write_all(writer, data, size, error);
+  memcpy(writer->buffer + writer->used, data, size);
+  writer->used += size;
+  return TX_OK;
+}
+
+/* The rename itself must reach the disk.  A directory that cannot be opened
+ * for reading, or a file system that does not sync directories, is accepted. */
+static tx_status sync_directory(const tx_writer *writer, tx_error *error) {
+  size_t length = directory_length(writer->target);
+  char *directory = length ? tx_copy_bytes(writer->target, length) : tx_copy_string(".");
+  if (!directory) return tx_fail_memory(error, length, "a path");
+  int descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  tx_free(directory);
+  if (descriptor < 0) return TX_OK;
+  int code = fsync(descriptor) == 0 ? 0 : errno;
+  close(descriptor);
+  bool failed = code == EIO || code == ENOSPC || code == EDQUOT;
+  return failed ? fail_write(error, writer->path, code) : TX_OK;
+}
+
+static tx_status close_temporary(tx_writer *writer, tx_error *error) {
+  int code = 0;
+  while (fsync(writer->descriptor) != 0) {
+    if (errno == EINTR) continue;
+    code = errno;
+    break;
+  }
+  if (close(writer->descriptor) != 0 && code == 0 && errno != EINTR) code = errno;
+  writer->descriptor = -1;
+  return code == 0 ? TX_OK : fail_write(error, writer->path, code);
+}
+
+tx_status tx_writer_commit(tx_writer *writer, tx_error *error) {
+  tx_status status = flush_buffer(writer, error);
+  if (status == TX_OK) status = close_temporary(writer, error);
+  if (status == TX_OK && rename(writer->temporary, writer->target) != 0) {
+    status = fail_write(error, writer->path, errno);
+  }
+  if (status != TX_OK) {
+    tx_writer_cancel(writer);
+    return status;
+  }
+  status = sync_directory(writer, error);
+  writer_free(writer);
+  return status;
+}
+
+void tx_writer_cancel(tx_writer *writer) {
+  if (!writer) return;
+  if (writer->descriptor >= 0) close(writer->descriptor);
+  unlink(writer->temporary);
+  writer_free(writer);
+}
