@@ -68,6 +68,15 @@ static size_t character_size(const unsigned char *at, size_t left) {
   return size;
 }
 
+bool tx_is_utf8(tx_text text) {
+  for (size_t at = 0; at < text.size;) {
+    size_t size = character_size((const unsigned char *)text.data + at, text.size - at);
+    if (size == 0) return false;
+    at += size;
+  }
+  return true;
+}
+
 const char *tx_show_name(tx_text name, char shown[TX_SHOWN_SIZE]) {
   size_t used = 0, at = 0;
   while (at < name.size) {

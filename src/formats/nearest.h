@@ -17,6 +17,8 @@ enum { TX_SHOWN_SIZE = 72 };
  * '?'.  Returns `shown`. */
 const char *tx_show_name(tx_text name, char shown[TX_SHOWN_SIZE]);
 
+bool tx_is_utf8(tx_text text);
+
 /* "a, b, c", ending in "and N more" where `limit` bytes would not hold them. */
 void tx_show_names(const tx_text *names, size_t count, size_t limit, tx_buffer *list);
 

@@ -15,29 +15,25 @@ struct tx_stream {
   char *name;
 };
 
-/* What the user named is wrong, rather than the machine. */
-static bool is_users_mistake(int code) {
-  return code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
-         code == ENAMETOOLONG || code == EISDIR;
-}
-
+/* What leads to no readable file is the caller's input; the rest is the
+ * system's trouble. */
 static tx_status fail_open(tx_error *error, const char *path) {
   int code = errno;
-  if (code == ENOENT) {
-    return tx_fail(error, TX_ERROR_INPUT, "there is no file %s; check the path", path);
-  }
-  if (is_users_mistake(code)) {
-    return tx_fail(error, TX_ERROR_INPUT, "cannot read %s: %s", path, strerror(code));
-  }
-  errno = code;
-  return tx_fail_errno(error, "read", path);
+  bool input = code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
+               code == ENAMETOOLONG || code == ENXIO;
+  return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s", path,
+                 strerror(code),
+                 code == EACCES ? "you need the right to read it"
+                 : input        ? "check the path"
+                                : "check the disk and try again");
 }
 
 static tx_status check_kind(tx_stream *stream, const char *path, tx_error *error) {
   struct stat facts;
   if (fstat(stream->file, &facts)) return tx_fail_errno(error, "read", path);
   if (S_ISDIR(facts.st_mode)) {
-    return tx_fail(error, TX_ERROR_INPUT, "%s is a directory; name a file in it", stream->name);
+    return tx_fail(error, TX_ERROR_INPUT, "cannot read %s: it is a directory; name a file in it",
+                   stream->name);
   }
   if (S_ISREG(facts.st_mode)) stream->size = facts.st_size;
   return TX_OK;

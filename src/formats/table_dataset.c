@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 #define XXH_STATIC_LINKING_ONLY /* the hash's state on the stack */
 #include <xxhash.h>
 
@@ -119,17 +118,6 @@ static tx_status fail_unknown(const reading *work, tx_text label, int64_t line, 
   return status;
 }
 
-static bool is_utf8(tx_text text) {
-  utf8proc_int32_t point;
-  for (size_t at = 0; at < text.size;) {
-    utf8proc_ssize_t size = utf8proc_iterate((const utf8proc_uint8_t *)text.data + at,
-                                             (utf8proc_ssize_t)(text.size - at), &point);
-    if (size <= 0) return false;
-    at += (size_t)size;
-  }
-  return true;
-}
-
 /* A new label has to be one that can be shown, stored and typed. */
 static tx_status check_label(const reading *work, tx_text label, int64_t line, tx_error *error) {
   if (label.size > LABEL_BYTES) {
@@ -137,7 +125,7 @@ static tx_status check_label(const reading *work, tx_text label, int64_t line, t
                         "the label is %zu bytes long, more than %d; is it the right column?",
                         label.size, LABEL_BYTES);
   }
-  if (memchr(label.data, '\0', label.size) || !is_utf8(label)) {
+  if (memchr(label.data, '\0', label.size) || !tx_is_utf8(label)) {
     char shown[TX_SHOWN_SIZE];
     return tx_fail_line(error, TX_ERROR_INPUT, work->file, line,
                         "the label '%s' is not UTF-8 text; save the file as UTF-8",

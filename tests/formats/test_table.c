@@ -282,9 +282,9 @@ static void test_places(void **state) {
   char expected[256];
   mkdir(path_of("d"), 0700);
   assert_string_equal(read_all(path_of("d"), tx_table_defaults()),
-                      "[3] d is a directory; name a file in it");
+                      "[3] cannot read d: it is a directory; name a file in it");
   assert_string_equal(read_all(path_of("absent.csv"), tx_table_defaults()),
-                      "[3] there is no file absent.csv; check the path");
+                      "[3] cannot read absent.csv: No such file or directory; check the path");
   snprintf(expected, sizeof expected, "[2] no table is named");
   assert_string_equal(read_all(NULL, tx_table_defaults()), expected);
 }

@@ -1,0 +1,242 @@
+/* The models under the home: their receipts, their list, and the way from a
+ * name to a file. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/file.h"
+#include "formats/hub_parts.h"
+
+enum { RECEIPT_BYTES = 1 << 16 };
+
+/* ---- the home ---- */
+
+tx_status tx_home(const char *home, tx_buffer *path, tx_error *error) {
+  const char *cache = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
+  if (!home || !*home) home = getenv("TAXON_HOME");
+  if (home && *home) {
+    tx_buffer_append_string(path, home);
+  } else if (cache && cache[0] == '/') { /* the XDG rules: a relative one is to be ignored */
+    tx_buffer_format(path, "%s/taxon", cache);
+  } else if (user && *user) {
+    tx_buffer_format(path, "%s/.cache/taxon", user);
+  } else {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "there is no place for models: HOME is not set; set TAXON_HOME to a directory");
+  }
+  if (path->failed) return tx_fail_memory(error, 64, "a path");
+  if (path->size >= TX_PATH_SIZE / 2) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "the path of the models' home is %zu bytes long; choose a shorter one",
+                   path->size);
+  }
+  return TX_OK;
+}
+
+tx_status tx_model_path(const char *home, const char *name, const char *ending,
+                        char path[TX_PATH_SIZE], tx_error *error) {
+  char inner[600];
+  int used = snprintf(inner, sizeof inner, "models/%s%s", name, ending);
+  if (used < 0 || (size_t)used >= sizeof inner) {
+    return tx_fail(error, TX_ERROR_INPUT, "the name %.60s... is too long; choose a shorter one",
+                   name);
+  }
+  return tx_path_join(path, home, inner, error);
+}
+
+/* ---- receipts ---- */
+
+static bool copy_string(const json_t *object, const char *key, char *to, size_t size) {
+  const char *value = json_string_value(json_object_get(object, key));
+  if (!value || strlen(value) >= size) return false;
+  memcpy(to, value, strlen(value) + 1);
+  return true;
+}
+
+static bool is_sha256(const char *hex) {
+  return strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
+}
+
+bool tx_receipt_read(const char *home, const char *name, tx_receipt *receipt) {
+  char path[TX_PATH_SIZE];
+  *receipt = (tx_receipt){0};
+  if (tx_model_path(home, name, ".json", path, NULL) != TX_OK) return false;
+  if (!tx_file_look(path).regular || tx_file_look(path).bytes > RECEIPT_BYTES) return false;
+  json_t *object = json_load_file(path, 0, NULL);
+  const json_t *bytes = json_object_get(object, "bytes");
+  const json_t *modified = json_object_get(object, "modified");
+  copy_string(object, "license", receipt->license, sizeof receipt->license);
+  copy_string(object, "source", receipt->source, sizeof receipt->source);
+  bool whole = copy_string(object, "sha256", receipt->sha256, sizeof receipt->sha256) &&
+               is_sha256(receipt->sha256) && json_is_integer(bytes) && json_is_integer(modified);
+  receipt->bytes = json_integer_value(bytes);
+  receipt->modified = json_integer_value(modified);
+  json_decref(object);
+  return whole;
+}
+
+/* null for "", too */
+static json_t *text_or_null(const char *text) {
+  json_t *value = *text ? json_string(text) : NULL;
+  return value ? value : json_null(); /* also for a path that is not UTF-8 */
+}
+
+static json_t *facts_of(const char *name, const char *path, const tx_receipt *receipt) {
+  json_t *object = json_object();
+  json_object_set_new(object, "name", json_string(name));
+  if (path) json_object_set_new(object, "path", text_or_null(path));
+  json_object_set_new(object, "sha256", text_or_null(receipt->sha256));
+  json_object_set_new(object, "bytes", json_integer(receipt->bytes));
+  json_object_set_new(object, "license", text_or_null(receipt->license));
+  json_object_set_new(object, "source", text_or_null(receipt->source));
+  return object;
+}
+
+static tx_status write_text(const char *path, const char *text, tx_error *error) {
+  tx_writer *writer;
+  TX_TRY(tx_writer_open(path, &writer, error));
+  tx_status status = tx_writer_add(writer, text, strlen(text), error);
+  if (status == TX_OK) status = tx_writer_add(writer, "\n", 1, error);
+  if (status != TX_OK) {
+    tx_writer_cancel(writer);
+    return status;
+  }
+  return tx_writer_commit(writer, error);
+}
+
+tx_status tx_receipt_write(const char *home, const char *name, tx_receipt receipt,
+                           tx_error *error) {
+  char path[TX_PATH_SIZE];
+  TX_TRY(tx_model_path(home, name, ".gguf", path, error));
+  json_t *object = facts_of(name, NULL, &receipt);
+  json_object_set_new(object, "modified", json_integer(tx_file_look(path).modified));
+  char *text = json_dumps(object, JSON_INDENT(2));
+  json_decref(object);
+  if (!text) return tx_fail(error, TX_ERROR_INPUT, "the name '%.60s' is not UTF-8", name);
+  tx_status status = tx_model_path(home, name, ".json", path, error);
+  if (status == TX_OK) status = write_text(path, text, error);
+  free(text); /* jansson's own */
+  return status;
+}
+
+/* ---- the list ---- */
+
+/* The name of a model's file, its ending cut off; false for other files. */
+static bool cut_ending(char *name) {
+  size_t size = strlen(name);
+  if (size <= 5 || name[0] == '.' || strcmp(name + size - 5, ".gguf") != 0) return false;
+  name[size - 5] = '\0';
+  return true;
+}
+
+static tx_status list_here(const char *home, json_t *list, tx_error *error) {
+  char directory[TX_PATH_SIZE], path[TX_PATH_SIZE], **names;
+  size_t count;
+  TX_TRY(tx_path_join(directory, home, "models", error));
+  tx_arena *arena = tx_arena_new();
+  if (!arena) return tx_fail_memory(error, 64, "names of models");
+  tx_status status = tx_directory_names(directory, arena, &names, &count, error);
+  for (size_t i = 0; status == TX_OK && i < count; i++) {
+    if (!cut_ending(names[i])) continue;
+    status = tx_model_path(home, names[i], ".gguf", path, error);
+    if (status != TX_OK || !tx_file_look(path).regular) continue;
+    tx_receipt receipt;
+    if (!tx_receipt_read(home, names[i], &receipt)) receipt = (tx_receipt){0};
+    receipt.bytes = tx_file_look(path).bytes;
+    json_array_append_new(list, facts_of(names[i], path, &receipt));
+  }
+  tx_arena_free(arena);
+  return status;
+}
+
+static tx_status list_known(const char *home, json_t *list, tx_error *error) {
+  char path[TX_PATH_SIZE];
+  for (size_t i = 0; i < tx_catalogue_count(); i++) {
+    const tx_known *known = tx_known_at(i);
+    if (known->kind != TX_KNOWN_MODEL) continue;
+    TX_TRY(tx_model_path(home, known->name, ".gguf", path, error));
+    if (tx_file_look(path).regular) continue;
+    tx_receipt facts = {.bytes = known->bytes};
+    snprintf(facts.sha256, sizeof facts.sha256, "%s", known->sha256);
+    snprintf(facts.license, sizeof facts.license, "%s", known->license);
+    snprintf(facts.source, sizeof facts.source, "%s", known->sources[0].address);
+    json_array_append_new(list, facts_of(known->name, "", &facts));
+  }
+  return TX_OK;
+}
+
+tx_status tx_models_json(const char *home, char **json, tx_error *error) {
+  *json = NULL;
+  tx_buffer place = {0};
+  json_t *list = json_array();
+  tx_status status = tx_home(home, &place, error);
+  if (status == TX_OK) status = list_here(place.data, list, error);
+  if (status == TX_OK) status = list_known(place.data, list, error);
+  char *text = status == TX_OK ? json_dumps(list, 0) : NULL;
+  json_decref(list);
+  tx_buffer_free(&place);
+  if (status != TX_OK) return status;
+  *json = text ? tx_copy_string(text) : NULL; /* from jansson's memory to ours */
+  free(text);
+  return *json ? TX_OK : tx_fail_memory(error, 1024, "the list of models");
+}
+
+/* ---- from a name to a file ---- */
+
+static tx_status fail_unknown(const char *name, tx_error *error) {
+  const tx_known *known = tx_known_find(name);
+  if (known && known->kind == TX_KNOWN_MODEL) {
+    return tx_fail(error, TX_ERROR_INPUT, "the model %s is not here yet; run: taxon pull %s", name,
+                   name);
+  }
+  if (known) {
+    return tx_fail(error, TX_ERROR_INPUT, "%s is a data set, not a model; see taxon models", name);
+  }
+  const tx_known *nearest = tx_known_nearest(name);
+  bool meant = nearest && nearest->kind == TX_KNOWN_MODEL;
+  return tx_fail(error, TX_ERROR_INPUT, "there is no model or file called '%.200s'; %s%s%s", name,
+                 meant ? "did you mean " : "see taxon models", meant ? nearest->name : "",
+                 meant ? "?" : "");
+}
+
+bool tx_looks_like_path(const char *name) {
+  size_t size = strlen(name);
+  return strchr(name, '/') || (size > 5 && strcmp(name + size - 5, ".gguf") == 0);
+}
+
+static tx_status take_path(const char *given, char path[TX_PATH_SIZE], tx_error *error) {
+  int used = snprintf(path, TX_PATH_SIZE, "%s", given);
+  if (used < TX_PATH_SIZE) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT, "the path %.60s... is too long", given);
+}
+
+static tx_status locate(const char *name, const char *home, char path[TX_PATH_SIZE],
+                        char sha256[65], tx_error *error) {
+  TX_TRY(tx_model_path(home, name, ".gguf", path, error));
+  tx_file_facts facts = tx_file_look(path);
+  if (facts.regular) {
+    tx_receipt receipt;
+    if (tx_receipt_read(home, name, &receipt) && receipt.bytes == facts.bytes &&
+        receipt.modified == facts.modified) {
+      memcpy(sha256, receipt.sha256, sizeof receipt.sha256);
+    }
+    return TX_OK;
+  }
+  if (!tx_known_find(name) && tx_file_look(name).exists) return take_path(name, path, error);
+  return fail_unknown(name, error);
+}
+
+tx_status tx_model_locate(const char *name_or_path, const char *home, char path[4096],
+                          char sha256_known[65], tx_error *error) {
+  path[0] = sha256_known[0] = '\0';
+  if (!name_or_path || !*name_or_path) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "no model is named; see taxon models");
+  }
+  if (tx_looks_like_path(name_or_path)) return take_path(name_or_path, path, error);
+  tx_buffer place = {0};
+  tx_status status = tx_home(home, &place, error);
+  if (status == TX_OK) status = locate(name_or_path, place.data, path, sha256_known, error);
+  tx_buffer_free(&place);
+  return status;
+}
