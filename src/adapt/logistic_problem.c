@@ -311,12 +311,23 @@ static void bias_gradient(const pass *p, int64_t weights) {
   }
 }
 
-double tx_logistic_objective(tx_logistic_problem *problem, const double *variables, double penalty,
-                             double *gradient) {
+/* Starting threads costs more than a small problem takes. */
+static void run(const pass* p, int64_t count, tx_task* task) {
+  const tx_features* x = p->problem->features;
+  int64_t values = x->dense ? p->problem->rows * x->features : x->starts[x->rows];
+  if (values * p->problem->columns > 1 << 21) {
+    tx_parallel(count, task, (void*)p);
+  } else {
+    for (int64_t i = 0; i < count; i++) task((void*)p, i, 0);
+  }
+}
+
+double tx_logistic_objective(tx_logistic_problem* problem, const double* variables, double penalty,
+                             double* gradient) {
   /* Of two classes with weights -v/2 and v/2 the squares add up to half of v's. */
   double on_variables = problem->classes == 2 ? penalty / 2 : penalty;
   pass p = {problem, variables, on_variables, gradient};
-  tx_parallel(problem->chunks, rows_task, &p);
+  run(&p, problem->chunks, rows_task);
   double loss = 0, squares = 0;
   for (int64_t i = 0; i < problem->chunks; i++) loss += problem->losses[i];
   if (gradient || penalty > 0) {
@@ -324,7 +335,7 @@ double tx_logistic_objective(tx_logistic_problem *problem, const double *variabl
     int64_t blocks = is_dense(problem)
                          ? blocks_of(weights, VARIABLE_BLOCK)
                          : blocks_of(features, blocks_of(VARIABLE_BLOCK, problem->columns));
-    tx_parallel(blocks, weights_task, &p);
+    run(&p, blocks, weights_task);
     for (int64_t i = 0; i < blocks; i++) squares += problem->squares[i];
     if (gradient) bias_gradient(&p, weights);
   }

@@ -228,7 +228,7 @@ static void test_same_bits(void** state) {
     for (int run = 0; run < 5; run++) { /* 1, 2 and 4 threads, then the other paths */
       if (!tx_doubles_find(paths[run % 3])) continue;
       setenv("TAXON_CPU", paths[run % 3], 1);
-      tx_set_threads((const int[]){1, 2, 4, 1, 2}[run]);
+      tx_set_threads((const int[]){1, 2, 4, 4, 1}[run]);
       fit_all(&p, k % 2, &penalty[run > 0], nll[run > 0]);
       if (run == 0) {
         memcpy(kept, p.weights, size * sizeof *kept);
