@@ -135,7 +135,7 @@ static tx_status fetch_model(const tx_known *known, const char *home, const char
     if (status == TX_ERROR_INTERRUPTED) break;
     char sentence[1400];
     bool more = i + 1 < TX_KNOWN_SOURCES && known->sources[i + 1].address;
-    if (more) tx_watch_note(watch, tx_error_sentence(&trouble, sentence, sizeof sentence));
+    if (more) tx_watch_note(watch, "%s", tx_error_sentence(&trouble, sentence, sizeof sentence));
   }
   if (error && error->status == TX_OK) *error = first;
   return first.status;

@@ -16,20 +16,9 @@ enum { CHUNK = 1 << 18, NAME_SIZE = 128 };
 /* ---- progress ---- */
 
 tx_status tx_progress_add(tx_progress *progress, int64_t bytes, tx_error *error) {
-  const tx_watch *watch = progress->watch;
   progress->done += bytes;
-  if (!watch) return TX_OK;
-  if (watch->report) {
-    watch->report(watch->context, progress->stage, progress->done, progress->total, "bytes");
-  }
-  if (watch->cancelled && watch->cancelled(watch->context)) {
-    return tx_fail(error, TX_ERROR_INTERRUPTED, "interrupted");
-  }
-  return TX_OK;
-}
-
-void tx_watch_note(const tx_watch *watch, const char *sentence) {
-  if (watch && watch->note) watch->note(watch->context, sentence);
+  tx_watch_report(progress->watch, progress->stage, progress->done, progress->total, "bytes");
+  return tx_watch_check(progress->watch, error);
 }
 
 static tx_status hash_stream(tx_stream *stream, tx_sha256 *hash, unsigned char *chunk,

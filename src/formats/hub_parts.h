@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/watch.h"
 #include "formats/directory.h"
 #include "formats/hub.h"
 
@@ -43,7 +44,6 @@ typedef struct {
 
 /* Adds to `done`, reports, and fails when the caller wants to stop. */
 tx_status tx_progress_add(tx_progress *progress, int64_t bytes, tx_error *error);
-void tx_watch_note(const tx_watch *watch, const char *sentence);
 
 /* SHA-256 of a file, with progress. */
 tx_status tx_hash_file(const char *path, const char *stage, const tx_watch *watch, char sha256[65],

@@ -31,7 +31,7 @@ static tx_status rows_take(const tx_dataset *table, const int32_t *fold, bool fi
   return TX_OK;
 }
 
-static tx_status hold_out(tx_split *split, uint64_t seed, tx_error *error) {
+static tx_status hold_out(tx_row_split *split, uint64_t seed, tx_error *error) {
   const tx_dataset *table = split->train_table;
   int32_t *fold = tx_alloc_array((size_t)table->rows, sizeof *fold);
   if (!fold) return tx_fail_memory(error, (uint64_t)table->rows * 4, "the validation rows");
@@ -44,7 +44,7 @@ static tx_status hold_out(tx_split *split, uint64_t seed, tx_error *error) {
 }
 
 static tx_status split_read(const char *train, const char *validation, tx_table_options table,
-                            uint64_t seed, tx_split *split, tx_error *error) {
+                            uint64_t seed, tx_row_split *split, tx_error *error) {
   TX_TRY(tx_dataset_read(train, table, NULL, &split->train_table, error));
   const tx_dataset *rows = split->train_table;
   split->classes = rows->classes, split->names = rows->names;
@@ -70,18 +70,18 @@ static tx_status split_read(const char *train, const char *validation, tx_table_
   return TX_OK;
 }
 
-tx_status tx_split_read(const char *train, const char *validation, tx_table_options table,
-                        uint64_t seed, tx_split *split, tx_error *error) {
-  *split = (tx_split){0};
+tx_status tx_rows_read(const char *train, const char *validation, tx_table_options table,
+                        uint64_t seed, tx_row_split *split, tx_error *error) {
+  *split = (tx_row_split){0};
   tx_status status = split_read(train, validation, table, seed, split, error);
-  if (status != TX_OK) tx_split_free(split);
+  if (status != TX_OK) tx_rows_free(split);
   return status;
 }
 
-void tx_split_free(tx_split *split) {
+void tx_rows_free(tx_row_split *split) {
   rows_free(&split->train);
   rows_free(&split->validation);
   tx_dataset_free(split->validation_table);
   tx_dataset_free(split->train_table);
-  *split = (tx_split){0};
+  *split = (tx_row_split){0};
 }

@@ -30,7 +30,7 @@ typedef struct {
   tx_train_report *report;
   const tx_watch *watch;
   tx_error *error;
-  tx_split split;
+  tx_row_split split;
   tx_buffer home;
   tx_model *model;
   tx_tokenizer *tokenizer;
@@ -428,7 +428,7 @@ static tx_status write_artifact(job *j) {
 static tx_status run(job *j) {
   const tx_train_options *o = j->options;
   TX_TRY(check_options(o, j->error));
-  TX_TRY(tx_split_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
+  TX_TRY(tx_rows_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
   TX_TRY(open_model(j));
   TX_TRY(weigh_classes(j));
   TX_TRY(encode_rows(j));
@@ -458,7 +458,7 @@ static void job_free(job *j) {
   tx_tokenizer_free(j->tokenizer);
   tx_model_close(j->model);
   tx_buffer_free(&j->home);
-  tx_split_free(&j->split);
+  tx_rows_free(&j->split);
 }
 
 tx_status tx_train(const tx_train_options *options, tx_train_report *report, const tx_watch *watch,
