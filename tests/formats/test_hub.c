@@ -352,6 +352,13 @@ static void test_pull_data(void **state) {
                    TX_OK);
   assert_true(is_there("other/train.tsv"));
 
+  /* What a killed run left is removed, once it is old. */
+  struct timespec past[2] = {{1000, 0}, {1000, 0}};
+  mkdir(path_of("home/downloads/.fetch-old"), 0700);
+  mkdir(path_of("home/downloads/.fetch-new"), 0700);
+  write_file("home/downloads/.fetch-old/part", "x", 1);
+  utimensat(AT_FDCWD, path_of("home/downloads/.fetch-old"), past, 0);
+
   /* Other people's files stay. */
   write_file("other/val.tsv", "mine", 4);
   unlink(path_of("other/train.tsv"));
@@ -369,6 +376,8 @@ static void test_pull_data(void **state) {
   assert_int_equal(
       tx_pull_known(&known, path_of("home"), path_of("new/set"), &pulled, NULL, &error), TX_OK);
   assert_true(pulled.fetched);
+  assert_false(is_there("home/downloads/.fetch-old"));
+  assert_true(is_there("home/downloads/.fetch-new"));
 }
 
 static void expect_pull(const tx_known *known, const char *home, const char *directory,
