@@ -1,6 +1,7 @@
 /* Characters to tokens and back, from a vocabulary: byte-level BPE as GPT-2 and
- * SmolLM2 define it.  Time grows linearly with the text (times the logarithm of
- * the longest pre-token).  Chat templates and weights are left to others.
+ * SmolLM2 define it, id for id as the `tokenizers` library runs the models' own
+ * tokenizer.json.  Time grows linearly with the text (times the logarithm of the
+ * longest pre-token).  Chat templates and weights are left to others.
  *
  * A tokenizer is immutable once made: any number of threads may use one. */
 #ifndef TX_TEXT_TOKENIZER_H
@@ -23,7 +24,7 @@ typedef struct tx_vocabulary {
   tx_text split;         /* tokenizer.ggml.pre: "gpt-2", "smollm" */
   const tx_text *tokens; /* (count), in the byte-level alphabet */
   size_t count;
-  const int64_t *kinds; /* (count), or NULL: all normal */
+  const int64_t *kinds;  /* (count), or NULL: all normal */
   const tx_text *merges; /* (merge_count): "left right" */
   size_t merge_count;
   int64_t bos, eos, unknown, padding; /* ids, or -1 */
@@ -31,6 +32,10 @@ typedef struct tx_vocabulary {
 
 typedef struct tx_tokenizer tx_tokenizer;
 
+/* A vocabulary that contradicts itself is TX_ERROR_INPUT, with its file and what
+ * is wrong: no or more than 2^24 tokens or merges, a token twice, a kind or id
+ * that there is not, a merge that is not two known tokens making a third or that
+ * comes twice, a special token longer than 1,024 bytes, an unknown split rule. */
 tx_status tx_tokenizer_new(const tx_vocabulary *vocabulary, tx_tokenizer **tokenizer,
                            tx_error *error);
 void tx_tokenizer_free(tx_tokenizer *tokenizer);
@@ -46,16 +51,28 @@ typedef struct tx_ids {
 } tx_ids;
 void tx_ids_free(tx_ids *ids);
 
-/* Appends the text's tokens to `ids`.  `special`: control and user-defined
- * tokens spelled in the text are parsed as such; otherwise control tokens are
- * plain text.  Invalid UTF-8 passes through byte by byte, so that decoding gives
- * the same bytes back.  Stops early, exactly, once `ids` holds `limit` tokens or
- * more (0: no limit), so that a long text that will be cut costs what is kept. */
+/* Appends the text's tokens to `ids`.  User-defined tokens spelled in the text are
+ * always parsed as such, control and unknown ones where `special` is true (else
+ * their spelling is plain text): the leftmost first, and there the longest.
+ *
+ * Bytes that are not valid UTF-8 are split like punctuation (split.h) and pass
+ * through one by one, so that decoding gives the same bytes back.  The exception
+ * is a byte for which the vocabulary has no symbol (SmolLM2: 21 of them, 04, 06,
+ * 13, 14, 16, 1d, f1, f2 and those that no UTF-8 holds): nothing can stand for it,
+ * and it is left out before merging, as `tokenizers` does.
+ *
+ * Stops early, exactly, once `ids` holds `limit` tokens or more (0: no limit), at
+ * the end of a pre-token, so that a long text that will be cut costs what is
+ * kept.  A text of 2^31 bytes or more is TX_ERROR_ARGUMENT.  After a failure,
+ * `ids` holds what it held before. */
 tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool special,
                               size_t limit, tx_ids *ids, tx_error *error);
 
 /* The bytes of one token, borrowed: what it stands for in the text.  A control
  * token's own spelling.  {NULL, 0} for an id out of range. */
 tx_text tx_tokenizer_bytes(const tx_tokenizer *tokenizer, int64_t id);
+
+/* false: the vocabulary has no symbol for the byte, and encoding leaves it out. */
+bool tx_tokenizer_has_byte(const tx_tokenizer *tokenizer, unsigned char byte);
 
 #endif
