@@ -16,6 +16,7 @@ enum { TX_SPECIAL_LONGEST = 1024 };
 typedef struct tx_special {
   tx_text spelling; /* 1 to TX_SPECIAL_LONGEST bytes, borrowed */
   int32_t id;
+  bool on_request; /* parsed only where the caller wants it; tokenizer.c sees to that */
 } tx_special;
 
 typedef struct tx_specials {

@@ -24,7 +24,7 @@ struct tx_tokenizer {
    * here needs no merging. */
   tx_lexicon words;
   tx_splitter *splitter;
-  tx_specials always, on_request; /* what is parsed without, and with, `special` */
+  tx_specials specials; /* control, unknown and user-defined tokens */
   int64_t bos, eos;
 };
 
@@ -102,7 +102,7 @@ static tx_token_kind kind_of(const tx_vocabulary *vocabulary, size_t id) {
 }
 
 /* Whether the token is spelled as it stands in the text, not in the alphabet. */
-static bool is_plain(tx_token_kind kind) {
+static bool is_verbatim(tx_token_kind kind) {
   return kind == TX_TOKEN_CONTROL || kind == TX_TOKEN_USER_DEFINED || kind == TX_TOKEN_UNKNOWN;
 }
 
@@ -120,7 +120,7 @@ static tx_status decode_tokens(making *m) {
   for (size_t i = 0; i < vocabulary->count; i++) {
     tx_text spelling = vocabulary->tokens[i];
     size_t length = spelling.size;
-    if (!is_plain(kind_of(vocabulary, i))) {
+    if (!is_verbatim(kind_of(vocabulary, i))) {
       length = tx_bytes_of_spelling(spelling, at);
     } else if (length) {
       memcpy(at, spelling.data, length);
@@ -180,25 +180,24 @@ static tx_status add_merges(making *m) {
 }
 
 /* The spellings to look for in a text. */
-static tx_status gather_specials(making *m, bool on_request, tx_specials *specials) {
+static tx_status gather_specials(making *m) {
   const tx_vocabulary *vocabulary = m->vocabulary;
+  tx_tokenizer *made = m->made;
   size_t count = 0;
-  for (size_t i = 0; i < vocabulary->count; i++) count += is_plain(kind_of(vocabulary, i));
+  for (size_t i = 0; i < made->count; i++) count += is_verbatim(kind_of(vocabulary, i));
   tx_special *items = tx_alloc_array(count, sizeof *items);
   if (!items) return tx_fail_memory(m->error, count * sizeof *items, "the special tokens");
   count = 0;
-  for (size_t i = 0; i < vocabulary->count; i++) {
+  for (size_t i = 0; i < made->count; i++) {
     tx_token_kind kind = kind_of(vocabulary, i);
-    if (on_request ? !is_plain(kind) : kind != TX_TOKEN_USER_DEFINED) continue;
-    tx_text spelling = m->made->tokens[i];
-    if (spelling.size > TX_SPECIAL_LONGEST) {
-      tx_free(items);
-      return REFUSE(m, "special token %zu is %zu bytes long, where %d is the most; %s", i,
-                    spelling.size, TX_SPECIAL_LONGEST, ADVICE);
-    }
-    if (spelling.size) items[count++] = (tx_special){spelling, (int32_t)i};
+    if (!is_verbatim(kind) || !made->tokens[i].size) continue;
+    items[count++] = (tx_special){made->tokens[i], (int32_t)i, kind != TX_TOKEN_USER_DEFINED};
+    if (made->tokens[i].size <= TX_SPECIAL_LONGEST) continue;
+    tx_free(items);
+    return REFUSE(m, "special token %zu is %zu bytes long, where %d is the most; %s", i,
+                  made->tokens[i].size, TX_SPECIAL_LONGEST, ADVICE);
   }
-  tx_specials_make(specials, items, count);
+  tx_specials_make(&made->specials, items, count);
   return TX_OK;
 }
 
@@ -253,8 +252,7 @@ static tx_status make(making *m) {
   TX_TRY(index_spellings(m));
   TX_TRY(decode_tokens(m));
   TX_TRY(add_merges(m));
-  TX_TRY(gather_specials(m, false, &m->made->always));
-  TX_TRY(gather_specials(m, true, &m->made->on_request));
+  TX_TRY(gather_specials(m));
   return index_words(m);
 }
 
@@ -285,8 +283,7 @@ void tx_tokenizer_free(tx_tokenizer *tokenizer) {
   tx_bpe_free(tokenizer->bpe);
   tx_lexicon_free(&tokenizer->words);
   tx_splitter_free(tokenizer->splitter);
-  tx_specials_free(&tokenizer->always);
-  tx_specials_free(&tokenizer->on_request);
+  tx_specials_free(&tokenizer->specials);
   tx_free(tokenizer);
 }
 
@@ -328,6 +325,7 @@ typedef struct encoding {
   const tx_tokenizer *tokenizer;
   tx_split *split;
   tx_bpe_scratch scratch;
+  bool special;
   size_t limit;
   tx_ids *ids;
   tx_error *error;
@@ -362,11 +360,22 @@ static tx_status encode_plain(encoding *e, tx_text text) {
   return TX_OK;
 }
 
-static tx_status encode(encoding *e, tx_text text, const tx_specials *specials) {
+/* The next special token that is parsed, or NULL.  One that is kept as text is
+ * passed over as a whole: no other is looked for inside it. */
+static const tx_special *next_special(const encoding *e, tx_text text, size_t from, size_t *at) {
+  for (;;) {
+    const tx_special *found = tx_specials_next(&e->tokenizer->specials, text, from, at);
+    if (!found || e->special || !found->on_request) return found;
+    from = *at + found->spelling.size;
+  }
+}
+
+static tx_status encode(encoding *e, tx_text text) {
   size_t at = 0;
   while (at < text.size && e->ids->count < e->limit) {
-    size_t start = text.size;
-    const tx_special *special = tx_specials_next(specials, text, at, &start);
+    size_t start;
+    const tx_special *special = next_special(e, text, at, &start);
+    if (!special) start = text.size;
     TX_TRY(encode_plain(e, (tx_text){text.data + at, start - at}));
     if (!special || e->ids->count >= e->limit) break;
     TX_TRY(ids_reserve(e->ids, 1, e->error));
@@ -384,11 +393,11 @@ tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool 
                    text.size);
   }
   size_t before = ids->count;
-  encoding e = {
-      .tokenizer = tokenizer, .limit = limit ? limit : SIZE_MAX, .ids = ids, .error = error};
+  encoding e = {.tokenizer = tokenizer, .special = special, .ids = ids, .error = error};
+  e.limit = limit ? limit : SIZE_MAX;
   e.split = tx_split_new(tokenizer->splitter);
   if (!e.split) return tx_fail_memory(error, sizeof(void *) * 16, "a tokenizer's working memory");
-  tx_status status = encode(&e, text, special ? &tokenizer->on_request : &tokenizer->always);
+  tx_status status = encode(&e, text);
   tx_split_free(e.split);
   tx_bpe_scratch_free(&e.scratch);
   if (status != TX_OK) ids->count = before;
