@@ -544,6 +544,49 @@ static void test_keys_of_a_file(void **state) {
   assert_non_null(strstr(got, "tokenizer.ggml.bos_token_id"));
 }
 
+/* Whatever bytes of the file change, it opens and works, or is refused. */
+static void test_changed_bytes_do_no_harm(void **state) {
+  (void)state;
+  tx_gguf *golden = open_golden();
+  uint64_t size;
+  const unsigned char *bytes = tx_gguf_bytes(golden, &size);
+  unsigned char *changed = tx_alloc(size);
+  tx_random random = tx_random_seed(13);
+  int refused = 0, rounds = 400;
+  for (int round = 0; round < rounds; round++) {
+    memcpy(changed, bytes, size);
+    /* The tokenizer's keys come first; what is behind them is not read here. */
+    uint64_t places = round % 3 == 0 ? 200 : round % 3 == 1 ? 30000 : size;
+    for (int i = 0; i < 3; i++) {
+      changed[tx_random_below(&random, places)] = (unsigned char)tx_random_below(&random, 256);
+    }
+    tx_error error = {0};
+    tx_gguf *gguf;
+    tx_tokenizer *tokenizer = NULL;
+    if (tx_gguf_open_bytes(changed, size, "changed.gguf", &gguf, &error) == TX_OK) {
+      (void)tx_tokenizer_from_gguf(gguf, &tokenizer, &error);
+      tx_gguf_close(gguf);
+    }
+    if (tokenizer) {
+      tx_ids ids = {0};
+      tx_text text = {"a <|im_start|> hello 1 \xff\x04", 25};
+      assert_int_equal(tx_tokenizer_encode(tokenizer, text, true, 0, &ids, &error), TX_OK);
+      for (size_t i = 0; i < ids.count; i++) {
+        assert_non_null(tx_tokenizer_bytes(tokenizer, ids.ids[i]).data);
+      }
+      tx_ids_free(&ids);
+    } else {
+      refused++;
+      assert_int_equal(error.status, TX_ERROR_INPUT);
+      assert_string_equal(error.where, "changed.gguf");
+    }
+    tx_tokenizer_free(tokenizer);
+  }
+  assert_in_range(refused, 1, rounds - 1);
+  tx_free(changed);
+  tx_gguf_close(golden);
+}
+
 /* ---- threads ------------------------------------------------------------- */
 
 typedef struct shared {
@@ -599,6 +642,7 @@ int main(void) {
       cmocka_unit_test(test_wrong_merges_are_refused),
       cmocka_unit_test(test_odd_vocabularies_are_fine),
       cmocka_unit_test(test_keys_of_a_file),
+      cmocka_unit_test(test_changed_bytes_do_no_harm),
       cmocka_unit_test(test_threads_share_a_tokenizer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,7 @@ static int encode_all(const tx_tokenizer *tokenizer, tx_error *error) {
     }
     uint32_t count = (uint32_t)ids.count;
     fwrite(&count, sizeof count, 1, stdout);
-    fwrite(ids.ids, sizeof *ids.ids, ids.count, stdout);
+    if (count) fwrite(ids.ids, sizeof *ids.ids, ids.count, stdout);
   }
   tx_free(text);
   tx_ids_free(&ids);
