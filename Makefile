@@ -62,4 +62,5 @@ demo:
 clean:
 	rm -rf $(BUILD)
 
+include bench/rules.mk
 -include $(DEPENDS)
