@@ -131,4 +131,5 @@ install: all
 clean:
 	rm -rf $(BUILD)
 
+include bench/rules.mk
 -include $(DEPENDS)

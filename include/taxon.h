@@ -273,7 +273,9 @@ typedef struct tx_pulled {
 /* Fetches a known name ("smollm2-135m", "data:customer-feedback"), or takes in
  * a local path, verifies it, and keeps it under `home` (NULL: the default).
  * Data sets are written as train.tsv, val.tsv and test.tsv into `directory`
- * (NULL: the current one). */
+ * (NULL: the current one); files of these names with other contents are left
+ * alone, and refused.  Where a name gives a data set, path is the directory, and
+ * sha256 and bytes are those of the archive it was made from. */
 TX_API tx_status tx_pull(const char *what, const char *home, const char *directory,
                          tx_pulled *pulled, const tx_watch *watch, tx_error *error);
 

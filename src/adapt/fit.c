@@ -46,7 +46,6 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
   double rate =
       o->learning_rate * tx_schedule_factor(o->schedule, o->warm_up, f->step, f->steps_in_all);
   *loss = 0;
-  tx_parameters_clear(set);
   for (int64_t at = from; at < from + count; at += o->batch) {
     int64_t left = from + count - at;
     tx_choice choice = {f->order + at, left < o->batch ? left : o->batch};

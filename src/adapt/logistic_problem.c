@@ -312,18 +312,18 @@ static void bias_gradient(const pass *p, int64_t weights) {
 }
 
 /* Starting threads costs more than a small problem takes. */
-static void run(const pass* p, int64_t count, tx_task* task) {
-  const tx_features* x = p->problem->features;
+static void run(const pass *p, int64_t count, tx_task *task) {
+  const tx_features *x = p->problem->features;
   int64_t values = x->dense ? p->problem->rows * x->features : x->starts[x->rows];
   if (values * p->problem->columns > 1 << 21) {
-    tx_parallel(count, task, (void*)p);
+    tx_parallel(count, task, (void *)p);
   } else {
-    for (int64_t i = 0; i < count; i++) task((void*)p, i, 0);
+    for (int64_t i = 0; i < count; i++) task((void *)p, i, 0);
   }
 }
 
-double tx_logistic_objective(tx_logistic_problem* problem, const double* variables, double penalty,
-                             double* gradient) {
+double tx_logistic_objective(tx_logistic_problem *problem, const double *variables, double penalty,
+                             double *gradient) {
   /* Of two classes with weights -v/2 and v/2 the squares add up to half of v's. */
   double on_variables = problem->classes == 2 ? penalty / 2 : penalty;
   pass p = {problem, variables, on_variables, gradient};

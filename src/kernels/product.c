@@ -31,6 +31,18 @@ void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t 
   }
 }
 
+void tx_pack_rows(const float *rows, int64_t first, int64_t count, int64_t depth, int64_t columns,
+                  float *panels) {
+  for (int64_t n = 0; n < columns; n += TX_PANEL) {
+    int64_t width = columns - n < TX_PANEL ? columns - n : TX_PANEL;
+    float *panel = panels + n * depth + first * TX_PANEL;
+    for (int64_t k = 0; k < count; k++, panel += TX_PANEL) {
+      memcpy(panel, rows + k * columns + n, (size_t)width * sizeof *panel);
+      memset(panel + width, 0, (size_t)(TX_PANEL - width) * sizeof *panel);
+    }
+  }
+}
+
 typedef struct {
   const float *from;
   ptrdiff_t step, column;

@@ -21,6 +21,11 @@ void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t 
 void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
              float *panels);
 
+/* Packs some rows of B: rows [first, first + count), which stand at `rows`,
+ * each `columns` long, into the panels of the whole. */
+void tx_pack_rows(const float *rows, int64_t first, int64_t count, int64_t depth, int64_t columns,
+                  float *panels);
+
 typedef struct tx_product {
   const tx_kernels *kernels;
   int64_t rows, depth, columns;

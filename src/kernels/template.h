@@ -299,8 +299,8 @@ static void gelu_backward(const float *x, const float *dout, int64_t count, floa
 
 /* ---- the optimiser ------------------------------------------------------ */
 
-static void adamw(const tx_adamw *step, int64_t count, const float *gradient, float *first,
-                  float *second, float *value) {
+static void adamw(const tx_adamw *step, int64_t count, float *gradient, float *first, float *second,
+                  float *value) {
   const lanes b1 = lanes_set(step->beta1), b2 = lanes_set(step->beta2);
   const lanes c1 = lanes_set(1.0f - step->beta1), c2 = lanes_set(1.0f - step->beta2);
   OVER(count) {
@@ -311,6 +311,7 @@ static void adamw(const tx_adamw *step, int64_t count, const float *gradient, fl
         lanes_fma(lanes_sqrt(v), lanes_set(step->second_inverse), lanes_set(step->epsilon));
     lanes change = lanes_div(lanes_mul(lanes_set(step->rate), m), below);
     lanes kept = lanes_mul(load(value + i, n), lanes_set(step->keep));
+    store(gradient + i, lanes_set(0.0f), n);
     store(first + i, m, n);
     store(second + i, v, n);
     store(value + i, lanes_sub(kept, change), n);

@@ -17,7 +17,7 @@
 #include "kernels/product.h"
 #include "score/linear.h"
 #include "score/network.h"
-#include "tasks/rows.h"
+#include "tasks/partition.h"
 #include "text/encode.h"
 #include "text/vocabulary.h"
 #include "trust/comparison.h"
@@ -30,7 +30,7 @@ typedef struct {
   tx_train_report *report;
   const tx_watch *watch;
   tx_error *error;
-  tx_row_split split;
+  tx_partition split;
   tx_buffer home;
   tx_model *model;
   tx_tokenizer *tokenizer;
@@ -124,7 +124,7 @@ static tx_status open_model(job *j) {
 static tx_status encode_rows(job *j) {
   int64_t wanted = j->options->max_tokens;
   j->max_tokens = wanted > 0 && wanted < j->facts->context ? wanted : j->facts->context;
-  const tx_rows *train = &j->split.train, *validation = &j->split.validation;
+  const tx_labelled *train = &j->split.train, *validation = &j->split.validation;
   TX_TRY(tx_encode(j->tokenizer, train->texts, train->count, j->max_tokens, &j->train_tokens,
                    j->error));
   TX_TRY(tx_encode(j->tokenizer, validation->texts, validation->count, j->max_tokens,
@@ -143,7 +143,7 @@ static tx_status encode_rows(job *j) {
 /* The weights that make every label count the same: rows / (labels * rows of the label). */
 static tx_status weigh_classes(job *j) {
   int classes = j->split.classes;
-  const tx_rows *rows = &j->split.train;
+  const tx_labelled *rows = &j->split.train;
   int64_t *counts = tx_alloc_zero((size_t)classes, sizeof *counts);
   j->class_weights = tx_alloc_array((size_t)classes, sizeof *j->class_weights);
   if (!counts || !j->class_weights) {
@@ -167,7 +167,7 @@ static const double *class_weights(const job *j) {
 /* ---- baselines --------------------------------------------------------- */
 
 static tx_status train_baselines(job *j) {
-  const tx_rows *train = &j->split.train, *validation = &j->split.validation;
+  const tx_labelled *train = &j->split.train, *validation = &j->split.validation;
   int classes = j->split.classes;
   tx_linear_options options = tx_linear_defaults();
   options.seed = j->options->seed;
@@ -229,7 +229,7 @@ static tx_status run_trunk(job *j) {
 /* ---- the head and the blocks ------------------------------------------- */
 
 static tx_status solve_head(job *j, const float *features, float *weight, float *bias) {
-  const tx_rows *rows = &j->split.train;
+  const tx_labelled *rows = &j->split.train;
   tx_head_options options = {j->options->penalty, FOLDS, j->options->seed, class_weights(j)};
   return tx_head_fit(features, rows->labels, rows->hashes, rows->count, j->facts->width,
                      j->split.classes, options, weight, bias, &j->report->penalty, j->watch,
@@ -294,7 +294,7 @@ static tx_status take_gradient_steps(job *j) {
 }
 
 static tx_status score_validation(job *j) {
-  const tx_rows *rows = &j->split.validation;
+  const tx_labelled *rows = &j->split.validation;
   int64_t width = j->facts->width, classes = j->split.classes, count = rows->count;
   float *features = tx_alloc_array((size_t)(count * (width + 2 * classes)), sizeof(float));
   float *head = tx_alloc_array(tx_packed_size(width, classes), sizeof(float));
@@ -428,7 +428,7 @@ static tx_status write_artifact(job *j) {
 static tx_status run(job *j) {
   const tx_train_options *o = j->options;
   TX_TRY(check_options(o, j->error));
-  TX_TRY(tx_rows_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
+  TX_TRY(tx_partition_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
   TX_TRY(open_model(j));
   TX_TRY(weigh_classes(j));
   TX_TRY(encode_rows(j));
@@ -458,7 +458,7 @@ static void job_free(job *j) {
   tx_tokenizer_free(j->tokenizer);
   tx_model_close(j->model);
   tx_buffer_free(&j->home);
-  tx_rows_free(&j->split);
+  tx_partition_free(&j->split);
 }
 
 tx_status tx_train(const tx_train_options *options, tx_train_report *report, const tx_watch *watch,

@@ -7,14 +7,16 @@
 
 #include "base/memory.h"
 
-enum { SHORT_WORD = 40 };
+enum {
+  SHORT_WORD = 40,
+  MAX_PROBES = 1024, /* far beyond chance; a file made to collide is not searched for ever */
+};
 static const uint32_t NO_RANK = UINT32_MAX;
 static const uint64_t EMPTY = UINT64_MAX;
 
 typedef struct pair {
   uint64_t key; /* left << 32 | right, or EMPTY */
   uint32_t rank;
-  int32_t joined;
 } pair;
 
 struct tx_bpe {
@@ -51,26 +53,37 @@ void tx_bpe_free(tx_bpe *bpe) {
   tx_free(bpe);
 }
 
-/* The pair's slot, or the empty one where it would stand. */
-static pair *pair_slot(const tx_bpe *bpe, int32_t left, int32_t right) {
-  uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-  uint64_t slot = (key ^ key >> 29) * UINT64_C(0x9E3779B97F4A7C15) >> bpe->shift;
-  while (bpe->pairs[slot].key != key && bpe->pairs[slot].key != EMPTY)
+static uint64_t key_of(int32_t left, int32_t right) {
+  return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+/* The pair's slot, or the empty one where it would stand; NULL when neither is
+ * near its place. */
+static pair *pair_slot(const tx_bpe *bpe, uint64_t key) {
+  uint64_t hash = (key ^ key >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+  hash = (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+  uint64_t slot = hash >> bpe->shift;
+  for (int probe = 0; probe < MAX_PROBES; probe++) {
+    pair *found = &bpe->pairs[slot];
+    if (found->key == key || found->key == EMPTY) return found;
     slot = (slot + 1) & bpe->mask;
-  return &bpe->pairs[slot];
+  }
+  return NULL;
 }
 
 size_t tx_bpe_add(tx_bpe *bpe, int32_t left, int32_t right, int32_t joined) {
-  pair *slot = pair_slot(bpe, left, right);
+  uint64_t key = key_of(left, right);
+  pair *slot = pair_slot(bpe, key);
+  if (!slot) return SIZE_MAX;
   if (slot->key != EMPTY) return slot->rank;
-  *slot = (pair){(uint64_t)(uint32_t)left << 32 | (uint32_t)right, (uint32_t)bpe->count, joined};
+  *slot = (pair){key, (uint32_t)bpe->count};
   bpe->joined[bpe->count] = joined;
   return bpe->count++;
 }
 
 static uint32_t rank_of(const tx_bpe *bpe, int32_t left, int32_t right) {
-  const pair *found = pair_slot(bpe, left, right);
-  return found->key == EMPTY ? NO_RANK : found->rank;
+  const pair *found = pair_slot(bpe, key_of(left, right));
+  return found && found->key != EMPTY ? found->rank : NO_RANK;
 }
 
 /* ranks[i] is that of the pair (ids[i], ids[i + 1]). */

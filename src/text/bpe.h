@@ -16,7 +16,9 @@ tx_bpe *tx_bpe_new(size_t merges); /* room for this many, at most 2^24; NULL whe
 void tx_bpe_free(tx_bpe *bpe);
 
 /* Adds the pair of the next rank (0, 1, ...).  Returns that rank, or the earlier
- * rank of the same pair, which then stays alone. */
+ * rank of the same pair, which then stays alone.  SIZE_MAX, and nothing added,
+ * when so many pairs share a place in the hash table that the ids must have been
+ * chosen for it. */
 size_t tx_bpe_add(tx_bpe *bpe, int32_t left, int32_t right, int32_t joined);
 
 /* Memory for long words, kept from word to word; start with {0}. */

@@ -20,7 +20,9 @@ typedef struct tx_lexicon {
 bool tx_lexicon_make(tx_lexicon *lexicon, const tx_text *texts, size_t count);
 void tx_lexicon_free(tx_lexicon *lexicon);
 
-/* Adds texts[id].  Returns id, or that of the same text added before. */
+/* Adds texts[id].  Returns id, or that of the same text added before; -1, and
+ * nothing added, when so many texts share a place that they must have been chosen
+ * for it. */
 int32_t tx_lexicon_add(tx_lexicon *lexicon, int32_t id);
 int32_t tx_lexicon_find(const tx_lexicon *lexicon, tx_text text); /* -1: none */
 

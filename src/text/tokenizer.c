@@ -90,6 +90,7 @@ static tx_status index_spellings(making *m) {
   }
   for (size_t i = 0; i < count; i++) {
     int32_t first = tx_lexicon_add(&m->spellings, (int32_t)i);
+    if (first < 0) return REFUSE(m, "token %zu was made to slow down its search; %s", i, ADVICE);
     if ((size_t)first != i) {
       return REFUSE(m, "tokens %" PRId32 " and %zu are the same; %s", first, i, ADVICE);
     }
@@ -164,6 +165,9 @@ static tx_status add_merge(making *m, size_t number) {
   }
   m->joined[joined] = true;
   size_t rank = tx_bpe_add(m->made->bpe, left, right, joined);
+  if (rank == SIZE_MAX) {
+    return REFUSE(m, "merge %zu was made to slow down its search; %s", number, ADVICE);
+  }
   if (rank != number) {
     return REFUSE(m, "merges %zu and %zu are the same; %s", rank, number, ADVICE);
   }

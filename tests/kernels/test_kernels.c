@@ -199,7 +199,11 @@ static int64_t run_vectors(const tx_kernels *k, int64_t n, float *out) {
   k->gelu_backward(a, b, n, o), o += n;
   tx_adamw step = {0.9995f, 1e-3f, 0.9f, 0.999f, 20.0f, 1e-8f, 0.7f};
   memset(o, 0, (size_t)(2 * n) * 4), memcpy(o + 2 * n, w, (size_t)n * 4);
-  for (int round = 0; round < 2; round++) k->adamw(&step, n, a, o, o + n, o + 2 * n);
+  for (int round = 0; round < 2; round++) {
+    memcpy(o + 3 * n, a, (size_t)n * 4);
+    k->adamw(&step, n, o + 3 * n, o, o + n, o + 2 * n);
+  }
+  for (int64_t i = 0; i < n; i++) assert_true(o[3 * n + i] == 0);
   o += 3 * n;
   memcpy(o, a, (size_t)n * 4), k->add(o, b, n), o += n;
   memcpy(o, a, (size_t)n * 4), k->add_scaled(o, b, 0.37f, n), o += n;

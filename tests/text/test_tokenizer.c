@@ -298,6 +298,24 @@ static void test_special_tokens(void **state) {
   tx_tokenizer_free(tokenizer);
 }
 
+/* A token that merging never reaches from its own bytes stays unused: "ab" is
+ * merged first, and nothing joins it with "c". */
+static void test_unreachable_tokens_stay_unused(void **state) {
+  (void)state;
+  static const char *const tokens[] = {"ab", "bc", "abc"}, *const merges[] = {"a b", "b c", "a bc"};
+  own o;
+  own_make(&o);
+  for (int i = 0; i < 3; i++) {
+    o.tokens[256 + i] = tx_text_of(tokens[i]);
+    o.merges[i] = tx_text_of(merges[i]);
+  }
+  o.vocabulary.merge_count = 3;
+  tx_tokenizer *tokenizer = own_tokenizer(&o);
+  EXPECT_IDS(tokenizer, "abc", false, 256, 'c');
+  EXPECT_IDS(tokenizer, "bc", false, 257);
+  tx_tokenizer_free(tokenizer);
+}
+
 static void test_tokens_stand_for_bytes(void **state) {
   (void)state;
   own o;
@@ -635,6 +653,7 @@ int main(void) {
       cmocka_unit_test(test_decoding_gives_the_same_bytes),
       cmocka_unit_test(test_limit_stops_early_with_the_same_ids),
       cmocka_unit_test(test_special_tokens),
+      cmocka_unit_test(test_unreachable_tokens_stay_unused),
       cmocka_unit_test(test_tokens_stand_for_bytes),
       cmocka_unit_test(test_alphabet),
       cmocka_unit_test(test_wrong_numbers_are_refused),

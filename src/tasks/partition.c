@@ -1,23 +1,23 @@
 /* Reading and splitting labelled rows. */
-#include "tasks/rows.h"
+#include "tasks/partition.h"
 
 #include <inttypes.h>
 
 #include "adapt/logistic.h"
 
-static bool rows_allocate(tx_rows *rows, int64_t count) {
+static bool rows_allocate(tx_labelled *rows, int64_t count) {
   rows->texts = tx_alloc_array((size_t)count, sizeof *rows->texts);
   rows->labels = tx_alloc_array((size_t)count, sizeof *rows->labels);
   rows->hashes = tx_alloc_array((size_t)count, sizeof *rows->hashes);
   return rows->texts && rows->labels && rows->hashes;
 }
 
-static void rows_free(tx_rows *rows) {
+static void rows_free(tx_labelled *rows) {
   tx_free(rows->texts), tx_free(rows->labels), tx_free(rows->hashes);
 }
 
 /* Takes those rows of the table whose `fold` is (or is not) 0; NULL: all. */
-static tx_status rows_take(const tx_dataset *table, const int32_t *fold, bool first, tx_rows *rows,
+static tx_status rows_take(const tx_dataset *table, const int32_t *fold, bool first, tx_labelled *rows,
                            tx_error *error) {
   if (!rows_allocate(rows, table->rows)) {
     return tx_fail_memory(error, (uint64_t)table->rows * 28, "the rows");
@@ -31,7 +31,7 @@ static tx_status rows_take(const tx_dataset *table, const int32_t *fold, bool fi
   return TX_OK;
 }
 
-static tx_status hold_out(tx_row_split *split, uint64_t seed, tx_error *error) {
+static tx_status hold_out(tx_partition *split, uint64_t seed, tx_error *error) {
   const tx_dataset *table = split->train_table;
   int32_t *fold = tx_alloc_array((size_t)table->rows, sizeof *fold);
   if (!fold) return tx_fail_memory(error, (uint64_t)table->rows * 4, "the validation rows");
@@ -44,7 +44,7 @@ static tx_status hold_out(tx_row_split *split, uint64_t seed, tx_error *error) {
 }
 
 static tx_status split_read(const char *train, const char *validation, tx_table_options table,
-                            uint64_t seed, tx_row_split *split, tx_error *error) {
+                            uint64_t seed, tx_partition *split, tx_error *error) {
   TX_TRY(tx_dataset_read(train, table, NULL, &split->train_table, error));
   const tx_dataset *rows = split->train_table;
   split->classes = rows->classes, split->names = rows->names;
@@ -70,18 +70,18 @@ static tx_status split_read(const char *train, const char *validation, tx_table_
   return TX_OK;
 }
 
-tx_status tx_rows_read(const char *train, const char *validation, tx_table_options table,
-                        uint64_t seed, tx_row_split *split, tx_error *error) {
-  *split = (tx_row_split){0};
+tx_status tx_partition_read(const char *train, const char *validation, tx_table_options table,
+                        uint64_t seed, tx_partition *split, tx_error *error) {
+  *split = (tx_partition){0};
   tx_status status = split_read(train, validation, table, seed, split, error);
-  if (status != TX_OK) tx_rows_free(split);
+  if (status != TX_OK) tx_partition_free(split);
   return status;
 }
 
-void tx_rows_free(tx_row_split *split) {
+void tx_partition_free(tx_partition *split) {
   rows_free(&split->train);
   rows_free(&split->validation);
   tx_dataset_free(split->validation_table);
   tx_dataset_free(split->train_table);
-  *split = (tx_row_split){0};
+  *split = (tx_partition){0};
 }

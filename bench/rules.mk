@@ -1,0 +1,16 @@
+# Programs that measure.  OpenBLAS is a yardstick here and nothing else.
+BENCHES = $(BUILD)/bench/products $(BUILD)/bench/tokens
+
+$(BUILD)/bench/peak_avx512.o: KERNEL_FLAGS = -mavx512f
+$(BUILD)/bench/peak_avx2.o: KERNEL_FLAGS = -mavx2 -mfma
+$(BUILD)/bench/%.o: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(KERNEL_FLAGS) -Ibench -MMD -MP -c $< -o $@
+
+PEAK = $(BUILD)/bench/peak.o $(BUILD)/bench/peak_avx2.o $(BUILD)/bench/peak_avx512.o
+$(BUILD)/bench/products: $(BUILD)/bench/products.o $(PEAK) $(BUILD)/libtaxon.a
+	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS) -lopenblas
+$(BUILD)/bench/tokens: $(BUILD)/bench/tokens.o $(BUILD)/libtaxon.a
+	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+benches: $(BENCHES)
