@@ -15,6 +15,12 @@ AR ?= ar
 BUILD ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
+KERNEL_OPTIMIZE ?= -O3
+ifdef SANITIZE # the same with AddressSanitizer and UndefinedBehaviorSanitizer
+BUILD = build/asan
+CFLAGS = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+KERNEL_OPTIMIZE = -O1 -fno-var-tracking
+endif
 VERSION = $(shell sed -n 's/.*tx_version(void).*"\(.*\)".*/\1/p' src/base/version.c)
 
 PACKAGES = libpcre2-8 libutf8proc jansson libcrypto libxxhash libarchive
@@ -30,14 +36,13 @@ EXACT = -ffp-contract=off -fno-math-errno
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(EXACT) -fopenmp -fvisibility=hidden -fPIC \
   -Iinclude -Isrc $(PACKAGE_CFLAGS) $(CFLAGS) $(EXTRA_CFLAGS)
 LIBS = $(PACKAGE_LIBS) -lcsv -llbfgs -lm
-ALL_LDFLAGS = $(LDFLAGS) -fopenmp -Wl,--as-needed $(EXTRA_LDFLAGS)
+override LDFLAGS += -fopenmp -Wl,--as-needed $(EXTRA_LDFLAGS)
 
 SOURCES = $(wildcard src/*/*.c)
 OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o)
 CLI_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
 TESTS = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/*/test_*.c))
-# Small programs that use the library's inside: each is one file.
-TOOLS = $(patsubst %.c,$(BUILD)/%,$(wildcard bench/*.c tests/tools/*.c))
+TOOLS = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/tools/*.c))
 DEPENDS = $(OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) $(TESTS:=.d) $(TOOLS:=.d)
 
 # All processors, unless make was started by another make or told how many.
@@ -45,17 +50,18 @@ ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc 2> /dev/null || echo 1)
 endif
 QUIET = $(if $(V),,@)
-SAY = @$(if $(V),:,printf '  %-4s %s\n')
+SILENT = $(findstring s,$(filter-out -%,$(firstword $(MAKEFLAGS))))
+SAY = @$(if $(V)$(SILENT),:,printf '  %-4s %s\n')
 
 .PHONY: all unit tools test check demo bench install clean
 all: $(BUILD)/taxon $(BUILD)/libtaxon.so
 unit: $(TESTS)
 tools: $(TOOLS)
 
-$(BUILD)/src/kernels/%_generic.o: KERNEL_FLAGS = -O3
+$(BUILD)/src/kernels/%_generic.o: KERNEL_FLAGS = $(KERNEL_OPTIMIZE)
 # Kernels for one instruction set each; everything else is baseline x86-64.
-$(BUILD)/src/kernels/%_avx2.o: KERNEL_FLAGS = -O3 -mavx2 -mfma -mf16c
-$(BUILD)/src/kernels/%_avx512.o: KERNEL_FLAGS = -O3 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
+$(BUILD)/src/kernels/%_avx2.o: KERNEL_FLAGS = $(KERNEL_OPTIMIZE) -mavx2 -mfma -mf16c
+$(BUILD)/src/kernels/%_avx512.o: KERNEL_FLAGS = $(KERNEL_OPTIMIZE) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprefer-vector-width=512
 
 # Says what to install before the first error about a missing header.
 $(BUILD)/dependencies:
@@ -74,17 +80,17 @@ $(BUILD)/libtaxon.a: $(OBJECTS)
 
 $(BUILD)/libtaxon.so: $(OBJECTS)
 	$(SAY) LD $@
-	$(QUIET)$(CC) -shared -Wl,-soname,libtaxon.so.0 -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+	$(QUIET)$(CC) $(CFLAGS) -shared -Wl,-soname,libtaxon.so.0 -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/taxon: $(CLI_OBJECTS) $(BUILD)/libtaxon.a
 	$(SAY) LD $@
-	$(QUIET)$(CC) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+	$(QUIET)$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(TESTS): TEST_LIBS = -lcmocka -lopenblas
 $(TESTS) $(TOOLS): $(BUILD)/%: %.c $(BUILD)/libtaxon.a Makefile
 	@mkdir -p $(@D)
 	$(SAY) LD $@
-	$(QUIET)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d $< -o $@ $(BUILD)/libtaxon.a $(ALL_LDFLAGS) $(LIBS) $(TEST_LIBS)
+	$(QUIET)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -MF $@.d $< -o $@ $(BUILD)/libtaxon.a $(LDFLAGS) $(LIBS) $(TEST_LIBS)
 
 test:
 	@sh tests/run.sh
@@ -99,23 +105,8 @@ demo:
 
 bench:
 	@sh tools/install-dependencies.sh build test
-	@$(MAKE) --no-print-directory all tools
-	@if [ -f bench/run.sh ]; then sh bench/run.sh; else echo "bench/run.sh is not there"; fi
-
-# The library is named whole for -static; its dependencies stay shared.
-define PKG_CONFIG_FILE
-prefix=$(PREFIX)
-libdir=$${prefix}/lib
-includedir=$${prefix}/include
-
-Name: taxon
-Description: Turns an open language model into a text classifier
-Version: $(VERSION)
-Cflags: -I$${includedir}
-Libs: -L$${libdir} -ltaxon
-Libs.private: $(LIBS) -fopenmp
-endef
-export PKG_CONFIG_FILE
+	@$(MAKE) --no-print-directory all benches
+	@if [ -f bench/run.sh ]; then sh bench/run.sh; else echo "bench: programs are in $(BUILD)/bench"; fi
 
 TO = $(DESTDIR)$(PREFIX)
 install: all
@@ -126,10 +117,12 @@ install: all
 	install -m 755 $(BUILD)/libtaxon.so $(TO)/lib/libtaxon.so.$(VERSION)
 	ln -sf libtaxon.so.$(VERSION) $(TO)/lib/libtaxon.so.0
 	ln -sf libtaxon.so.0 $(TO)/lib/libtaxon.so
-	@printf '%s\n' "$$PKG_CONFIG_FILE" > $(TO)/lib/pkgconfig/taxon.pc
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
+	  tools/taxon.pc.in > $(TO)/lib/pkgconfig/taxon.pc
 
 clean:
 	rm -rf $(BUILD)
 
 include bench/rules.mk
+
 -include $(DEPENDS)
