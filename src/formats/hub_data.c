@@ -7,10 +7,11 @@
  * taken for windows-1252, and control bytes become spaces.
  * Splits: an id "12_3" is sentence 3 of review 12.  Sentences of one review, and
  * reviews that share a text (as tx_text_fingerprint sees it), form one group,
- * and a group is never split.  Groups are ordered by the XXH64 of the first
- * one's review (or id); the first of them make up the test rows until these are
- * 18 % of all, the next the validation rows until these are 12 %, the rest is
- * for training.  Rows keep their order. */
+ * and a group is never split.  Test rows are 18 %, validation rows 12 %, the rest
+ * is for training, and each has its share of every label as nearly as whole
+ * groups allow: the largest group first (then by the XXH64 of the first one's
+ * review or id), each goes where it brings the counts nearest to their targets
+ * in the sense of chi-square.  Rows keep their order. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,14 +21,17 @@
 #include "formats/nearest.h"
 #include "formats/table.h"
 
-enum { TEST_PERCENT = 18, VAL_PERCENT = 12, DIGITS = 18 };
+enum { DIGITS = 18, LABELS = 3 };
 
 typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT } split;
+
+static const double shares[SPLIT_COUNT] = {0.70, 0.12, 0.18};
+static const char *const label_names[LABELS] = {"negative", "neutral", "positive"};
 
 typedef struct {
   tx_text group; /* the review's id, or the row's own; borrowed */
   tx_text text;  /* in the arena */
-  const char *label;
+  int label;     /* of label_names */
   split split;
 } sentence;
 
@@ -116,7 +120,7 @@ static tx_status parse_line(making *work, tx_text line, int64_t number, tx_error
   size_t id = (size_t)(first - line.data);
   const char *mark = memchr(line.data, '_', id);
   row->group = (tx_text){line.data, mark ? (size_t)(mark - line.data) : id};
-  row->label = rating <= -0.5 ? "negative" : rating >= 0.5 ? "positive" : "neutral";
+  row->label = rating <= -0.5 ? 0 : rating >= 0.5 ? 2 : 1;
   if (!clean_text((tx_text){second + 1, (size_t)(end - second - 1)}, work->arena, &row->text)) {
     return tx_fail_memory(error, line.size, "a text");
   }
@@ -148,13 +152,23 @@ static tx_status parse_lines(making *work, tx_text lines, tx_error *error) {
 
 typedef struct {
   uint64_t key;
-  size_t row, rows;
+  size_t row;
+  size_t counts[LABELS]; /* of a group's rows */
 } keyed;
+
+static size_t rows_of(const keyed *group) {
+  return group->counts[0] + group->counts[1] + group->counts[2];
+}
 
 static int by_key(const void *a, const void *b) {
   const keyed *x = a, *y = b;
   if (x->key != y->key) return x->key < y->key ? -1 : 1;
   return x->row < y->row ? -1 : x->row > y->row;
+}
+
+static int by_size(const void *a, const void *b) {
+  size_t x = rows_of(a), y = rows_of(b);
+  return x != y ? (x > y ? -1 : 1) : by_key(a, b);
 }
 
 static size_t find_root(making *work, size_t row) {
@@ -180,20 +194,32 @@ static void join_equal(making *work, keyed *keys) {
   }
 }
 
-static void assign(making *work, keyed *groups, size_t count) {
-  size_t test = work->count * TEST_PERCENT / 100, val = work->count * VAL_PERCENT / 100;
-  size_t tests = 0, vals = 0;
+/* What adding the group to a part changes of the sum of (count - target)^2 / target. */
+static double cost_of(const keyed *group, const double counts[LABELS],
+                      const double targets[LABELS]) {
+  double cost = 0;
+  for (int l = 0; l < LABELS; l++) {
+    double more = (double)group->counts[l];
+    if (targets[l] > 0) cost += more * (2 * (counts[l] - targets[l]) + more) / targets[l];
+  }
+  return cost;
+}
+
+static void assign(making *work, const keyed *groups, size_t count) {
+  double counts[SPLIT_COUNT][LABELS] = {{0}}, targets[SPLIT_COUNT][LABELS] = {{0}};
+  for (size_t i = 0; i < work->count; i++) {
+    for (int s = 0; s < SPLIT_COUNT; s++) targets[s][work->rows[i].label] += shares[s];
+  }
   for (size_t i = 0; i < count; i++) {
-    split *to = &work->rows[groups[i].row].split;
-    if (tests < test) {
-      *to = SPLIT_TEST;
-      tests += groups[i].rows;
-    } else if (vals < val) {
-      *to = SPLIT_VAL;
-      vals += groups[i].rows;
-    } else {
-      *to = SPLIT_TRAIN;
+    int best = 0;
+    for (int s = 1; s < SPLIT_COUNT; s++) {
+      if (cost_of(&groups[i], counts[s], targets[s]) <
+          cost_of(&groups[i], counts[best], targets[best])) {
+        best = s;
+      }
     }
+    for (int l = 0; l < LABELS; l++) counts[best][l] += (double)groups[i].counts[l];
+    work->rows[groups[i].row].split = (split)best;
   }
   for (size_t i = 0; i < work->count; i++)
     work->rows[i].split = work->rows[find_root(work, i)].split;
@@ -205,23 +231,25 @@ static tx_status split_rows(making *work, tx_error *error) {
   for (size_t i = 0; i < work->count; i++) {
     work->parents[i] = i;
     tx_text group = work->rows[i].group;
-    keys[i] = (keyed){tx_hash64(group.data, group.size, 0), i, 0};
+    keys[i] = (keyed){tx_hash64(group.data, group.size, 0), i, {0}};
   }
   join_equal(work, keys);
   for (size_t i = 0; i < work->count; i++) {
-    keys[i] = (keyed){tx_text_fingerprint(work->rows[i].text), i, 0};
+    keys[i] = (keyed){tx_text_fingerprint(work->rows[i].text), i, {0}};
   }
   join_equal(work, keys);
   for (size_t i = 0; i < work->count; i++) {
     tx_text group = work->rows[i].group;
-    keys[i] = (keyed){tx_hash64(group.data, group.size, 0), i, 0};
+    keys[i] = (keyed){tx_hash64(group.data, group.size, 0), i, {0}};
   }
-  for (size_t i = 0; i < work->count; i++) keys[find_root(work, i)].rows++;
+  for (size_t i = 0; i < work->count; i++) {
+    keys[find_root(work, i)].counts[work->rows[i].label]++;
+  }
   size_t groups = 0;
   for (size_t i = 0; i < work->count; i++) {
-    if (keys[i].rows) keys[groups++] = keys[i];
+    if (rows_of(&keys[i])) keys[groups++] = keys[i];
   }
-  qsort(keys, groups, sizeof *keys, by_key);
+  qsort(keys, groups, sizeof *keys, by_size);
   assign(work, keys, groups);
   return TX_OK;
 }
@@ -233,7 +261,7 @@ static bool make_table(const making *work, split part, tx_buffer *table) {
   for (size_t i = 0; i < work->count; i++) {
     const sentence *row = &work->rows[i];
     if (row->split != part) continue;
-    tx_buffer_append_string(table, row->label);
+    tx_buffer_append_string(table, label_names[row->label]);
     tx_buffer_append_byte(table, '\t');
     tx_buffer_append(table, row->text.data, row->text.size);
     tx_buffer_append_byte(table, '\n');

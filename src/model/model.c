@@ -90,6 +90,49 @@ static tx_status read_output_norm(tx_model *model, tx_error *error) {
   return TX_OK;
 }
 
+/* Whether a tensor of the file is one that this program computes with. */
+static bool is_known(const tx_model *model, const char *name) {
+  static const char *const globals[] = {"token_embd.weight", "output.weight", "output_norm.weight"};
+  const tx_architecture *a = model->facts.architecture;
+  for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
+    if (strcmp(name, globals[i]) == 0) return true;
+  }
+  if (strcmp(name, "output_norm.bias") == 0) return norm_has_bias(model);
+  if (strcmp(name, "position_embd.weight") == 0) return a->positions == TX_POSITION_LEARNED;
+  int block, stem_at = 0, stem_end = 0;
+  if (sscanf(name, "blk.%d.%n%*[^.]%n", &block, &stem_at, &stem_end) != 1 || !stem_end) return false;
+  bool bias = strcmp(name + stem_end, ".bias") == 0;
+  if (!bias && strcmp(name + stem_end, ".weight") != 0) return false;
+  size_t size = (size_t)(stem_end - stem_at);
+  if (a->fused_qkv && size == 8 && memcmp(name + stem_at, "attn_qkv", 8) == 0) return true;
+  for (int slot = 0; slot < TX_NORMS; slot++) {
+    const char *stem = tx_norm_stem((tx_norm_slot)slot);
+    if (strlen(stem) == size && !memcmp(stem, name + stem_at, size)) return !bias || norm_has_bias(model);
+  }
+  for (int slot = a->fused_qkv ? TX_MATRIX_OUT : 0; slot < TX_MATRICES; slot++) {
+    const char *stem = tx_matrix_stem((tx_matrix_slot)slot);
+    if (strlen(stem) != size || memcmp(stem, name + stem_at, size) != 0) continue;
+    return (!bias || a->biases) && (slot != TX_MATRIX_GATE || a->gated);
+  }
+  return false;
+}
+
+/* A tensor that would be left out means a model of another kind under a known
+ * name: its answers would be wrong without a word. */
+static tx_status check_nothing_left_out(const tx_model *model, tx_error *error) {
+  for (size_t i = 0; i < tx_gguf_tensor_count(model->gguf); i++) {
+    const tx_tensor *tensor = tx_gguf_tensor_at(model->gguf, i);
+    if (is_known(model, tensor->name)) continue;
+    char where[512];
+    snprintf(where, sizeof where, "%s: %s", tx_gguf_path(model->gguf), tensor->name);
+    return tx_fail_byte(error, TX_ERROR_INPUT, where, tensor->offset,
+                        "taxon does not compute with this tensor in a %s model and would give wrong "
+                        "answers without it; use another model",
+                        model->facts.architecture->name);
+  }
+  return TX_OK;
+}
+
 static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   TX_TRY(tx_gguf_open(path, &model->gguf, error));
   TX_TRY(tx_facts_read(model->gguf, &model->facts, error));
@@ -105,6 +148,7 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
     TX_TRY(table_weight(model, "output.weight", facts->vocabulary, &model->output, error));
   }
   for (int64_t block = 0; block < facts->blocks; block++) TX_TRY(check_block(model, block, error));
+  TX_TRY(check_nothing_left_out(model, error));
   return read_output_norm(model, error);
 }
 

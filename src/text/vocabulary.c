@@ -1,6 +1,8 @@
 /* The tokenizer.ggml keys of a GGUF file as a tx_vocabulary. */
 #include "text/vocabulary.h"
 
+#include <inttypes.h>
+
 #include <string.h>
 
 #include "base/memory.h"
@@ -43,6 +45,16 @@ static tx_status read_ids(const tx_gguf *gguf, tx_vocabulary *vocabulary, tx_err
   return read_id(gguf, "tokenizer.ggml.padding_token_id", &vocabulary->padding, error);
 }
 
+/* Where the file holds a model, every token needs a row of its embedding. */
+static tx_status check_embedding(const tx_gguf *gguf, size_t count, tx_error *error) {
+  const tx_tensor *embedding = tx_gguf_tensor(gguf, "token_embd.weight");
+  if (!embedding || (uint64_t)embedding->shape[1] >= count) return TX_OK;
+  return tx_fail_line(error, TX_ERROR_INPUT, tx_gguf_path(gguf), 0,
+                      "the vocabulary has %zu tokens but token_embd.weight only %" PRId64
+                      " rows; the file is damaged or was badly converted, fetch it again",
+                      count, embedding->shape[1]);
+}
+
 static tx_status read_tokens(const tx_gguf *gguf, tx_vocabulary *vocabulary, tx_error *error) {
   vocabulary->file = tx_gguf_path(gguf);
   TX_TRY(read_model(gguf, error));
@@ -51,6 +63,7 @@ static tx_status read_tokens(const tx_gguf *gguf, tx_vocabulary *vocabulary, tx_
                          error));
   TX_TRY(tx_gguf_strings(gguf, "tokenizer.ggml.merges", &vocabulary->merges,
                          &vocabulary->merge_count, error));
+  TX_TRY(check_embedding(gguf, vocabulary->count, error));
   return read_ids(gguf, vocabulary, error);
 }
 

@@ -508,6 +508,9 @@ static void test_splits(void **state) {
                      TX_OK);
     assert_in_range(data->rows, shares[f] - 20, shares[f] + 20);
     assert_int_equal(data->classes, 3);
+    int64_t of_label[3] = {0};
+    for (int64_t i = 0; i < data->rows; i++) of_label[data->labels[i]]++;
+    for (int l = 0; l < 3; l++) assert_in_range(of_label[l], shares[f] / 3 - 6, shares[f] / 3 + 6);
     for (int64_t i = 0; i < data->rows; i++) {
       int pair = atoi(data->texts[i].data + 5) / (2 * EACH);
       assert_true(place[pair] == -1 || place[pair] == f);
