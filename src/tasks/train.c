@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/watch.h"
 #include "formats/artifact.h"
+#include "formats/directory.h"
 #include "formats/hub.h"
 #include "kernels/product.h"
 #include "score/linear.h"
@@ -102,7 +103,6 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
 static tx_status open_model(job *j) {
   const tx_train_options *o = j->options;
   char path[4096], known[65];
-  TX_TRY(tx_home(o->home, &j->home, j->error));
   TX_TRY(tx_model_locate(o->model, o->home, path, known, j->error));
   TX_TRY(tx_model_open(path, NULL, &j->model, j->error));
   j->facts = tx_model_facts(j->model);
@@ -190,8 +190,19 @@ static tx_status train_baselines(job *j) {
 
 /* ---- states ------------------------------------------------------------ */
 
-static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, tx_states *states) {
+/* A file for what does not fit goes to the home, which may not be there yet:
+ * a model given by its path needs none. */
+static tx_status new_states(job *j, int64_t count, const int64_t *offsets, tx_states *states) {
   uint64_t budget = (uint64_t)j->options->cache_mb << 20;
+  int64_t width = j->facts->width;
+  if ((double)offsets[count] * (double)width * sizeof(float) > (double)budget && !j->home.size) {
+    TX_TRY(tx_home(j->options->home, &j->home, j->error));
+    TX_TRY(tx_directory_make(j->home.data, j->error));
+  }
+  return tx_states_new(count, offsets, width, budget, j->home.data, states, j->error);
+}
+
+static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, tx_states *states) {
   const int64_t *offsets = tokens->offsets;
   if (j->blocks == 0) { /* one pooled state a text */
     *rows = tx_alloc_array((size_t)tokens->count + 1, sizeof **rows);
@@ -199,9 +210,7 @@ static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, t
     for (int64_t i = 0; i <= tokens->count; i++) (*rows)[i] = i;
     offsets = *rows;
   }
-  const char *directory = j->home.data;
-  TX_TRY(
-      tx_states_new(tokens->count, offsets, j->facts->width, budget, directory, states, j->error));
+  TX_TRY(new_states(j, tokens->count, offsets, states));
   tx_sequences sequences = {tokens->count, tokens->ids, tokens->offsets};
   if (j->blocks == 0) {
     return tx_trunk_features(j->model, &j->pass, &sequences, j->facts->blocks, j->options->pooling,
