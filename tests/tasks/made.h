@@ -63,11 +63,11 @@ static inline int made_teardown(void **state) {
 /* A path in the directory, good for the whole run. */
 static inline const char *made(const char *name) {
   enum { NAMES = 200 };
-  static char paths[NAMES][200];
+  static char *paths[NAMES];
   char path[200];
   snprintf(path, sizeof path, "%s/%s", made_directory, name);
   for (int i = 0; i < NAMES; i++) {
-    if (!paths[i][0]) memcpy(paths[i], path, sizeof path);
+    if (!paths[i]) paths[i] = strdup(path);
     if (!strcmp(paths[i], path)) return paths[i];
   }
   fail_msg("more than %d names", NAMES);
