@@ -112,6 +112,7 @@ static tx_status run(fitting *f, const tx_states *validation, const int32_t *val
                      tx_fit_report *report) {
   tx_parameters *set = tx_tail_parameters(f->tail);
   tx_random random = tx_random_seed(f->options.seed);
+  tx_parameters_clear(set); /* a fit before this one may have failed within a step */
   double accuracy;
   TX_TRY(judge(f, validation, validation_labels, &report->best_loss, &accuracy));
   tx_watch_note(f->watch, "epoch 0: validation loss %.4f, accuracy %.4f", report->best_loss,
