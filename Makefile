@@ -55,6 +55,7 @@ SAY = @$(if $(V)$(SILENT),:,printf '  %-4s %s\n')
 
 .PHONY: all unit tools test check demo bench install clean
 all: $(BUILD)/taxon $(BUILD)/libtaxon.so
+	@:
 unit: $(TESTS)
 tools: $(TOOLS)
 
