@@ -7,6 +7,7 @@
 
 #include "adapt/tail.h"
 #include "base/hash.h"
+#include "base/watch.h"
 #include "formats/nearest.h"
 #include "kernels/product.h"
 #include "text/encode.h"
@@ -195,6 +196,25 @@ static tx_status score_encoded(network *n, const tx_encoded *encoded, size_t fir
   return status;
 }
 
+/* Progress of one part, in tokens, told as progress of the call, in texts. */
+typedef struct {
+  const tx_watch *watch;
+  int64_t from, part, count;
+} relay;
+
+static void relay_report(void *context, const char *stage, int64_t done, int64_t total,
+                         const char *unit) {
+  const relay *r = context;
+  (void)unit;
+  double share = total > 0 ? (double)done / (double)total : 1;
+  tx_watch_report(r->watch, stage, r->from + (int64_t)(share * (double)r->part), r->count, "texts");
+}
+
+static bool relay_cancelled(void *context) {
+  const tx_watch *watch = ((const relay *)context)->watch;
+  return watch->cancelled && watch->cancelled(watch->context);
+}
+
 static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t count,
                                float *probabilities, tx_scored *scored, const tx_watch *watch,
                                tx_error *error) {
@@ -203,8 +223,10 @@ static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t cou
     size_t part = count - from < TEXTS_AT_A_TIME ? count - from : TEXTS_AT_A_TIME;
     tx_encoded encoded;
     TX_TRY(tx_encode(n->tokenizer, texts + from, (int64_t)part, n->max_tokens, &encoded, error));
-    tx_status status =
-        score_encoded(n, &encoded, from, probabilities + from * (size_t)self->labels, watch, error);
+    relay r = {watch, (int64_t)from, (int64_t)part, (int64_t)count};
+    tx_watch relayed = {.report = relay_report, .cancelled = relay_cancelled, .context = &r};
+    tx_status status = score_encoded(n, &encoded, from, probabilities + from * (size_t)self->labels,
+                                     watch ? &relayed : NULL, error);
     if (scored) {
       scored->texts += (int64_t)part;
       scored->tokens += encoded.offsets[part];
