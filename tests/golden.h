@@ -10,7 +10,7 @@
 
 #include "formats/gguf.h"
 
-static void *checked_memory(size_t size) {
+static inline void *checked_memory(size_t size) {
   void *memory = calloc(1, size + 1);
   assert_non_null(memory);
   return memory;
@@ -26,7 +26,7 @@ static void *checked_memory(size_t size) {
     }                                                                        \
   } while (0)
 
-static tx_gguf *golden_open(const char *name) {
+static inline tx_gguf *golden_open(const char *name) {
   char path[256];
   snprintf(path, sizeof path, "tests/golden/%s", name);
   tx_gguf *gguf = NULL;
@@ -34,13 +34,13 @@ static tx_gguf *golden_open(const char *name) {
   return gguf;
 }
 
-static const float *golden_floats(const tx_gguf *gguf, const char *name) {
+static inline const float *golden_floats(const tx_gguf *gguf, const char *name) {
   const tx_tensor *tensor = tx_gguf_tensor(gguf, name);
   if (!tensor || tensor->type != TX_TENSOR_F32) fail_msg("no golden tensor %s", name);
   return (const float *)(const void *)tensor->data;
 }
 
-static const int32_t *golden_ints(const tx_gguf *gguf, const char *name, int64_t *count) {
+static inline const int32_t *golden_ints(const tx_gguf *gguf, const char *name, int64_t *count) {
   const tx_tensor *tensor = tx_gguf_tensor(gguf, name);
   if (!tensor || tensor->type != TX_TENSOR_I32) fail_msg("no golden tensor %s", name);
   if (count) *count = tensor->shape[0];

@@ -38,6 +38,10 @@ static double weight_of(const fitting *f, int64_t from, int64_t count) {
   return sum;
 }
 
+static const char *clip_advice(const fitting *f) {
+  return f->options.clip > 0 ? "a smaller --clip" : "--clip 1";
+}
+
 /* One step over `count` texts of the order, `batch` at a time. */
 static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss) {
   const tx_fit_options *o = &f->options;
@@ -58,8 +62,8 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
         f->error, TX_ERROR_INPUT,
         "the loss is %g and the gradient's norm %g at step %" PRId64
         " (epoch %d), learning rate %g; no weight was changed by it: try a smaller --lr, "
-        "more --warm-up or a smaller --clip",
-        *loss, norm, f->step + 1, f->epoch, rate);
+        "more --warm-up or %s",
+        fabs(*loss), fabs(norm), f->step + 1, f->epoch, rate, clip_advice(f));
   }
   double scale = o->clip > 0 && norm > o->clip ? o->clip / (norm + 1e-6) : 1;
   tx_parameters_step(set, f->pass->kernels, rate, o->weight_decay, scale);
@@ -83,24 +87,43 @@ static tx_status run_epoch(fitting *f, tx_random *random, double *mean_loss) {
   return TX_OK;
 }
 
+/* The validation loss; one that is no number would let no epoch be the best. */
+static tx_status judge(fitting *f, const tx_states *validation, const int32_t *labels, double *loss,
+                       double *accuracy) {
+  int64_t correct;
+  tx_choice all = {NULL, 0};
+  TX_TRY(tx_tail_loss(f->tail, f->pass, validation, all, labels, NULL, loss, &correct, f->watch,
+                      f->error));
+  *accuracy = (double)correct / (double)validation->count;
+  if (isfinite(*loss)) return TX_OK;
+  if (f->step == 0) {
+    return tx_fail(f->error, TX_ERROR_INPUT,
+                   "the validation loss is %g before the first step; a weight of the model or a "
+                   "text gives no number: try another model, or the texts in parts",
+                   fabs(*loss));
+  }
+  return tx_fail(f->error, TX_ERROR_INPUT,
+                 "the validation loss is %g after step %" PRId64
+                 " (epoch %d), learning rate up to %g: try a smaller --lr, more --warm-up or %s",
+                 fabs(*loss), f->step, f->epoch, f->options.learning_rate, clip_advice(f));
+}
+
 static tx_status run(fitting *f, const tx_states *validation, const int32_t *validation_labels,
                      tx_fit_report *report) {
   tx_parameters *set = tx_tail_parameters(f->tail);
   tx_random random = tx_random_seed(f->options.seed);
-  int64_t correct;
-  tx_choice all = {NULL, 0};
-  TX_TRY(tx_tail_loss(f->tail, f->pass, validation, all, validation_labels, NULL,
-                      &report->best_loss, &correct, f->watch, f->error));
+  tx_parameters_clear(set); /* a fit before this one may have failed within a step */
+  double accuracy;
+  TX_TRY(judge(f, validation, validation_labels, &report->best_loss, &accuracy));
   tx_watch_note(f->watch, "epoch 0: validation loss %.4f, accuracy %.4f", report->best_loss,
-                (double)correct / (double)validation->count);
+                accuracy);
   tx_parameters_keep(set);
   for (f->epoch = 1; f->epoch <= f->options.epochs; f->epoch++) {
     double train_loss, loss;
     TX_TRY(run_epoch(f, &random, &train_loss));
-    TX_TRY(tx_tail_loss(f->tail, f->pass, validation, all, validation_labels, NULL, &loss, &correct,
-                        f->watch, f->error));
+    TX_TRY(judge(f, validation, validation_labels, &loss, &accuracy));
     tx_watch_note(f->watch, "epoch %d: training loss %.4f, validation loss %.4f, accuracy %.4f",
-                  f->epoch, train_loss, loss, (double)correct / (double)validation->count);
+                  f->epoch, train_loss, loss, accuracy);
     report->epochs = f->epoch;
     if (loss < report->best_loss) {
       report->best_loss = loss;

@@ -12,6 +12,8 @@
 
 enum {
   HISTORY = 8,       /* corrections that L-BFGS keeps */
+  WIDE_HISTORY = 4,  /* the same where they, not the objective, take the time */
+  WIDE = 1 << 15,    /* variables of sparse features from which that is so */
   PERIOD = 10,       /* iterations over which the decrease is judged */
   ATTEMPTS = 3,      /* starts of L-BFGS after a failed line search */
   STOPPED = 1000,    /* our status for liblbfgs, beyond its own */
@@ -101,7 +103,8 @@ static bool is_optimum(descent *d, const double *x, double *gradient) {
 static tx_status descend(descent *d, tx_logistic_options options, double *x, tx_error *error) {
   lbfgs_parameter_t parameters;
   lbfgs_parameter_init(&parameters);
-  parameters.m = HISTORY;
+  bool wide = !d->problem->features->dense && d->problem->variables >= WIDE;
+  parameters.m = wide ? WIDE_HISTORY : HISTORY;
   parameters.epsilon = 1e-9;
   parameters.past = PERIOD;
   parameters.delta = options.tolerance;
@@ -307,7 +310,7 @@ static tx_status run_folds(selection *s, double *nll, tx_error *error) {
   for (int i = 0; i < s->folds; i++) {
     if (!s->fits[i].empty) variables = s->fits[i].train.variables;
   }
-  if (variables <= 1 << 17) {
+  if (variables <= 1 << 19) {
     tx_parallel(s->folds, fold_task, s);
   } else {
     for (int i = 0; i < s->folds; i++) fold_task(s, i, 0);

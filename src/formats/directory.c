@@ -24,6 +24,12 @@ tx_file_facts tx_file_look(const char *path) {
       .modified = (int64_t)facts.st_mtim.tv_sec * 1000000000 + facts.st_mtim.tv_nsec};
 }
 
+bool tx_file_same(const char *a, const char *b) {
+  struct stat first, second;
+  return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
 tx_status tx_path_join(char path[TX_PATH_SIZE], const char *directory, const char *name,
                        tx_error *error) {
   size_t size = strlen(directory);

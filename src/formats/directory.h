@@ -16,6 +16,8 @@ typedef struct tx_file_facts {
 
 tx_file_facts tx_file_look(const char *path); /* what cannot be looked at does not exist */
 
+bool tx_file_same(const char *a, const char *b); /* both there, and one file by any names */
+
 /* With the directories above it; one that is there is fine. */
 tx_status tx_directory_make(const char *path, tx_error *error);
 

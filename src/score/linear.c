@@ -1,8 +1,7 @@
-/* The linear scorer: trained, applied, saved and loaded.  Terms are found in
- * terms.c and weighed in tfidf.c; the regression is that of src/adapt. */
+/* The linear scorer: trained, applied, saved and loaded.  Terms and their
+ * weights are found in terms.c and tfidf.c, the regression in src/adapt. */
 #include "score/linear.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -17,13 +16,15 @@
 #include "score/tfidf.h"
 
 enum {
-  BLOCK_TEXTS = 16,   /* texts scored by one task */
-  CHOICE_ROWS = 8000, /* rows on which the penalty is chosen, at most */
-  SMALL = 5000,       /* below so many texts, terms that stand in one only are kept too */
+  BLOCK_TEXTS = 16,       /* texts scored by one task */
+  MOST_WEIGHTS = 1000000, /* terms times labels: the artifact stays small */
+  CHOICE_BYTES = 1500000, /* of text, times labels, that the penalty is chosen on */
+  MOST_TERMS = 1 << 26,   /* that a file may hold */
+  HIGHEST_IDF = 64        /* log(2^63) + 1 is below it */
 };
 
 /* C, the inverse of the penalty on the sum of losses, strongest penalty first. */
-static const double inverse_penalties[] = {1, 3, 10, 30, 100, 300};
+static const double inverse_penalties[] = {1, 4, 16, 64, 256, 1024};
 enum { CANDIDATES = sizeof inverse_penalties / sizeof *inverse_penalties };
 
 typedef struct linear_scorer {
@@ -34,7 +35,12 @@ typedef struct linear_scorer {
 } linear_scorer;
 
 tx_linear_options tx_linear_defaults(void) {
-  return (tx_linear_options){.max_terms = 40000, .min_documents = 0, .folds = 3, .seed = 1};
+  return (tx_linear_options){.max_terms = 40000,
+                             .min_documents = 0,
+                             .shortest_run = 2,
+                             .longest_run = 4,
+                             .folds = 3,
+                             .seed = 1};
 }
 
 /* ---- scoring ----------------------------------------------------------- */
@@ -138,76 +144,123 @@ typedef struct training {
   int64_t rows;
   int classes;
   tx_linear_options options;
-  tx_features features;
   const tx_watch *watch;
   tx_error *error;
 } training;
 
-/* The rows on which the penalty is chosen: all, or some by seed. */
-typedef struct sample {
-  tx_features features;
-  int64_t count;
-  int64_t *rows;
-  int32_t *labels;
-  uint64_t *groups; /* equal texts share a fold */
-} sample;
-
-static void sample_free(sample *s) {
-  tx_term_rows_free(&s->features);
-  tx_free(s->rows);
-  tx_free(s->labels);
-  tx_free(s->groups);
+static tx_term_rule rule_of(const training *t) {
+  return (tx_term_rule){t->options.shortest_run, t->options.longest_run};
 }
 
-static tx_status sample_make(const training *t, sample *s) {
-  s->count = t->rows < CHOICE_ROWS ? t->rows : CHOICE_ROWS;
-  s->rows = tx_alloc_array((size_t)t->rows, sizeof *s->rows);
-  s->labels = tx_alloc_array((size_t)s->count, sizeof *s->labels);
-  s->groups = tx_alloc_array((size_t)s->count, sizeof *s->groups);
-  if (!s->rows || !s->labels || !s->groups) {
-    return tx_fail_memory(t->error, (uint64_t)t->rows * 8, "the linear scorer");
+static bool is_rule(int64_t shortest, int64_t longest) {
+  if (longest == 0) return shortest == 0;
+  return shortest >= 1 && shortest <= longest && longest <= TX_LONGEST_RUN;
+}
+
+/* With few texts a term that stands in one of them is worth keeping. */
+static int64_t min_documents(const training *t, int64_t rows) {
+  if (t->options.min_documents > 0) return t->options.min_documents;
+  return rows < 1000 ? 1 : 2;
+}
+
+static int64_t max_terms(const training *t) {
+  int64_t most = MOST_WEIGHTS / t->classes;
+  if (t->options.max_terms < most) most = t->options.max_terms;
+  return most > 1 ? most : 1;
+}
+
+/* The rows to choose the penalty on, a random part where all would take long. */
+static int64_t sample_rows(const training *t, int64_t *sample) {
+  int64_t bytes = 0, columns = t->classes == 2 ? 1 : t->classes;
+  for (int64_t i = 0; i < t->rows; i++) {
+    sample[i] = i;
+    bytes += (int64_t)t->texts[i].size;
   }
-  for (int64_t i = 0; i < t->rows; i++) s->rows[i] = i;
-  if (s->count < t->rows) {
+  int64_t least = t->classes * 20 > 1500 ? t->classes * 20 : 1500;
+  double share = CHOICE_BYTES / ((double)bytes * (double)columns + 1);
+  int64_t count = share < 1 ? (int64_t)(share * (double)t->rows) : t->rows;
+  if (count < least) count = least < t->rows ? least : t->rows;
+  if (count < t->rows) {
     tx_random random = tx_random_seed(t->options.seed);
-    tx_random_shuffle(&random, s->rows, (size_t)t->rows);
+    tx_random_shuffle(&random, sample, (size_t)t->rows);
   }
-  for (int64_t i = 0; i < s->count; i++) {
-    tx_text text = t->texts[s->rows[i]];
-    s->labels[i] = t->labels[s->rows[i]];
-    s->groups[i] = tx_hash64(text.data, text.size, 0);
-  }
-  return tx_term_rows_subset(&t->features, s->rows, s->count, &s->features, t->error);
+  return count;
 }
 
-/* The penalty on the mean loss, for all rows. */
-static tx_status choose_penalty(const training *t, double *penalty) {
-  sample s = {0};
+/* The penalty that cross-validation on the sampled rows prefers, for a fit to
+ * all rows: with n times the rows it falls with the root of n (measured on
+ * topics and intents; neither its ratio to the mean of the losses nor that to
+ * their sum stays the same). */
+static tx_status choose_for(const training *t, const training *part, const uint64_t *groups,
+                            double *penalty) {
+  tx_term_table table;
+  TX_TRY(tx_term_table_make(&table, part->texts, part->rows, rule_of(t),
+                            min_documents(t, part->rows), max_terms(t), t->watch, t->error));
+  tx_features x = {0};
+  tx_status status = tx_term_table_rows(&table, part->texts, part->rows, &x, t->watch, t->error);
   double candidates[CANDIDATES];
-  tx_status status = sample_make(t, &s);
-  for (int i = 0; i < CANDIDATES; i++) candidates[i] = 1 / (inverse_penalties[i] * (double)s.count);
-  if (status == TX_OK) {
-    status = tx_logistic_choose(&s.features, s.labels, t->classes, s.groups, candidates, CANDIDATES,
-                                t->options.folds, t->options.seed, tx_logistic_defaults(), penalty,
-                                NULL, t->watch, t->error);
+  for (int i = 0; i < CANDIDATES; i++) {
+    candidates[i] = 1 / (inverse_penalties[i] * (double)part->rows);
   }
-  *penalty *= (double)s.count / (double)t->rows;
-  sample_free(&s);
+  tx_logistic_options options = tx_logistic_defaults();
+  options.tolerance = 1e-2;
+  if (status == TX_OK) {
+    status = tx_logistic_choose(&x, part->labels, t->classes, groups, candidates, CANDIDATES,
+                                t->options.folds, t->options.seed, options, penalty, NULL, t->watch,
+                                t->error);
+  }
+  *penalty *= sqrt((double)part->rows / (double)t->rows);
+  tx_term_rows_free(&x);
+  tx_term_table_free(&table);
   return status;
 }
 
-static tx_status fit(const training *t, double penalty, linear_scorer *linear) {
-  size_t terms = (size_t)t->features.features, labels = (size_t)t->classes;
+static tx_status choose_penalty(const training *t, double *penalty) {
+  tx_arena *arena = tx_arena_new();
+  if (!arena) return tx_fail_memory(t->error, 1, "the linear baseline");
+  size_t rows = (size_t)t->rows;
+  int64_t *sample = tx_arena_array(arena, rows, sizeof *sample);
+  tx_text *texts = tx_arena_array(arena, rows, sizeof *texts);
+  int32_t *labels = tx_arena_array(arena, rows, sizeof *labels);
+  uint64_t *groups = tx_arena_array(arena, rows, sizeof *groups);
+  tx_status status;
+  if (sample && texts && labels && groups) {
+    training part = *t;
+    part.texts = texts;
+    part.labels = labels;
+    part.rows = sample_rows(t, sample);
+    for (int64_t i = 0; i < part.rows; i++) {
+      texts[i] = t->texts[sample[i]];
+      labels[i] = t->labels[sample[i]];
+      groups[i] = tx_hash64(texts[i].data, texts[i].size, 0);
+    }
+    status = choose_for(t, &part, groups, penalty);
+  } else {
+    status = tx_fail_memory(t->error, rows * 36, "the linear baseline");
+  }
+  tx_arena_free(arena);
+  return status;
+}
+
+static bool reserve_weights(linear_scorer *linear) {
+  size_t terms = (size_t)linear->table.count, labels = (size_t)linear->scorer.labels;
+  linear->weights = tx_alloc_zero(terms * labels, sizeof *linear->weights);
+  linear->bias = tx_alloc_zero(labels, sizeof *linear->bias);
+  return linear->weights && linear->bias;
+}
+
+static tx_status fit_rows(const training *t, linear_scorer *linear, const tx_features *rows,
+                          double penalty) {
+  size_t terms = (size_t)rows->features, labels = (size_t)t->classes;
   double *weights = tx_alloc_zero(terms * labels, sizeof *weights);
   double *bias = tx_alloc_zero(labels, sizeof *bias);
-  linear->weights = tx_alloc_array(terms * labels, sizeof *linear->weights);
-  linear->bias = tx_alloc_array(labels, sizeof *linear->bias);
-  tx_status status = TX_OK;
-  if (weights && bias && linear->weights && linear->bias) {
+  tx_status status;
+  if (weights && bias && reserve_weights(linear)) {
     tx_logistic_options options = tx_logistic_defaults();
     options.penalty = penalty;
-    status = tx_logistic_fit(&t->features, t->labels, t->classes, NULL, t->rows, options, weights,
-                             bias, t->watch, t->error);
+    options.tolerance = 1e-4;
+    status = tx_logistic_fit(rows, t->labels, t->classes, NULL, 0, options, weights, bias, t->watch,
+                             t->error);
     for (size_t c = 0; status == TX_OK && c < labels; c++) {
       linear->bias[c] = (float)bias[c];
       for (size_t f = 0; f < terms; f++) {
@@ -215,126 +268,171 @@ static tx_status fit(const training *t, double penalty, linear_scorer *linear) {
       }
     }
   } else {
-    status = tx_fail_memory(t->error, terms * labels * 12, "the linear scorer");
+    status = tx_fail_memory(t->error, terms * labels * 12, "the linear baseline");
   }
   tx_free(weights);
   tx_free(bias);
   return status;
 }
 
-static tx_status train(training *t, linear_scorer *linear) {
-  const tx_term_rule words = {0, 0};
-  int64_t least = t->options.min_documents;
-  if (least <= 0) least = t->rows < SMALL ? 1 : 2;
-  double penalty = 0;
-  TX_TRY(tx_term_table_make(&linear->table, t->texts, t->rows, words, least, t->options.max_terms,
-                            t->watch, t->error));
-  TX_TRY(tx_term_table_rows(&linear->table, t->texts, t->rows, &t->features, t->watch, t->error));
+static tx_status train(const training *t, linear_scorer *linear) {
+  double penalty;
   TX_TRY(choose_penalty(t, &penalty));
-  return fit(t, penalty, linear);
+  TX_TRY(tx_term_table_make(&linear->table, t->texts, t->rows, rule_of(t),
+                            min_documents(t, t->rows), max_terms(t), t->watch, t->error));
+  tx_features rows;
+  TX_TRY(tx_term_table_rows(&linear->table, t->texts, t->rows, &rows, t->watch, t->error));
+  tx_status status = fit_rows(t, linear, &rows, penalty);
+  tx_term_rows_free(&rows);
+  return status;
 }
 
-static tx_status linear_new(int classes, linear_scorer **linear, tx_error *error) {
-  *linear = tx_alloc_zero(1, sizeof **linear);
-  if (!*linear) return tx_fail_memory(error, sizeof **linear, "the linear scorer");
-  (*linear)->scorer = (tx_scorer){"linear", classes, linear_score, linear_free};
-  return TX_OK;
+static linear_scorer *new_scorer(int labels) {
+  linear_scorer *linear = tx_alloc_zero(1, sizeof *linear);
+  if (linear) linear->scorer = (tx_scorer){"linear", labels, linear_score, linear_free};
+  return linear;
 }
 
 tx_status tx_linear_train(const tx_text *texts, const int32_t *labels, int64_t rows, int classes,
                           tx_linear_options options, tx_scorer **scorer, const tx_watch *watch,
                           tx_error *error) {
-  linear_scorer *linear;
   *scorer = NULL;
-  TX_TRY(linear_new(classes, &linear, error));
-  training t = {texts, labels, rows, classes, options, {0}, watch, error};
-  tx_status status = train(&t, linear);
-  tx_term_rows_free(&t.features);
-  if (status != TX_OK) {
-    linear_free(&linear->scorer);
-    return status;
+  if (rows < 1 || classes < 2 || options.folds < 2 || options.max_terms < 1) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "the linear baseline needs a text, two labels, two folds and room for a term; "
+                   "it was given %lld texts, %d labels, %d folds and room for %lld",
+                   (long long)rows, classes, options.folds, (long long)options.max_terms);
   }
-  *scorer = &linear->scorer;
-  return TX_OK;
+  if (!is_rule(options.shortest_run, options.longest_run)) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "runs have 1 to %d characters, not %d to %d",
+                   TX_LONGEST_RUN, options.shortest_run, options.longest_run);
+  }
+  linear_scorer *linear = new_scorer(classes);
+  if (!linear) return tx_fail_memory(error, sizeof *linear, "the linear baseline");
+  training t = {texts, labels, rows, classes, options, watch, error};
+  tx_status status = train(&t, linear);
+  if (status == TX_OK) {
+    *scorer = &linear->scorer;
+  } else {
+    linear_free(&linear->scorer);
+  }
+  return status;
 }
 
-/* ---- saving and loading ------------------------------------------------ */
+/* ---- the artifact ------------------------------------------------------ */
 
-#define TERMS "taxon.linear.terms"     /* I64 [terms], rising as unsigned */
-#define IDF "taxon.linear.idf"         /* F32 [terms] */
-#define WEIGHTS "taxon.linear.weights" /* F32 [labels, terms] */
-#define BIAS "taxon.linear.bias"       /* F32 [labels] */
+/* Tensors under "taxon.linear.": terms (terms) I64, the bits of the hashes, by
+ * rising value; idf (terms) F32; weights (terms, labels) F32; bias (labels) F32.
+ * Keys: shortest_run, longest_run. */
 
 void tx_linear_save(const tx_scorer *scorer, tx_gguf_writer *writer) {
   const linear_scorer *linear = (const linear_scorer *)scorer;
-  int64_t terms = linear->table.count, labels = scorer->labels, shape[2] = {labels, terms};
-  tx_gguf_add_tensor(writer, TERMS, TX_TENSOR_I64, 1, &terms, linear->table.terms);
-  tx_gguf_add_tensor(writer, IDF, TX_TENSOR_F32, 1, &terms, linear->table.idf);
-  tx_gguf_add_tensor(writer, WEIGHTS, TX_TENSOR_F32, 2, shape, linear->weights);
-  tx_gguf_add_tensor(writer, BIAS, TX_TENSOR_F32, 1, &labels, linear->bias);
+  const tx_term_table *table = &linear->table;
+  const int64_t terms[] = {table->count}, labels[] = {scorer->labels};
+  const int64_t weights[] = {scorer->labels, table->count};
+  tx_gguf_add_int(writer, "taxon.linear.shortest_run", table->rule.shortest);
+  tx_gguf_add_int(writer, "taxon.linear.longest_run", table->rule.longest);
+  tx_gguf_add_tensor(writer, "taxon.linear.terms", TX_TENSOR_I64, 1, terms, table->terms);
+  tx_gguf_add_tensor(writer, "taxon.linear.idf", TX_TENSOR_F32, 1, terms, table->idf);
+  tx_gguf_add_tensor(writer, "taxon.linear.weights", TX_TENSOR_F32, 2, weights, linear->weights);
+  tx_gguf_add_tensor(writer, "taxon.linear.bias", TX_TENSOR_F32, 1, labels, linear->bias);
 }
 
-/* A copy of a tensor, new, checked to be [first, second] of `type` (second 0: a
- * vector) and finite. */
-static tx_status read_tensor(const tx_gguf *gguf, const char *name, tx_tensor_type type,
-                             int64_t first, int64_t second, void **copy, tx_error *error) {
+static tx_status fail_tensor(const tx_gguf *gguf, const char *name, const tx_tensor *tensor,
+                             tx_error *error, const char *what) {
+  return tx_fail_byte(error, TX_ERROR_INPUT, tx_gguf_path(gguf), tensor ? tensor->offset : 0,
+                      "the tensor %s %s; the artifact is damaged, train it again", name, what);
+}
+
+/* Checks type and shape, (width) or (rows, width), and that all of it is finite. */
+static tx_status find_tensor(const tx_gguf *gguf, const char *name, tx_tensor_type type,
+                             int64_t width, int64_t rows, const tx_tensor **found,
+                             tx_error *error) {
   const tx_tensor *tensor = tx_gguf_tensor(gguf, name);
-  if (!tensor || tensor->type != type || tensor->dimensions != (second ? 2 : 1) ||
-      tensor->shape[0] != first || (second && tensor->shape[1] != second)) {
-    return tx_fail(
-        error, TX_ERROR_INPUT,
-        "%s: the tensor %s is missing or not of the right shape; the artifact is damaged, "
-        "train it again",
-        tx_gguf_path(gguf), name);
+  if (!tensor) return fail_tensor(gguf, name, NULL, error, "is missing");
+  if (tensor->type != type) return fail_tensor(gguf, name, tensor, error, "has the wrong type");
+  if (tensor->shape[0] != width || tensor->shape[1] != rows || tensor->shape[2] != 1 ||
+      tensor->shape[3] != 1) {
+    return fail_tensor(gguf, name, tensor, error, "has the wrong shape");
   }
-  *copy = tx_alloc(tensor->size);
-  if (!*copy) return tx_fail_memory(error, tensor->size, "the linear scorer");
-  memcpy(*copy, tensor->data, tensor->size);
-  const float *values = *copy;
-  int64_t bad = 0, count = type == TX_TENSOR_F32 ? (int64_t)(tensor->size / sizeof(float)) : 0;
-  for (int64_t i = 0; i < count; i++) bad += !(values[i] - values[i] == 0);
-  if (!bad) return TX_OK;
-  return tx_fail_byte(
-      error, TX_ERROR_INPUT, tx_gguf_path(gguf), tensor->offset,
-      "the tensor %s holds NaN or infinity; the artifact is damaged, train it again", name);
+  for (uint64_t i = 0; type == TX_TENSOR_F32 && i < tensor->size / sizeof(float); i++) {
+    float value;
+    memcpy(&value, tensor->data + i * sizeof value, sizeof value);
+    if (!isfinite(value)) {
+      return fail_tensor(gguf, name, tensor, error, "holds what is no finite number");
+    }
+  }
+  *found = tensor;
+  return TX_OK;
+}
+
+static tx_status load_rule(const tx_gguf *gguf, tx_term_rule *loaded, tx_error *error) {
+  int64_t shortest, longest;
+  TX_TRY(tx_gguf_int(gguf, "taxon.linear.shortest_run", &shortest, error));
+  TX_TRY(tx_gguf_int(gguf, "taxon.linear.longest_run", &longest, error));
+  if (!is_rule(shortest, longest)) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: taxon.linear has runs of %lld to %lld characters, which none can have; "
+                   "the file is damaged, train the classifier again",
+                   tx_gguf_path(gguf), (long long)shortest, (long long)longest);
+  }
+  *loaded = (tx_term_rule){(int)shortest, (int)longest};
+  return TX_OK;
+}
+
+/* What the checks of find_tensor leave: the order of the terms, the range of the idf. */
+static tx_status check_table(const tx_gguf *gguf, const tx_term_table *table,
+                             const tx_tensor *terms, const tx_tensor *idf, tx_error *error) {
+  for (int64_t i = 0; i < table->count; i++) {
+    if (i > 0 && table->terms[i] <= table->terms[i - 1]) {
+      return fail_tensor(gguf, terms->name, terms, error, "is not in rising order");
+    }
+    if (table->idf[i] < 0 || table->idf[i] > HIGHEST_IDF) {
+      return fail_tensor(gguf, idf->name, idf, error, "has values that no term can have");
+    }
+  }
+  return TX_OK;
 }
 
 static tx_status load(const tx_gguf *gguf, linear_scorer *linear, tx_error *error) {
-  const tx_tensor *terms = tx_gguf_tensor(gguf, TERMS);
-  int64_t count = terms ? terms->shape[0] : 0, labels = linear->scorer.labels;
-  void *copy = NULL;
-  if (count > INT32_MAX) count = 0;
-  tx_status status = read_tensor(gguf, TERMS, TX_TENSOR_I64, count, 0, &copy, error);
-  linear->table.terms = copy, copy = NULL;
-  if (status == TX_OK) status = read_tensor(gguf, IDF, TX_TENSOR_F32, count, 0, &copy, error);
-  linear->table.idf = copy, copy = NULL;
-  if (status == TX_OK) {
-    status = read_tensor(gguf, WEIGHTS, TX_TENSOR_F32, labels, count, &copy, error);
+  const tx_tensor *terms = tx_gguf_tensor(gguf, "taxon.linear.terms"), *idf, *weights, *bias;
+  tx_term_table *table = &linear->table;
+  int64_t labels = linear->scorer.labels, count = terms ? terms->shape[0] : 1;
+  if (count < 1 || count > MOST_TERMS) count = 1;
+  TX_TRY(load_rule(gguf, &table->rule, error));
+  TX_TRY(find_tensor(gguf, "taxon.linear.terms", TX_TENSOR_I64, count, 1, &terms, error));
+  TX_TRY(find_tensor(gguf, "taxon.linear.idf", TX_TENSOR_F32, count, 1, &idf, error));
+  TX_TRY(find_tensor(gguf, "taxon.linear.weights", TX_TENSOR_F32, labels, count, &weights, error));
+  TX_TRY(find_tensor(gguf, "taxon.linear.bias", TX_TENSOR_F32, labels, 1, &bias, error));
+  table->count = count;
+  table->terms = tx_alloc_array((size_t)count, sizeof *table->terms);
+  table->idf = tx_alloc_array((size_t)count, sizeof *table->idf);
+  bool ready = table->terms && table->idf && reserve_weights(linear);
+  if (ready) {
+    memcpy(table->terms, terms->data, terms->size);
+    memcpy(table->idf, idf->data, idf->size);
+    memcpy(linear->weights, weights->data, weights->size);
+    memcpy(linear->bias, bias->data, bias->size);
   }
-  linear->weights = copy, copy = NULL;
-  if (status == TX_OK) status = read_tensor(gguf, BIAS, TX_TENSOR_F32, labels, 0, &copy, error);
-  linear->bias = copy;
-  TX_TRY(status);
-  for (int64_t i = 1; i < count; i++) {
-    if (linear->table.terms[i] > linear->table.terms[i - 1]) continue;
-    return tx_fail_byte(error, TX_ERROR_INPUT, tx_gguf_path(gguf), terms->offset + 8 * (uint64_t)i,
-                        "the terms of " TERMS
-                        " do not rise; the artifact is damaged, train it again");
+  if (!ready || !tx_term_table_index(table)) {
+    return tx_fail_memory(error, terms->size + idf->size + weights->size, "the linear baseline");
   }
-  linear->table.count = count;
-  if (tx_term_table_index(&linear->table)) return TX_OK;
-  return tx_fail_memory(error, (uint64_t)count * 4, "the linear scorer");
+  return check_table(gguf, table, terms, idf, error);
 }
 
 tx_status tx_linear_load(const tx_gguf *gguf, int classes, tx_scorer **scorer, tx_error *error) {
-  linear_scorer *linear;
   *scorer = NULL;
-  TX_TRY(linear_new(classes, &linear, error));
-  tx_status status = load(gguf, linear, error);
-  if (status != TX_OK) {
-    linear_free(&linear->scorer);
-    return status;
+  if (classes < 2) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "a linear baseline has two labels or more, not %d",
+                   classes);
   }
-  *scorer = &linear->scorer;
-  return TX_OK;
+  linear_scorer *linear = new_scorer(classes);
+  if (!linear) return tx_fail_memory(error, sizeof *linear, "the linear baseline");
+  tx_status status = load(gguf, linear, error);
+  if (status == TX_OK) {
+    *scorer = &linear->scorer;
+  } else {
+    linear_free(&linear->scorer);
+  }
+  return status;
 }

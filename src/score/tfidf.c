@@ -309,26 +309,3 @@ void tx_term_rows_free(tx_features *rows) {
   tx_free((void *)rows->values);
   *rows = (tx_features){0};
 }
-
-tx_status tx_term_rows_subset(const tx_features *rows, const int64_t *use, int64_t use_count,
-                              tx_features *subset, tx_error *error) {
-  int64_t *starts = tx_alloc_zero((size_t)use_count + 1, sizeof *starts);
-  if (!starts) return tx_fail_memory(error, (uint64_t)use_count * sizeof *starts, "sparse rows");
-  for (int64_t i = 0; i < use_count; i++) {
-    starts[i + 1] = starts[i] + rows->starts[use[i] + 1] - rows->starts[use[i]];
-  }
-  size_t size = (size_t)starts[use_count];
-  int32_t *columns = tx_alloc_array(size, sizeof *columns);
-  float *values = tx_alloc_array(size, sizeof *values);
-  *subset = (tx_features){use_count, rows->features, NULL, starts, columns, values};
-  if (!columns || !values) {
-    tx_term_rows_free(subset);
-    return tx_fail_memory(error, size * 8, "sparse rows");
-  }
-  for (int64_t i = 0; i < use_count; i++) {
-    size_t count = (size_t)(starts[i + 1] - starts[i]);
-    memcpy(columns + starts[i], rows->columns + rows->starts[use[i]], count * sizeof *columns);
-    memcpy(values + starts[i], rows->values + rows->starts[use[i]], count * sizeof *values);
-  }
-  return TX_OK;
-}

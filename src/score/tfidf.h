@@ -37,8 +37,4 @@ tx_status tx_term_table_rows(const tx_term_table *table, const tx_text *texts, i
                              tx_features *rows, const tx_watch *watch, tx_error *error);
 void tx_term_rows_free(tx_features *rows);
 
-/* The chosen ones of sparse rows, new. */
-tx_status tx_term_rows_subset(const tx_features *rows, const int64_t *use, int64_t use_count,
-                              tx_features *subset, tx_error *error);
-
 #endif

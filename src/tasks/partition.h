@@ -19,9 +19,10 @@ typedef struct tx_partition {
 } tx_partition;
 
 /* validation NULL: a tenth of the training rows, stratified, by seed; equal
- * texts stay together.  Refuses tables that cannot be trained on. */
+ * texts stay together, and every label keeps a training row.  Refuses tables that cannot be trained
+ * on. */
 tx_status tx_partition_read(const char *train, const char *validation, tx_table_options table,
-                        uint64_t seed, tx_partition *split, tx_error *error);
+                            uint64_t seed, tx_partition *split, tx_error *error);
 void tx_partition_free(tx_partition *split);
 
 #endif

@@ -13,6 +13,8 @@
 #include "base/random.h"
 #include "base/watch.h"
 #include "formats/artifact.h"
+#include "formats/directory.h"
+#include "formats/file.h"
 #include "formats/hub.h"
 #include "kernels/product.h"
 #include "score/linear.h"
@@ -32,6 +34,7 @@ typedef struct {
   tx_error *error;
   tx_partition split;
   tx_buffer home;
+  char model_path[4096];
   tx_model *model;
   tx_tokenizer *tokenizer;
   tx_pass pass;
@@ -83,6 +86,11 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
                    "training needs a model, a training table and an output");
   }
   TX_TRY(tx_kernels_check(error));
+  TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_LAST_BLOCK, error));
+  TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_FIRST, error));
+  TX_TRY(check_range("head solver", (int)o->head_solver, 0, TX_HEAD_SGD, error));
+  TX_TRY(check_range("schedule", (int)o->schedule, 0, TX_SCHEDULE_COSINE, error));
+  TX_TRY(check_range("class weights", (int)o->class_weights, 0, TX_CLASS_WEIGHTS_BALANCED, error));
   TX_TRY(check_range("blocks", o->blocks, 1, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("epochs", o->epochs, 1, 1e6, error));
   TX_TRY(check_range("batch", o->batch, 1, 1 << 16, error));
@@ -99,12 +107,28 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
 
 /* ---- opening ----------------------------------------------------------- */
 
+/* Whatever the artifact cannot be written for is found before the work; and
+ * what it would replace must not be what it is made of. */
+static tx_status check_output(job *j) {
+  const tx_train_options *o = j->options;
+  char known[65];
+  TX_TRY(tx_model_locate(o->model, o->home, j->model_path, known, j->error));
+  const char *const inputs[] = {j->model_path, o->data, o->validation ? o->validation : "-"};
+  static const char *const names[] = {"model", "training table", "validation table"};
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(inputs[i], "-") == 0 || !tx_file_same(inputs[i], o->out)) continue;
+    return tx_fail(j->error, TX_ERROR_ARGUMENT,
+                   "the output %s is the file of the %s; name another output", o->out, names[i]);
+  }
+  tx_writer *writer;
+  TX_TRY(tx_writer_open(o->out, &writer, j->error));
+  tx_writer_cancel(writer);
+  return TX_OK;
+}
+
 static tx_status open_model(job *j) {
   const tx_train_options *o = j->options;
-  char path[4096], known[65];
-  TX_TRY(tx_home(o->home, &j->home, j->error));
-  TX_TRY(tx_model_locate(o->model, o->home, path, known, j->error));
-  TX_TRY(tx_model_open(path, NULL, &j->model, j->error));
+  TX_TRY(tx_model_open(j->model_path, NULL, &j->model, j->error));
   j->facts = tx_model_facts(j->model);
   uint64_t size;
   const unsigned char *bytes = tx_gguf_bytes(tx_model_gguf(j->model), &size);
@@ -190,8 +214,19 @@ static tx_status train_baselines(job *j) {
 
 /* ---- states ------------------------------------------------------------ */
 
-static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, tx_states *states) {
+/* A file for what does not fit goes to the home, which may not be there yet:
+ * a model given by its path needs none. */
+static tx_status new_states(job *j, int64_t count, const int64_t *offsets, tx_states *states) {
   uint64_t budget = (uint64_t)j->options->cache_mb << 20;
+  int64_t width = j->facts->width;
+  if ((double)offsets[count] * (double)width * sizeof(float) > (double)budget && !j->home.size) {
+    TX_TRY(tx_home(j->options->home, &j->home, j->error));
+    TX_TRY(tx_directory_make(j->home.data, j->error));
+  }
+  return tx_states_new(count, offsets, width, budget, j->home.data, states, j->error);
+}
+
+static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, tx_states *states) {
   const int64_t *offsets = tokens->offsets;
   if (j->blocks == 0) { /* one pooled state a text */
     *rows = tx_alloc_array((size_t)tokens->count + 1, sizeof **rows);
@@ -199,9 +234,7 @@ static tx_status make_states(job *j, const tx_encoded *tokens, int64_t **rows, t
     for (int64_t i = 0; i <= tokens->count; i++) (*rows)[i] = i;
     offsets = *rows;
   }
-  const char *directory = j->home.data;
-  TX_TRY(
-      tx_states_new(tokens->count, offsets, j->facts->width, budget, directory, states, j->error));
+  TX_TRY(new_states(j, tokens->count, offsets, states));
   tx_sequences sequences = {tokens->count, tokens->ids, tokens->offsets};
   if (j->blocks == 0) {
     return tx_trunk_features(j->model, &j->pass, &sequences, j->facts->blocks, j->options->pooling,
@@ -428,6 +461,7 @@ static tx_status write_artifact(job *j) {
 static tx_status run(job *j) {
   const tx_train_options *o = j->options;
   TX_TRY(check_options(o, j->error));
+  TX_TRY(check_output(j));
   TX_TRY(tx_partition_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
   TX_TRY(open_model(j));
   TX_TRY(weigh_classes(j));
