@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <pthread.h>
 
 #include "tasks/made.h"
 #include "formats/table.h"
@@ -180,6 +181,46 @@ static void test_the_same_bits(void **state) {
   check_same_bits(artifact(gpt2, 1, TX_POOLING_FIRST, NULL));
 }
 
+typedef struct {
+  tx_classifier *classifier;
+  float p[MANY * LABELS];
+  tx_status status;
+} caller;
+
+static void *call(void *argument) {
+  caller *c = argument;
+  tx_error error = {0};
+  for (int i = 0; i < 3 && c->status == TX_OK; i++) {
+    c->status = tx_classifier_predict(c->classifier, texts, MANY, c->p, NULL, NULL, &error);
+  }
+  return NULL;
+}
+
+/* Different handles by different threads at once. */
+static void test_two_callers_at_once(void **state) {
+  (void)state;
+  static caller callers[2];
+  static float want[MANY * LABELS];
+  pthread_t threads[2];
+  make_texts();
+  const char *path = artifact(llama, 0, TX_POOLING_LAST, NULL);
+  tx_classifier *alone = made_open(path);
+  MADE_OK(tx_classifier_predict(alone, texts, MANY, want, NULL, NULL, error));
+  tx_set_threads(2);
+  for (int i = 0; i < 2; i++) {
+    callers[i].classifier = made_open(path);
+    assert_int_equal(pthread_create(&threads[i], NULL, call, &callers[i]), 0);
+  }
+  for (int i = 0; i < 2; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(callers[i].status, TX_OK);
+    assert_same_rows(want, callers[i].p, MANY, "two callers");
+    tx_classifier_close(callers[i].classifier);
+  }
+  tx_set_threads(1);
+  tx_classifier_close(alone);
+}
+
 /* More texts than are encoded at a time. */
 static void test_many_texts(void **state) {
   (void)state;
@@ -331,6 +372,7 @@ int main(int count, char **arguments) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_validation_figures_are_those_of_training),
       cmocka_unit_test(test_the_same_bits),
+      cmocka_unit_test(test_two_callers_at_once),
       cmocka_unit_test(test_many_texts),
       cmocka_unit_test(test_cutting),
       cmocka_unit_test(test_stopping_and_progress),

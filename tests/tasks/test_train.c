@@ -506,6 +506,11 @@ static void test_balanced_class_weights(void **state) {
   (void)state;
   check_shares(TX_CLASS_WEIGHTS_NONE, (double[]){0.5, 0.3, 0.2});
   check_shares(TX_CLASS_WEIGHTS_BALANCED, (double[]){1.0 / 3, 1.0 / 3, 1.0 / 3});
+  /* where every label has as many rows, the weights are 1 */
+  tx_train_options options = made_options(llama, made("even.taxon"));
+  tx_train_report plain = made_train(options);
+  options.class_weights = TX_CLASS_WEIGHTS_BALANCED;
+  assert_true(made_train(options).val_nll == plain.val_nll);
 }
 
 /* ---- the report -------------------------------------------------------- */
