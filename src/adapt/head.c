@@ -1,6 +1,7 @@
 /* Standardising, choosing the penalty, solving, folding back. */
 #include "adapt/head.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "adapt/logistic.h"
@@ -16,6 +17,19 @@ typedef struct {
   double *mean, *inverse; /* (width); inverse 0 for a feature that does not vary */
   double *weight, *bias;
 } work;
+
+/* Before a mean spreads it over its column, where it could not be found again. */
+static tx_status check_finite(const float *features, int64_t rows, int64_t width, tx_error *error) {
+  for (int64_t i = 0; i < rows * width; i++) {
+    if (features[i] - features[i] == 0) continue;
+    const char *what = isnan(features[i]) ? "nan" : features[i] > 0 ? "inf" : "-inf";
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "feature %" PRId64 " of row %" PRId64
+                   " is %s; find out which text or weight it comes from",
+                   i % width, i / width, what);
+  }
+  return TX_OK;
+}
 
 static void standardise(const float *features, int64_t rows, int64_t width, work *w) {
   for (int64_t c = 0; c < width; c++) w->mean[c] = w->inverse[c] = 0;
@@ -78,6 +92,7 @@ tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64
                       int64_t rows, int64_t width, int classes, tx_head_options options,
                       float *weight, float *bias, double *penalty, const tx_watch *watch,
                       tx_error *error) {
+  TX_TRY(check_finite(features, rows, width, error));
   work w = {.features = tx_alloc_array((size_t)(rows * width), sizeof(float)),
             .mean = tx_alloc_zero((size_t)width, sizeof(double)),
             .inverse = tx_alloc_zero((size_t)width, sizeof(double)),

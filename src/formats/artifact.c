@@ -2,8 +2,12 @@
 #include "formats/artifact.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
+
+#include "formats/nearest.h"
+#include "formats/table.h"
 
 typedef enum { AS_INT, AS_FLOAT, AS_STRING } field_kind;
 
@@ -11,7 +15,7 @@ typedef struct {
   const char *key;
   field_kind kind;
   size_t offset;
-  int64_t low, high; /* of whole numbers */
+  int64_t low, high; /* of numbers; INT64_MAX: no limit */
 } field;
 
 #define FIELD(key, kind, member, low, high) \
@@ -38,22 +42,22 @@ static const field fields[] = {
     FIELD("training.batch", AS_INT, batch, 0, INT64_MAX),
     FIELD("training.accumulate", AS_INT, accumulate, 0, INT64_MAX),
     FIELD("training.trained_parameters", AS_INT, trained_parameters, 0, INT64_MAX),
-    FIELD("training.learning_rate", AS_FLOAT, learning_rate, 0, 0),
-    FIELD("training.weight_decay", AS_FLOAT, weight_decay, 0, 0),
-    FIELD("training.penalty", AS_FLOAT, penalty, 0, 0),
+    FIELD("training.learning_rate", AS_FLOAT, learning_rate, 0, INT64_MAX),
+    FIELD("training.weight_decay", AS_FLOAT, weight_decay, 0, INT64_MAX),
+    FIELD("training.penalty", AS_FLOAT, penalty, 0, INT64_MAX),
     FIELD("training.head_solver", AS_STRING, head_solver, 0, 0),
     FIELD("training.class_weights", AS_STRING, class_weights, 0, 0),
     FIELD("training.schedule", AS_STRING, schedule, 0, 0),
     FIELD("training.command", AS_STRING, command, 0, 0),
     FIELD("training.version", AS_STRING, version, 0, 0),
-    FIELD("validation.accuracy", AS_FLOAT, val_accuracy, 0, 0),
-    FIELD("validation.accuracy_lo", AS_FLOAT, val_lo, 0, 0),
-    FIELD("validation.accuracy_hi", AS_FLOAT, val_hi, 0, 0),
-    FIELD("validation.macro_f1", AS_FLOAT, val_macro_f1, 0, 0),
-    FIELD("validation.nll", AS_FLOAT, val_nll, 0, 0),
+    FIELD("validation.accuracy", AS_FLOAT, val_accuracy, 0, 1),
+    FIELD("validation.accuracy_lo", AS_FLOAT, val_lo, 0, 1),
+    FIELD("validation.accuracy_hi", AS_FLOAT, val_hi, 0, 1),
+    FIELD("validation.macro_f1", AS_FLOAT, val_macro_f1, 0, 1),
+    FIELD("validation.nll", AS_FLOAT, val_nll, 0, INT64_MAX),
     FIELD("baseline.majority_label", AS_INT, majority_label, 0, INT32_MAX),
-    FIELD("baseline.majority", AS_FLOAT, majority_accuracy, 0, 0),
-    FIELD("baseline.linear", AS_FLOAT, linear_accuracy, 0, 0),
+    FIELD("baseline.majority", AS_FLOAT, majority_accuracy, 0, 1),
+    FIELD("baseline.linear", AS_FLOAT, linear_accuracy, 0, 1),
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -89,17 +93,58 @@ static tx_status read_int(const tx_gguf *gguf, const field *f, void *place, tx_e
                  tx_gguf_path(gguf), f->key, *value, f->low, f->high);
 }
 
+static tx_status read_float(const tx_gguf *gguf, const field *f, void *place, tx_error *error) {
+  double *value = place;
+  TX_TRY(tx_gguf_float(gguf, f->key, value, error));
+  bool fits = f->high == INT64_MAX ? isfinite(*value) : *value <= (double)f->high;
+  if (*value >= (double)f->low && fits) return TX_OK;
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: %s is %g, which it cannot be; the artifact is damaged, train it again",
+                 tx_gguf_path(gguf), f->key, *value);
+}
+
 static tx_status read_field(const tx_gguf *gguf, const field *f, tx_artifact_facts *facts,
                             tx_error *error) {
   void *place = (char *)facts + f->offset;
   switch (f->kind) {
-    case AS_INT:
-      return read_int(gguf, f, place, error);
-    case AS_FLOAT:
-      return tx_gguf_float(gguf, f->key, place, error);
-    default:
-      return tx_gguf_string(gguf, f->key, place, error);
+    case AS_INT: return read_int(gguf, f, place, error);
+    case AS_FLOAT: return read_float(gguf, f, place, error);
+    default: return tx_gguf_string(gguf, f->key, place, error);
   }
+}
+
+static tx_status fail_damaged(const tx_gguf *gguf, const char *what, tx_error *error) {
+  return tx_fail(error, TX_ERROR_INPUT, "%s: %s; the artifact is damaged, train it again",
+                 tx_gguf_path(gguf), what);
+}
+
+/* Labels as tables have them: others could not be told apart, or not be shown. */
+static tx_status check_labels(const tx_gguf *gguf, const tx_artifact_facts *facts,
+                              tx_error *error) {
+  if (facts->label_count < 2 || facts->label_count > TX_MAX_LABELS) {
+    return fail_damaged(gguf, "it has no labels, only one, or too many", error);
+  }
+  for (size_t i = 0; i < facts->label_count; i++) {
+    tx_text label = facts->labels[i];
+    if (label.size == 0 || memchr(label.data, '\0', label.size) || !tx_is_utf8(label)) {
+      return fail_damaged(gguf, "a label is empty or not UTF-8", error);
+    }
+    if (i == 0) continue;
+    tx_text before = facts->labels[i - 1];
+    size_t shared = before.size < label.size ? before.size : label.size;
+    int order = memcmp(before.data, label.data, shared);
+    if (order > 0 || (order == 0 && before.size >= label.size)) {
+      return fail_damaged(gguf, "its labels are not in order, or one stands there twice", error);
+    }
+  }
+  if (facts->majority_label < (int64_t)facts->label_count) return TX_OK;
+  return fail_damaged(gguf, "its most frequent label is none of its labels", error);
+}
+
+static bool is_sha256(tx_text hex) {
+  size_t digits = 0;
+  while (digits < hex.size && memchr("0123456789abcdef", hex.data[digits], 16)) digits++;
+  return digits == 64 && hex.size == 64;
 }
 
 static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_error *error) {
@@ -124,15 +169,9 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   }
   TX_TRY(tx_gguf_strings(gguf, "taxon.labels", &facts->labels, &facts->label_count, error));
   for (size_t i = 0; i < FIELDS; i++) TX_TRY(read_field(gguf, &fields[i], facts, error));
-  if (facts->label_count < 2 || facts->label_count > 100000 ||
-      facts->majority_label >= (int64_t)facts->label_count || facts->base_sha256.size != 64) {
-    return tx_fail(
-        error, TX_ERROR_INPUT,
-        "%s: its labels or its base's hash make no sense; the artifact is damaged, train "
-        "it again",
-        path);
-  }
-  return TX_OK;
+  TX_TRY(check_labels(gguf, facts, error));
+  if (is_sha256(facts->base_sha256)) return TX_OK;
+  return fail_damaged(gguf, "the hash of its base is not a SHA-256", error);
 }
 
 tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *facts,

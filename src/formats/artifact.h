@@ -16,7 +16,7 @@ enum { TX_ARTIFACT_FORMAT = 1 };
 
 /* Strings are borrowed: from the caller when writing, from the file when read. */
 typedef struct tx_artifact_facts {
-  const tx_text *labels; /* (label_count) */
+  const tx_text *labels; /* (label_count), rising by bytes; UTF-8, not empty */
   size_t label_count;    /* at least 2 */
   tx_text method;        /* "head", "last-block" */
   tx_text text_template; /* "{text}" */

@@ -7,6 +7,8 @@
 
 #include "adapt/tail.h"
 #include "base/hash.h"
+#include "base/watch.h"
+#include "formats/nearest.h"
 #include "kernels/product.h"
 #include "text/encode.h"
 #include "text/vocabulary.h"
@@ -28,16 +30,21 @@ static const char *const pooling_names[] = {"last", "mean", "first"};
 
 const char *tx_pooling_name(tx_pooling pooling) { return pooling_names[pooling]; }
 
+static bool is(tx_text text, const char *name) {
+  return text.size == strlen(name) && memcmp(text.data, name, text.size) == 0;
+}
+
 tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error) {
   for (int i = 0; i < 3; i++) {
-    if (strlen(pooling_names[i]) == name.size && !memcmp(pooling_names[i], name.data, name.size)) {
+    if (is(name, pooling_names[i])) {
       *pooling = (tx_pooling)i;
       return TX_OK;
     }
   }
+  char shown[TX_SHOWN_SIZE];
   return tx_fail(error, TX_ERROR_INPUT,
-                 "the pooling '%.*s' is not known; it may be last, mean or first",
-                 (int)(name.size < 40 ? name.size : 40), name.data);
+                 "the pooling '%s' is not known; it may be last, mean or first",
+                 tx_show_name(name, shown));
 }
 
 static void network_free(tx_scorer *self) {
@@ -63,6 +70,32 @@ static tx_status check_base(const network *n, const tx_artifact_facts *facts, co
                  "the classifier was trained on another base model: it needs SHA-256 %.64s, but %s "
                  "has %s; pull the right model or train again on this one",
                  facts->base_sha256.data, path, hex);
+}
+
+/* A changed tensor that does not fit is most likely the sign of another base,
+ * which is what to say then. */
+static tx_status open_base(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
+                           const char *path, tx_error *error) {
+  tx_error misfit = {0};
+  tx_status status = tx_model_open(path, artifact, &n->model, &misfit);
+  if (status == TX_OK) return check_base(n, facts, path, error);
+  if (tx_model_open(path, NULL, &n->model, NULL) == TX_OK) {
+    TX_TRY(check_base(n, facts, path, error));
+  }
+  if (error && error->status == TX_OK) *error = misfit;
+  return status;
+}
+
+/* What a later program may write and this one would pass over. */
+static tx_status check_known(const tx_gguf *artifact, const tx_artifact_facts *facts,
+                             tx_error *error) {
+  char shown[TX_SHOWN_SIZE];
+  bool method = is(facts->method, "head") || is(facts->method, "last-block");
+  if (method && is(facts->text_template, "{text}")) return TX_OK;
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: the %s '%s' is not known; use the taxon that wrote it or train again",
+                 tx_gguf_path(artifact), method ? "template" : "method",
+                 tx_show_name(method ? facts->text_template : facts->method, shown));
 }
 
 static tx_status read_head(network *n, const tx_gguf *artifact, tx_error *error) {
@@ -96,8 +129,8 @@ static tx_status read_head(network *n, const tx_gguf *artifact, tx_error *error)
 
 static tx_status network_build(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
                                tx_network_options options, tx_error *error) {
-  TX_TRY(tx_model_open(options.model_path, artifact, &n->model, error));
-  TX_TRY(check_base(n, facts, options.model_path, error));
+  TX_TRY(check_known(artifact, facts, error));
+  TX_TRY(open_base(n, artifact, facts, options.model_path, error));
   const tx_facts *model = tx_model_facts(n->model);
   n->width = model->width;
   n->depth = facts->depth;
@@ -119,8 +152,23 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
 
 /* ---- scoring ----------------------------------------------------------- */
 
-static tx_status score_encoded(network *n, const tx_encoded *encoded, float *probabilities,
-                               const tx_watch *watch, tx_error *error) {
+/* Finite weights can still overflow on the way.  `first`: the number of the
+ * first text among all of the call's. */
+static tx_status check_probabilities(const network *n, const float *probabilities, int64_t count,
+                                     size_t first, tx_error *error) {
+  for (int64_t i = 0; i < count; i++) {
+    float p = probabilities[i * n->scorer.labels]; /* the sum is in every one of a row */
+    if (p - p == 0) continue;
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "text %zu of this call gives no number: the classifier or its base %s holds "
+                   "weights that overflow; train it again",
+                   first + (size_t)i + 1, tx_gguf_path(tx_model_gguf(n->model)));
+  }
+  return TX_OK;
+}
+
+static tx_status score_encoded(network *n, const tx_encoded *encoded, size_t first,
+                               float *probabilities, const tx_watch *watch, tx_error *error) {
   int64_t count = encoded->count, labels = n->scorer.labels;
   tx_sequences sequences = {count, encoded->ids, encoded->offsets};
   float *features = tx_alloc_array((size_t)(count * (n->width + labels)), sizeof *features);
@@ -142,9 +190,29 @@ static tx_status score_encoded(network *n, const tx_encoded *encoded, float *pro
                           .y_row = labels};
     tx_product_run(&product);
     tx_softmax(logits, count, (int)labels, probabilities);
+    status = check_probabilities(n, probabilities, count, first, error);
   }
   tx_free(features);
   return status;
+}
+
+/* Progress of one part, in tokens, told as progress of the call, in texts. */
+typedef struct {
+  const tx_watch *watch;
+  int64_t from, part, count;
+} relay;
+
+static void relay_report(void *context, const char *stage, int64_t done, int64_t total,
+                         const char *unit) {
+  const relay *r = context;
+  (void)unit;
+  double share = total > 0 ? (double)done / (double)total : 1;
+  tx_watch_report(r->watch, stage, r->from + (int64_t)(share * (double)r->part), r->count, "texts");
+}
+
+static bool relay_cancelled(void *context) {
+  const tx_watch *watch = ((const relay *)context)->watch;
+  return watch->cancelled && watch->cancelled(watch->context);
 }
 
 static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t count,
@@ -155,8 +223,10 @@ static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t cou
     size_t part = count - from < TEXTS_AT_A_TIME ? count - from : TEXTS_AT_A_TIME;
     tx_encoded encoded;
     TX_TRY(tx_encode(n->tokenizer, texts + from, (int64_t)part, n->max_tokens, &encoded, error));
-    tx_status status =
-        score_encoded(n, &encoded, probabilities + from * (size_t)self->labels, watch, error);
+    relay r = {watch, (int64_t)from, (int64_t)part, (int64_t)count};
+    tx_watch relayed = {.report = relay_report, .cancelled = relay_cancelled, .context = &r};
+    tx_status status = score_encoded(n, &encoded, from, probabilities + from * (size_t)self->labels,
+                                     watch ? &relayed : NULL, error);
     if (scored) {
       scored->texts += (int64_t)part;
       scored->tokens += encoded.offsets[part];

@@ -462,8 +462,8 @@ static tx_status run(job *j) {
   const tx_train_options *o = j->options;
   TX_TRY(check_options(o, j->error));
   TX_TRY(check_output(j));
-  TX_TRY(tx_partition_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
   TX_TRY(open_model(j));
+  TX_TRY(tx_partition_read(o->data, o->validation, o->table, o->seed, &j->split, j->error));
   TX_TRY(weigh_classes(j));
   TX_TRY(encode_rows(j));
   TX_TRY(train_baselines(j));

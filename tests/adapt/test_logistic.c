@@ -26,7 +26,7 @@ static double lcg_next(void) {
 
 typedef struct problem {
   tx_features dense, sparse;
-  int32_t* labels;
+  int32_t *labels;
   int classes;
   double *weights, *bias;
 } problem;
@@ -34,10 +34,10 @@ typedef struct problem {
 /* As problem() of make_logistic.py. */
 static problem make_problem(int rows, int features, int classes, uint64_t seed) {
   size_t size = (size_t)rows * (size_t)features, used = 0;
-  float* x = tx_alloc_array(size, sizeof *x);
-  float* values = tx_alloc_array(size, sizeof *values);
-  int32_t* columns = tx_alloc_array(size, sizeof *columns);
-  int64_t* starts = tx_alloc_array((size_t)rows + 1, sizeof *starts);
+  float *x = tx_alloc_array(size, sizeof *x);
+  float *values = tx_alloc_array(size, sizeof *values);
+  int32_t *columns = tx_alloc_array(size, sizeof *columns);
+  int64_t *starts = tx_alloc_array((size_t)rows + 1, sizeof *starts);
   problem p = {.classes = classes, .labels = tx_alloc_array((size_t)rows, sizeof(int32_t))};
   lcg_state = seed;
   for (int i = 0; i < rows; i++) {
@@ -62,23 +62,23 @@ static problem make_problem(int rows, int features, int classes, uint64_t seed) 
   return p;
 }
 
-static void clear_weights(problem* p) {
+static void clear_weights(problem *p) {
   memset(p->weights, 0, (size_t)p->classes * (size_t)p->dense.features * sizeof(double));
   memset(p->bias, 0, (size_t)p->classes * sizeof(double));
 }
 
-static void free_problem(problem* p) {
-  tx_free((void*)p->dense.dense);
-  tx_free((void*)p->sparse.values);
-  tx_free((void*)p->sparse.columns);
-  tx_free((void*)p->sparse.starts);
+static void free_problem(problem *p) {
+  tx_free((void *)p->dense.dense);
+  tx_free((void *)p->sparse.values);
+  tx_free((void *)p->sparse.columns);
+  tx_free((void *)p->sparse.starts);
   tx_free(p->labels);
   tx_free(p->weights);
   tx_free(p->bias);
 }
 
 /* The objective as its definition says, by the C library. */
-static double plain_objective(const problem* p, const double* class_weights, double penalty) {
+static double plain_objective(const problem *p, const double *class_weights, double penalty) {
   int64_t rows = p->dense.rows, features = p->dense.features;
   double total = 0, squares = 0;
   for (int64_t i = 0; i < rows; i++) {
@@ -97,14 +97,14 @@ static double plain_objective(const problem* p, const double* class_weights, dou
   return total / (double)rows + penalty / 2 * squares;
 }
 
-static void succeeds(tx_status status, const tx_error* error) {
+static void succeeds(tx_status status, const tx_error *error) {
   char sentence[1024];
   if (status != TX_OK) fail_msg("%s", tx_error_sentence(error, sentence, sizeof sentence));
 }
 
 /* ---- the optimum ------------------------------------------------------- */
 
-static void test_optimum(void** state) {
+static void test_optimum(void **state) {
   (void)state;
   for (size_t g = 0; g < sizeof golden_logistic / sizeof golden_logistic[0]; g++) {
     int rows = golden_logistic[g].rows, features = golden_logistic[g].features;
@@ -142,7 +142,7 @@ static void test_optimum(void** state) {
 }
 
 /* The gradient by finite differences, for each shape of variables. */
-static void test_gradient(void** state) {
+static void test_gradient(void **state) {
   (void)state;
   for (int k = 0; k < 6; k++) {
     problem p = make_problem(71, 11, (const int[]){2, 3, 6}[k / 2], 5);
@@ -178,7 +178,7 @@ static void test_gradient(void** state) {
   }
 }
 
-static void test_scores(void** state) {
+static void test_scores(void **state) {
   (void)state;
   problem p = make_problem(300, 21, 5, 3);
   for (int i = 0; i < 5 * 21; i++) p.weights[i] = lcg_next();
@@ -203,11 +203,11 @@ static void test_scores(void** state) {
 
 /* ---- the same bits ----------------------------------------------------- */
 
-static void fit_all(problem* p, bool sparse, double* penalty, double* nll) {
+static void fit_all(problem *p, bool sparse, double *penalty, double *nll) {
   const double candidates[] = {1, 0.1, 0.01, 0.001};
   tx_logistic_options options = tx_logistic_defaults();
   tx_error error = {0};
-  const tx_features* features = sparse ? &p->sparse : &p->dense;
+  const tx_features *features = sparse ? &p->sparse : &p->dense;
   succeeds(tx_logistic_choose(features, p->labels, p->classes, NULL, candidates, 4, 3, 1, options,
                               penalty, nll, NULL, &error),
            &error);
@@ -218,9 +218,9 @@ static void fit_all(problem* p, bool sparse, double* penalty, double* nll) {
            &error);
 }
 
-static void test_same_bits(void** state) {
+static void test_same_bits(void **state) {
   (void)state;
-  static const char* paths[] = {"generic", "avx2", "avx512"};
+  static const char *paths[] = {"generic", "avx2", "avx512"};
   for (int k = 0; k < 6; k++) {
     problem p = make_problem(1500, 37, (const int[]){2, 3, 9}[k / 2], 11);
     size_t size = (size_t)p.classes * 37;
@@ -248,13 +248,14 @@ static void test_same_bits(void** state) {
 }
 
 /* exp and log of every path: right, and the same. */
-static void test_elementary(void** state) {
+static void test_elementary(void **state) {
   (void)state;
   enum { COUNT = 4003 };
   static double x[COUNT], first[2][COUNT], got[2][COUNT];
   for (int i = 0; i < COUNT; i++) x[i] = i % 7 == 0 ? -800.0 * lcg_next() : 40 * lcg_next() - 20;
   for (int path = 0; path < 3; path++) {
-    const tx_doubles* doubles = tx_doubles_find((const char*[]){"generic", "avx2", "avx512"}[path]);
+    const tx_doubles *doubles =
+        tx_doubles_find((const char *[]){"generic", "avx2", "avx512"}[path]);
     if (!doubles) continue;
     for (int i = 0; i < COUNT; i++) {
       got[0][i] = x[i];
@@ -279,7 +280,7 @@ static void test_elementary(void** state) {
 
 /* ---- folds and the penalty --------------------------------------------- */
 
-static void test_folds(void** state) {
+static void test_folds(void **state) {
   (void)state;
   enum { ROWS = 103, FOLDS = 5 };
   int32_t labels[ROWS], fold[ROWS], again[ROWS];
@@ -311,7 +312,7 @@ static void test_folds(void** state) {
                    TX_ERROR_ARGUMENT);
 }
 
-static void test_choose(void** state) {
+static void test_choose(void **state) {
   (void)state;
   problem p = make_problem(400, 30, 3, 9);
   const double candidates[] = {10, 1, 0.1, 0.01, 1e-3, 1e-4, 1e-5, 1e-6};
@@ -328,7 +329,7 @@ static void test_choose(void** state) {
   assert_true(isfinite(nll[best + 2]) && isinf(nll[best + 3])); /* two worse ones end it */
   /* All alike: the strongest. */
   const double same[] = {0.1, 0.1};
-  for (int64_t i = 0; i < 400 * 30; i++) ((float*)p.dense.dense)[i] = 0;
+  for (int64_t i = 0; i < 400 * 30; i++) ((float *)p.dense.dense)[i] = 0;
   succeeds(tx_logistic_choose(&p.dense, p.labels, 3, NULL, same, 2, 3, 1, tx_logistic_defaults(),
                               &penalty, nll, NULL, &error),
            &error);
@@ -345,14 +346,14 @@ static void test_choose(void** state) {
 
 /* ---- failures ---------------------------------------------------------- */
 
-static bool always(void* context) { return ++*(int*)context > 3; }
+static bool always(void *context) { return ++*(int *)context > 3; }
 
-static void test_failures(void** state) {
+static void test_failures(void **state) {
   (void)state;
   problem p = make_problem(50, 5, 3, 2);
   tx_logistic_options options = tx_logistic_defaults();
   tx_error error = {0};
-  ((float*)p.dense.dense)[7 * 5 + 2] = NAN;
+  ((float *)p.dense.dense)[7 * 5 + 2] = NAN;
   assert_int_equal(
       tx_logistic_fit(&p.dense, p.labels, 3, NULL, 0, options, p.weights, p.bias, NULL, &error),
       TX_ERROR_INPUT);
@@ -361,7 +362,7 @@ static void test_failures(void** state) {
   assert_int_equal(
       tx_logistic_fit(&p.dense, p.labels, 3, use, 4, options, p.weights, p.bias, NULL, NULL),
       TX_OK);
-  ((float*)p.dense.dense)[7 * 5 + 2] = 0;
+  ((float *)p.dense.dense)[7 * 5 + 2] = 0;
   options.penalty = 0;
   assert_int_equal(
       tx_logistic_fit(&p.dense, p.labels, 3, NULL, 0, options, p.weights, p.bias, NULL, NULL),
@@ -386,7 +387,7 @@ static void test_failures(void** state) {
 }
 
 /* Starting at the optimum, and separable rows with next to no penalty. */
-static void test_hard_cases(void** state) {
+static void test_hard_cases(void **state) {
   (void)state;
   problem p = make_problem(90, 7, 3, 90);
   tx_logistic_options options = tx_logistic_defaults();
@@ -401,7 +402,7 @@ static void test_hard_cases(void** state) {
   options = tx_logistic_defaults();
   options.penalty = 1e-12;
   for (int i = 0; i < 90; i++) {
-    for (int f = 0; f < 7; f++) ((float*)p.dense.dense)[i * 7 + f] = f == p.labels[i] ? 1000 : 0;
+    for (int f = 0; f < 7; f++) ((float *)p.dense.dense)[i * 7 + f] = f == p.labels[i] ? 1000 : 0;
   }
   clear_weights(&p);
   succeeds(

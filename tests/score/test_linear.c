@@ -153,8 +153,8 @@ static void make_corpus(corpus *c) {
 static tx_scorer *train(const corpus *c, int64_t rows, int classes, tx_linear_options options) {
   tx_scorer *scorer = NULL;
   tx_error error = {0};
-  succeeds(
-      tx_linear_train(c->texts, c->labels, rows, classes, options, &scorer, NULL, &error), &error);
+  succeeds(tx_linear_train(c->texts, c->labels, rows, classes, options, &scorer, NULL, &error),
+           &error);
   return scorer;
 }
 
@@ -235,9 +235,8 @@ static void test_odd_corpora(void **state) {
   tx_scorer_free(scorer);
   tx_error error = {0};
   options.folds = 1;
-  assert_int_equal(
-      tx_linear_train(c.texts, c.labels, 4, 2, options, &scorer, NULL, &error),
-      TX_ERROR_ARGUMENT);
+  assert_int_equal(tx_linear_train(c.texts, c.labels, 4, 2, options, &scorer, NULL, &error),
+                   TX_ERROR_ARGUMENT);
   options = tx_linear_defaults();
   options.longest_run = 9;
   assert_int_equal(tx_linear_train(c.texts, c.labels, 4, 2, options, &scorer, NULL, NULL),
@@ -263,9 +262,9 @@ static void test_sample(void **state) {
   }
   tx_scorer *scorer;
   tx_error error = {0};
-  succeeds(tx_linear_train(texts, labels, MANY, LABELS, tx_linear_defaults(), &scorer, NULL,
-                           &error),
-           &error);
+  succeeds(
+      tx_linear_train(texts, labels, MANY, LABELS, tx_linear_defaults(), &scorer, NULL, &error),
+      &error);
   float probabilities[LABELS];
   score(scorer, texts + 1, 1, probabilities);
   assert_true(probabilities[labels[1]] > 0.5f);
@@ -285,8 +284,8 @@ static void test_interruption(void **state) {
   const tx_watch watch = {.cancelled = always};
   tx_scorer *scorer;
   tx_error error = {0};
-  assert_int_equal(tx_linear_train(shared.texts, shared.labels, TEXTS, LABELS,
-                                   tx_linear_defaults(), &scorer, &watch, &error),
+  assert_int_equal(tx_linear_train(shared.texts, shared.labels, TEXTS, LABELS, tx_linear_defaults(),
+                                   &scorer, &watch, &error),
                    TX_ERROR_INTERRUPTED);
   assert_null(scorer);
 }
@@ -377,8 +376,8 @@ static void test_hostile_artifacts(void **state) {
   succeeds(load_parts(good, &error), &error);
   parts bad[14];
   for (int i = 0; i < 14; i++) bad[i] = good;
-  const char *names[14] = {"runs",    "runs",    "runs", "terms",   "terms",   "terms",  "idf",
-                           "idf",     "idf",     "idf",  "weights", "weights", "weights", "bias"};
+  const char *names[14] = {"runs", "runs", "runs", "terms",   "terms",   "terms",   "idf",
+                           "idf",  "idf",  "idf",  "weights", "weights", "weights", "bias"};
   bad[0].longest = 9;
   bad[1].shortest = 5;
   bad[2].shortest = INT64_MIN;

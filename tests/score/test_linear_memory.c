@@ -123,7 +123,6 @@ static void test_each_allocation_fails(void **state) {
   int count_of_load = fail_each(load, &refusals);
   assert_true(count_of_load >= 15 && refusals >= 12);
   int count_of_training = fail_each(train, &refusals);
-  fprintf(stderr,"%d %d\n",count_of_training,refusals);
   assert_true(count_of_training >= 200 && refusals >= 200);
 }
 

@@ -204,6 +204,26 @@ static void test_two_rows_cannot_be_split(void **state) {
   assert_refused(options, TX_ERROR_INPUT, sentence);
 }
 
+/* Nothing in them that the linear baseline could count. */
+static void test_texts_without_words(void **state) {
+  (void)state;
+  static const char *const tables[] = {"text\tlabel\n\tgood\n\tbad\n \tgood\n",
+                                       "text\tlabel\n!\tgood\n?\tbad\n!!\tgood\n",
+                                       "text\tlabel\n😀\tgood\nx\tbad\n😀\tgood\n"};
+  for (int i = 0; i < 3; i++) {
+    tx_train_options options = made_options(llama, made("wordless.taxon"));
+    options.data = options.validation = table_of("wordless.tsv", tables[i]);
+    made_train(options);
+    tx_classifier *classifier = made_open(options.out);
+    tx_evaluation e;
+    MADE_OK(tx_evaluate(classifier, options.data, options.table, &e, NULL, error));
+    assert_int_equal(e.n, 3);
+    assert_true(e.linear.accuracy >= 0.5);
+    tx_evaluation_free(&e);
+    tx_classifier_close(classifier);
+  }
+}
+
 /* ---- models ------------------------------------------------------------ */
 
 static void test_models_that_are_none(void **state) {
@@ -527,6 +547,7 @@ int main(int count, char **arguments) {
       cmocka_unit_test(test_every_label_keeps_a_training_row),
       cmocka_unit_test(test_repeated_texts_stay_together),
       cmocka_unit_test(test_two_rows_cannot_be_split),
+      cmocka_unit_test(test_texts_without_words),
       cmocka_unit_test(test_models_that_are_none),
       cmocka_unit_test(test_outputs_that_cannot_be_written),
       cmocka_unit_test(test_outputs_that_would_destroy_an_input),

@@ -20,10 +20,10 @@ static void check(double got, double want, double allowed) {
   if (!(fabs(got - want) <= allowed)) fail_msg("got %.17g, want %.17g", got, want);
 }
 
-static void test_wilson(void** state) {
+static void test_wilson(void **state) {
   (void)state;
   for (int i = 0; i < WILSON_CASES; i++) {
-    const double* c = golden_wilson[i];
+    const double *c = golden_wilson[i];
     tx_interval interval = tx_wilson((int64_t)c[0], (int64_t)c[1]);
     check(interval.lo, c[2], 1e-14);
     check(interval.hi, c[3], 1e-14);
@@ -33,10 +33,10 @@ static void test_wilson(void** state) {
   assert_true(tx_wilson(0, 10).lo == 0 && tx_wilson(10, 10).hi == 1);
 }
 
-static void test_mcnemar(void** state) {
+static void test_mcnemar(void **state) {
   (void)state;
   for (int i = 0; i < MCNEMAR_CASES; i++) {
-    const double* c = golden_mcnemar[i];
+    const double *c = golden_mcnemar[i];
     double p = tx_mcnemar((int64_t)c[0], (int64_t)c[1]);
     check(p, c[2], c[2] * 1e-8);
     assert_true(p == tx_mcnemar((int64_t)c[1], (int64_t)c[0]));
@@ -48,7 +48,7 @@ static void test_mcnemar(void** state) {
 
 /* Newcombe 1998, Stat Med 17:2635-2650; Bentur et al. 2009 and its interval
  * (-0.507, -0.026) as in Fagerland, Lydersen and Laake 2014. */
-static void test_paired_difference(void** state) {
+static void test_paired_difference(void **state) {
   (void)state;
   tx_interval interval = tx_paired_difference(36, 12, 2, 0);
   check(interval.lo, 0.0569, 5e-5);

@@ -14,7 +14,7 @@ static void check(double got, double want, double allowed) {
   if (!(fabs(got - want) <= allowed)) fail_msg("got %.17g, want %.17g", got, want);
 }
 
-static void test_golden(void** state) {
+static void test_golden(void **state) {
   (void)state;
   tx_metrics metrics, alone;
   tx_label_counts counts[GOLDEN_LABELS];
@@ -41,7 +41,7 @@ static void test_golden(void** state) {
   assert_int_equal(correct, metrics.correct);
 }
 
-static void test_calibration_bins(void** state) {
+static void test_calibration_bins(void **state) {
   (void)state;
   /* One sure and right, one sure and wrong, one at exactly a half. */
   const float rows[][2] = {{1, 0}, {1, 0}, {0.5f, 0.5f}};
@@ -53,7 +53,7 @@ static void test_calibration_bins(void** state) {
   check(metrics.nll, (0 + 149 * log(2) + log(2)) / 3, 1e-12); /* 0 counts as 2^-149 */
 }
 
-static void test_broken_probabilities(void** state) {
+static void test_broken_probabilities(void **state) {
   (void)state;
   const float nan = NAN;
   const float rows[][3] = {{nan, nan, nan}, {nan, 0.2f, 0.1f}, {INFINITY, -1, nan}};
@@ -71,7 +71,7 @@ static void test_broken_probabilities(void** state) {
   assert_int_equal(tx_top_label(equal, 3), 1);
 }
 
-static void test_no_rows_and_many_labels(void** state) {
+static void test_no_rows_and_many_labels(void **state) {
   (void)state;
   tx_metrics metrics;
   tx_metrics_compute(NULL, NULL, 0, 3, &metrics, NULL, NULL);
