@@ -303,7 +303,7 @@ static void test_stopping_and_progress(void **state) {
   tx_classifier *classifier = made_open(artifact(llama, 0, TX_POOLING_LAST, NULL));
   tx_text *many = tx_alloc_array(COUNT, sizeof *many);
   float *p = tx_alloc_array(COUNT * LABELS, sizeof *p);
-  for (int i = 0; i < COUNT; i++) many[i] = texts[i % 3 ? 40 : 0];
+  for (int i = 0; i < COUNT; i++) many[i] = texts[40];
   watching all = {0};
   tx_watch watch = {report, NULL, cancelled, &all};
   MADE_OK(tx_classifier_predict(classifier, many, COUNT, p, NULL, &watch, error));
