@@ -86,7 +86,8 @@ typedef struct tx_watch {
   void *context;
 } tx_watch;
 
-TX_API void tx_set_threads(int threads); /* for the whole process; 0: one for each processor */
+/* For the whole process; 0: one for each processor.  Not while another call runs. */
+TX_API void tx_set_threads(int threads);
 TX_API const char *tx_version(void);
 TX_API const char *tx_cpu_path(void); /* "generic", "avx2" or "avx512": the kernels in use */
 TX_API void tx_free_string(char *string); /* for every new char * below */

@@ -45,8 +45,11 @@ void tx_logistic_scores(const tx_features *features, int classes, const int64_t 
 /* Chooses among `candidates` (penalties, count of them, strongest first) by
  * stratified k-fold cross-validation on the rows (folds by `seed`; rows of equal
  * `group` share a fold where groups are given, so that repeated texts do not
- * leak): the one with the lowest mean held-out NLL; each fold warm-starts from
- * the previous candidate.  `nll`: (count), out, may be NULL. */
+ * leak): the one with the lowest mean held-out NLL (weighted as the fit is), the
+ * stronger of equals; each fold warm-starts from the previous candidate, and is
+ * fitted to a tolerance of 1e-4 at best.  After two candidates in a row that are
+ * no better, weaker ones are not tried: their `nll` is infinite.
+ * `nll`: (count), out, may be NULL. */
 tx_status tx_logistic_choose(const tx_features *features, const int32_t *labels, int classes,
                              const uint64_t *group, const double *candidates, size_t count,
                              int folds, uint64_t seed, tx_logistic_options options, double *penalty,

@@ -16,14 +16,22 @@ int tx_threads(void) {
   return threads < 1 ? 1 : threads > TX_MAX_THREADS ? TX_MAX_THREADS : threads;
 }
 
+/* The worker that this thread is while it runs a task, else 0.  Not OpenMP's own
+ * number: a caller may have a parallel region, and more threads, of its own. */
+static _Thread_local int current;
+
 void tx_parallel(int64_t count, tx_task *task, void *context) {
   int threads = tx_threads();
   if (count < threads) threads = (int)count;
   if (threads <= 1 || omp_in_parallel()) {
-    for (int64_t i = 0; i < count; i++)
-      task(context, i, omp_in_parallel() ? omp_get_thread_num() : 0);
+    for (int64_t i = 0; i < count; i++) task(context, i, current);
     return;
   }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-  for (int64_t i = 0; i < count; i++) task(context, i, omp_get_thread_num());
+#pragma omp parallel num_threads(threads)
+  {
+    current = omp_get_thread_num();
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t i = 0; i < count; i++) task(context, i, current);
+    current = 0;
+  }
 }

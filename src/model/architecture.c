@@ -105,6 +105,23 @@ static tx_status read_epsilon(const tx_gguf *gguf, tx_facts *facts, tx_error *er
   return TX_OK;
 }
 
+/* Older files stretch the positions without naming how. */
+static tx_status check_stretch(const tx_gguf *gguf, const tx_architecture *architecture,
+                               tx_error *error) {
+  static const char *const suffixes[] = {"scaling.factor", "scale_linear"};
+  for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+    char key[128];
+    double factor = 1;
+    snprintf(key, sizeof key, "%s.rope.%s", architecture->name, suffixes[i]);
+    if (tx_gguf_has(gguf, key)) TX_TRY(tx_gguf_float(gguf, key, &factor, error));
+    if (factor == 1) continue;
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: %s is %g, which taxon does not compute; use a model without it",
+                   tx_gguf_path(gguf), key, factor);
+  }
+  return TX_OK;
+}
+
 static tx_status read_rotary(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   const tx_architecture *architecture = facts->architecture;
   facts->rotary = 0;
@@ -129,9 +146,10 @@ static tx_status read_rotary(const tx_gguf *gguf, tx_facts *facts, tx_error *err
                    tx_gguf_path(gguf), key, (int)(scaling.size < 40 ? scaling.size : 40),
                    scaling.data);
   }
-  return TX_OK;
+  return tx_gguf_has(gguf, key) ? TX_OK : check_stretch(gguf, architecture, error);
 }
 
+/* A matrix has at least two rows: what has one row is a vector (adapt/parameters.h). */
 tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   enum { WIDEST = 1 << 17, LONGEST = 1 << 24 };
   memset(facts, 0, sizeof *facts);
@@ -144,8 +162,8 @@ tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
                    tx_gguf_path(gguf), (int)(name.size < 60 ? name.size : 60), name.data);
   }
   TX_TRY(read_size(gguf, a, "block_count", 1, TX_MAX_BLOCKS, &facts->blocks, error));
-  TX_TRY(read_size(gguf, a, "embedding_length", 1, WIDEST, &facts->width, error));
-  TX_TRY(read_size(gguf, a, "feed_forward_length", 1, WIDEST, &facts->hidden, error));
+  TX_TRY(read_size(gguf, a, "embedding_length", 2, WIDEST, &facts->width, error));
+  TX_TRY(read_size(gguf, a, "feed_forward_length", 2, WIDEST, &facts->hidden, error));
   TX_TRY(read_size(gguf, a, "context_length", 1, LONGEST, &facts->context, error));
   TX_TRY(read_size(gguf, a, "attention.head_count", 1, 1024, &facts->heads, error));
   TX_TRY(read_optional(gguf, a, "attention.head_count_kv", 1, facts->heads, facts->heads,
@@ -156,7 +174,7 @@ tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   TX_TRY(read_optional(gguf, a, "attention.value_length", 1, 4096, facts->head_size, &value_size,
                        error));
   if (facts->heads % facts->kv_heads != 0 || value_size != facts->head_size ||
-      facts->head_size < 1 || facts->head_size * facts->heads > WIDEST) {
+      facts->head_size * facts->kv_heads < 2 || facts->head_size * facts->heads > WIDEST) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: %" PRId64 " heads of %" PRId64 " with %" PRId64
                    " key/value heads of %" PRId64 " do not fit together",

@@ -99,8 +99,9 @@ static bool is_known(const tx_model *model, const char *name) {
   }
   if (strcmp(name, "output_norm.bias") == 0) return norm_has_bias(model);
   if (strcmp(name, "position_embd.weight") == 0) return a->positions == TX_POSITION_LEARNED;
-  int block, stem_at = 0, stem_end = 0;
-  if (sscanf(name, "blk.%d.%n%*[^.]%n", &block, &stem_at, &stem_end) != 1 || !stem_end) return false;
+  int block = 0, stem_at = 0, stem_end = 0;
+  if (sscanf(name, "blk.%5d.%n%*[^.]%n", &block, &stem_at, &stem_end) != 1 || !stem_end) return false;
+  if (block < 0 || block >= model->facts.blocks) return false;
   bool bias = strcmp(name + stem_end, ".bias") == 0;
   if (!bias && strcmp(name + stem_end, ".weight") != 0) return false;
   size_t size = (size_t)(stem_end - stem_at);

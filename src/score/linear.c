@@ -367,14 +367,15 @@ static tx_status find_tensor(const tx_gguf *gguf, const char *name, tx_tensor_ty
 }
 
 static tx_status load_rule(const tx_gguf *gguf, tx_term_rule *loaded, tx_error *error) {
-  int64_t shortest, longest;
-  TX_TRY(tx_gguf_int(gguf, "taxon.linear.shortest_run", &shortest, error));
-  TX_TRY(tx_gguf_int(gguf, "taxon.linear.longest_run", &longest, error));
-  if (!is_rule(shortest, longest)) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: taxon.linear has runs of %lld to %lld characters, which none can have; "
-                   "the file is damaged, train the classifier again",
-                   tx_gguf_path(gguf), (long long)shortest, (long long)longest);
+  int64_t shortest = -1, longest = -1;
+  if (tx_gguf_int(gguf, "taxon.linear.shortest_run", &shortest, NULL) != TX_OK ||
+      tx_gguf_int(gguf, "taxon.linear.longest_run", &longest, NULL) != TX_OK ||
+      !is_rule(shortest, longest)) {
+    return tx_fail(
+        error, TX_ERROR_INPUT,
+        "%s: taxon.linear.shortest_run and taxon.linear.longest_run are missing or no "
+        "lengths that runs of characters can have; the artifact is damaged, train it again",
+        tx_gguf_path(gguf));
   }
   *loaded = (tx_term_rule){(int)shortest, (int)longest};
   return TX_OK;

@@ -113,6 +113,38 @@ static void test_parallel_visits_each_index_once(void **state) {
   tx_set_threads(0);
 }
 
+static void inner(void *context, int64_t index, int worker) {
+  (void)context, (void)index;
+  assert_true(worker >= 0 && worker < tx_threads());
+}
+
+static void outer(void *context, int64_t index, int worker) {
+  (void)index;
+  int *seen = context;
+  tx_parallel(3, inner, NULL);
+  assert_true(worker >= 0 && worker < tx_threads());
+  seen[worker]++;
+}
+
+/* A caller with more threads of its own than the library may use: the worker's
+ * number is that of memory made for tx_threads() workers. */
+static void test_parallel_inside_the_callers_threads(void **state) {
+  (void)state;
+  int outside = 0;
+  tx_set_threads(2);
+#pragma omp parallel num_threads(6) reduction(+ : outside)
+  {
+    int seen[2] = {0, 0};
+    tx_parallel(5, outer, seen);
+    outside += seen[0];
+  }
+  assert_int_equal(outside, 6 * 5);
+  int seen[2] = {0, 0};
+  tx_parallel(50, outer, seen);
+  assert_int_equal(seen[0] + seen[1], 50);
+  tx_set_threads(0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_arena_aligns_and_resets),
@@ -122,6 +154,7 @@ int main(void) {
       cmocka_unit_test(test_sha256_of_abc),
       cmocka_unit_test(test_random_is_reproducible_and_fair),
       cmocka_unit_test(test_parallel_visits_each_index_once),
+      cmocka_unit_test(test_parallel_inside_the_callers_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

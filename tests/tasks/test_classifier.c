@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <pthread.h>
 
 #include "tasks/made.h"
 #include "formats/table.h"
@@ -79,7 +80,7 @@ static void make_texts(void) {
   tx_random random = tx_random_seed(77);
   for (int i = 0; i < MANY; i++) {
     make_text(&random, i % LABELS, storage[i], sizeof storage[i]);
-    texts[i] = tx_text_of(storage[i]);
+    texts[i] = (tx_text){storage[i], strnlen(storage[i], (size_t)(4 + i))};
   }
   for (size_t i = 0; i < sizeof letters; i++) letters[i] = "word after word "[i % 16];
   texts[1] = (tx_text){"", 0};
@@ -112,7 +113,7 @@ static void check_ways(const char *path, const float *want) {
     setenv("TAXON_CPU", names[kernels], 1);
     for (int i = 0; i < 4; i++) {
       char what[100];
-      if (kernels == 2 && i != 2) continue; /* it is slow */
+      if (kernels == 2 ? i != 2 : i == kernels) continue; /* generic is slow */
       tx_classifier_options options = tx_classifier_defaults();
       tx_classifier *classifier;
       options.batch_tokens = budgets[i];
@@ -178,7 +179,46 @@ static void test_the_same_bits(void **state) {
   check_same_bits(artifact(llama, 0, TX_POOLING_LAST, NULL));
   check_same_bits(artifact(llama, 2, TX_POOLING_MEAN, NULL));
   check_same_bits(artifact(gpt2, 1, TX_POOLING_FIRST, NULL));
-  check_same_bits(artifact(gpt2, 0, TX_POOLING_MEAN, NULL));
+}
+
+typedef struct {
+  tx_classifier *classifier;
+  float p[MANY * LABELS];
+  tx_status status;
+} caller;
+
+static void *call(void *argument) {
+  caller *c = argument;
+  tx_error error = {0};
+  for (int i = 0; i < 3 && c->status == TX_OK; i++) {
+    c->status = tx_classifier_predict(c->classifier, texts, MANY, c->p, NULL, NULL, &error);
+  }
+  return NULL;
+}
+
+/* Different handles by different threads at once. */
+static void test_two_callers_at_once(void **state) {
+  (void)state;
+  static caller callers[2];
+  static float want[MANY * LABELS];
+  pthread_t threads[2];
+  make_texts();
+  const char *path = artifact(llama, 0, TX_POOLING_LAST, NULL);
+  tx_classifier *alone = made_open(path);
+  MADE_OK(tx_classifier_predict(alone, texts, MANY, want, NULL, NULL, error));
+  tx_set_threads(2);
+  for (int i = 0; i < 2; i++) {
+    callers[i].classifier = made_open(path);
+    assert_int_equal(pthread_create(&threads[i], NULL, call, &callers[i]), 0);
+  }
+  for (int i = 0; i < 2; i++) {
+    pthread_join(threads[i], NULL);
+    assert_int_equal(callers[i].status, TX_OK);
+    assert_same_rows(want, callers[i].p, MANY, "two callers");
+    tx_classifier_close(callers[i].classifier);
+  }
+  tx_set_threads(1);
+  tx_classifier_close(alone);
 }
 
 /* More texts than are encoded at a time. */
@@ -293,15 +333,15 @@ static void test_damaged_artifacts(void **state) {
   const char *path = made("damaged.taxon");
   tx_classifier *classifier;
   tx_random random = tx_random_seed(4);
-  for (size_t cut = 0; cut < size - 32; cut += 1 + cut / 40) {
+  for (size_t cut = 0; cut < size - 32; cut += 1 + cut / 20) {
     write_bytes(path, bytes, cut);
     MADE_FAILS(tx_classifier_open(path, tx_classifier_defaults(), &classifier, error),
                TX_ERROR_INPUT, "damaged.taxon");
     assert_null(classifier);
   }
   int opened = 0, refused = 0;
-  for (int i = 0; i < 1500; i++) {
-    size_t at = (size_t)tx_random_below(&random, i < 1200 ? 3000 : size);
+  for (int i = 0; i < 600; i++) {
+    size_t at = (size_t)tx_random_below(&random, i < 500 ? 3000 : size);
     char change = (char)(1 << tx_random_below(&random, 8));
     tx_error error = {0};
     bytes[at] = (char)(bytes[at] ^ change);
@@ -322,7 +362,7 @@ static void test_damaged_artifacts(void **state) {
       fail_msg("byte %d: status %d '%s'", (int)at, (int)status, error.message);
     }
   }
-  assert_true(opened > 100 && refused > 100);
+  assert_true(opened > 50 && refused > 50);
   free(bytes);
 }
 
@@ -332,6 +372,7 @@ int main(int count, char **arguments) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_validation_figures_are_those_of_training),
       cmocka_unit_test(test_the_same_bits),
+      cmocka_unit_test(test_two_callers_at_once),
       cmocka_unit_test(test_many_texts),
       cmocka_unit_test(test_cutting),
       cmocka_unit_test(test_stopping_and_progress),
