@@ -102,6 +102,9 @@ static bool is_known(const tx_model *model, const char *name) {
   int block = 0, stem_at = 0, stem_end = 0;
   int read = sscanf(name, "blk.%5d.%n%*[^.]%n", &block, &stem_at, &stem_end);
   if (read != 1 || !stem_end || block < 0 || block >= model->facts.blocks) return false;
+  char plain[16]; /* "00" and "+1" are read as numbers too, but never looked up */
+  int digits = snprintf(plain, sizeof plain, "%d.", block);
+  if (strncmp(name + 4, plain, (size_t)digits) != 0) return false;
   bool bias = strcmp(name + stem_end, ".bias") == 0;
   if (!bias && strcmp(name + stem_end, ".weight") != 0) return false;
   size_t size = (size_t)(stem_end - stem_at);

@@ -40,13 +40,13 @@ static json_t *tensor_types(const tx_gguf *gguf, int64_t *parameters) {
   return types;
 }
 
-static tx_status describe_model(const char *path, const tx_gguf *gguf, json_t *object,
-                                tx_error *error) {
-  tx_facts facts;
+static tx_status add_model(const char *path, const tx_model *model, json_t *object,
+                           tx_error *error) {
+  const tx_gguf *gguf = tx_model_gguf(model);
+  tx_facts facts = *tx_model_facts(model);
   int64_t parameters;
   char hex[TX_SHA256_HEX];
   uint64_t size;
-  TX_TRY(tx_facts_read(gguf, &facts, error));
   const unsigned char *bytes = tx_gguf_bytes(gguf, &size);
   if (!tx_sha256_bytes(bytes, size, hex)) return tx_fail_memory(error, 256, "a hash");
   json_t *types = tensor_types(gguf, &parameters);
@@ -66,6 +66,15 @@ static tx_status describe_model(const char *path, const tx_gguf *gguf, json_t *o
   json_object_set_new(object, "bytes", json_integer((json_int_t)size));
   json_object_set_new(object, "sha256", json_string(hex));
   return TX_OK;
+}
+
+/* Opened as for use, so that what is described can be used. */
+static tx_status describe_model(const char *path, json_t *object, tx_error *error) {
+  tx_model *model;
+  TX_TRY(tx_model_open(path, NULL, &model, error));
+  tx_status status = add_model(path, model, object, error);
+  tx_model_close(model);
+  return status;
 }
 
 /* ---- a classifier ------------------------------------------------------ */
@@ -140,21 +149,21 @@ static bool is_artifact(const tx_gguf *gguf) {
          architecture.size == 5 && memcmp(architecture.data, "taxon", 5) == 0;
 }
 
+static tx_status describe_artifact(const char *path, json_t *object, tx_error *error) {
+  tx_gguf *gguf;
+  tx_artifact_facts facts;
+  TX_TRY(tx_artifact_open(path, &gguf, &facts, error));
+  describe_classifier(path, gguf, &facts, object);
+  tx_gguf_close(gguf);
+  return TX_OK;
+}
+
 static tx_status describe(const char *path, json_t *object, tx_error *error) {
   tx_gguf *gguf;
   TX_TRY(tx_gguf_open(path, &gguf, error));
-  tx_status status;
-  if (is_artifact(gguf)) {
-    tx_artifact_facts facts;
-    tx_gguf_close(gguf);
-    TX_TRY(tx_artifact_open(path, &gguf, &facts, error));
-    describe_classifier(path, gguf, &facts, object);
-    status = TX_OK;
-  } else {
-    status = describe_model(path, gguf, object, error);
-  }
+  bool artifact = is_artifact(gguf);
   tx_gguf_close(gguf);
-  return status;
+  return artifact ? describe_artifact(path, object, error) : describe_model(path, object, error);
 }
 
 tx_status tx_describe_json(const char *what, const char *home, char **json, tx_error *error) {
