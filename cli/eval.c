@@ -296,8 +296,9 @@ static void print_remarks(const tx_evaluation *of, const char *data) {
 static void print_speed(const tx_evaluation *of) {
   char a[OUT_NUMBER], b[OUT_NUMBER], c[OUT_NUMBER], d[OUT_NUMBER];
   printf("\n%s, %s texts/s, %s tokens/s, %s of memory\n", out_duration(of->seconds, a),
-         out_decimal(of->texts_per_second, 1, b), out_grouped((int64_t)of->tokens_per_second, c),
-         out_size(of->peak_rss_bytes, d));
+         of->texts_per_second < 1000 ? out_decimal(of->texts_per_second, 1, b)
+                                     : out_grouped((int64_t)of->texts_per_second, b),
+         out_grouped((int64_t)of->tokens_per_second, c), out_size(of->peak_rss_bytes, d));
 }
 
 static void print_evaluation(const tx_evaluation *of, const char *data) {

@@ -315,10 +315,10 @@ int verb_predict(int argc, char **argv) {
           "CLASSIFIER --data TABLE [options]",
       .about =
           "One line for each text, in order: the label, a tab and its probability (a tab, "
-          "newline\nor control character in a label as \\t, \\n, \\xNN).  --json prints an "
-          "object a line:\nlabel, probability, probabilities by label, abstain, and id (of a "
-          "table that has one)\nor row (from 1).  An empty line is an empty text and is "
-          "answered too.",
+          "newline\nor control character in a label as \\t, \\n, \\xNN); on a terminal the label, "
+          "per cent and\nthe text's beginning.  --json prints an object a line: label, "
+          "probability,\nprobabilities by label, abstain, and id (of a table that has one) or row "
+          "(from 1).\nAn empty line is an empty text and is answered too.",
       .examples =
           "  taxon predict my.taxon \"It broke within a week.\"\n"
           "  cat messages.txt | taxon predict my.taxon - --json",

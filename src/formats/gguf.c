@@ -249,7 +249,8 @@ static tx_status read_header(tx_gguf *gguf, tx_cursor *cursor, uint64_t *tensors
                              tx_error *error) {
   static const char magic[4] = {'G', 'G', 'U', 'F'};
   if (gguf->size < sizeof magic || memcmp(gguf->data, magic, sizeof magic) != 0) {
-    return BROKEN(gguf, 0, "this is not a GGUF file: it %s; name a model in GGUF form",
+    return BROKEN(gguf, 0,
+                  "this is not a GGUF file: it %s; name a GGUF file, a model or a classifier",
                   gguf->size == 0 ? "is empty" : "does not begin with 'GGUF'");
   }
   tx_cursor_bytes(cursor, sizeof magic, "the magic");

@@ -156,6 +156,11 @@ tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   tx_text name;
   TX_TRY(tx_gguf_string(gguf, "general.architecture", &name, error));
   const tx_architecture *a = facts->architecture = tx_architecture_find(name);
+  if (!a && name.size == 5 && memcmp(name.data, "taxon", 5) == 0) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: this is a classifier, not a model; name the model it was trained on",
+                   tx_gguf_path(gguf));
+  }
   if (!a) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: the architecture '%.*s' is not known; taxon runs llama and gpt2",

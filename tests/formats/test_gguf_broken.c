@@ -222,13 +222,15 @@ static const struct {
   void (*make)(tx_buffer *file);
   const char *sentence;
 } broken[] = {
-    {bad_empty, "m.gguf: byte 0: this is not a GGUF file: it is empty; name a model in GGUF form"},
+    {bad_empty,
+     "m.gguf: byte 0: this is not a GGUF file: it is empty; name a GGUF file, a model or a "
+     "classifier"},
     {bad_magic,
-     "m.gguf: byte 0: this is not a GGUF file: it does not begin with 'GGUF'; name a model in GGUF "
-     "form"},
+     "m.gguf: byte 0: this is not a GGUF file: it does not begin with 'GGUF'; name a GGUF file, a "
+     "model or a classifier"},
     {bad_magic_reversed,
-     "m.gguf: byte 0: this is not a GGUF file: it does not begin with 'GGUF'; name a model in GGUF "
-     "form"},
+     "m.gguf: byte 0: this is not a GGUF file: it does not begin with 'GGUF'; name a GGUF file, a "
+     "model or a classifier"},
     {bad_version_0,
      "m.gguf: byte 4: GGUF version 0 is not known, only 2 and 3; the file is damaged, fetch it "
      "again"},

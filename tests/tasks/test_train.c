@@ -235,7 +235,7 @@ static void test_models_that_are_none(void **state) {
   tx_train_report report;
   options.model = made("a.taxon");
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT,
-             "the architecture 'taxon' is not known; taxon runs llama and gpt2");
+             "this is a classifier, not a model; name the model it was trained on");
   options.model = options.data;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "this is not a GGUF file");
 }
