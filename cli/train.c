@@ -231,13 +231,50 @@ static void print_facts(const train *state, const tx_train_report *report) {
   out_table_print(&facts);
 }
 
+/* Said in words, because a table is easily read past. */
+static void print_verdict(const tx_train_report *report) {
+  if (report->val_accuracy > report->linear_accuracy) return;
+  puts("\nThe linear baseline is as good on these validation texts, or better: before you rely on "
+       "this\nclassifier, compare the two on a test set with taxon eval.");
+}
+
 /* ---- the verb ---------------------------------------------------------- */
+
+/* The convex head takes no gradient steps: what was asked of them does nothing. */
+static void note_idle_options(const train *state) {
+  const train standard = train_defaults();
+  const struct {
+    const char *name;
+    bool given;
+  } options[] = {{"--blocks", state->blocks != standard.blocks},
+                 {"--epochs", state->epochs != standard.epochs},
+                 {"--batch", state->batch != standard.batch},
+                 {"--accumulate", state->accumulate != standard.accumulate},
+                 {"--patience", state->patience != standard.patience},
+                 {"--lr", state->learning_rate > 0},
+                 {"--weight-decay", state->weight_decay - standard.weight_decay != 0},
+                 {"--warm-up", state->warm_up - standard.warm_up != 0},
+                 {"--clip", state->clip - standard.clip != 0},
+                 {"--schedule", state->schedule != standard.schedule}};
+  if (state->common.quiet || state->method != TX_METHOD_HEAD ||
+      state->solver != TX_HEAD_CONVEX) {
+    return;
+  }
+  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+    if (!options[i].given) continue;
+    fprintf(stderr,
+            "%s does nothing here: the convex head takes no gradient steps (see --method and "
+            "--head-solver)\n",
+            options[i].name);
+  }
+}
 
 static int run(const train *state, const command_line *line, const char *command) {
   tx_train_options options = library_options(state, command);
   tx_train_report report = {0};
   tx_error error = {0};
   progress bar;
+  note_idle_options(state);
   progress_begin(&bar, state->common.quiet);
   tx_watch watch = progress_watch(&bar);
   tx_status status = tx_train(&options, &report, &watch, &error);
@@ -252,6 +289,7 @@ static int run(const train *state, const command_line *line, const char *command
     print_scores(&report);
     putchar('\n');
     print_facts(state, &report);
+    print_verdict(&report);
   }
   return CLI_DONE;
 }
