@@ -197,7 +197,7 @@ static void test_the_base_named_by_the_caller(void **state) {
              gpt2_hash);
   options.model = put(&facts);
   MADE_FAILS(tx_classifier_open(put(&facts), options, &classifier, error), TX_ERROR_INPUT,
-             "the architecture 'taxon' is not known");
+             "this is a classifier, not a model; name the model it was trained on");
   options.model = llama, options.max_tokens = -1;
   MADE_FAILS(tx_classifier_open(put(&facts), options, &classifier, error), TX_ERROR_ARGUMENT,
              "max_tokens and batch_tokens must not be negative");
