@@ -136,9 +136,7 @@ build 'build with cc' all unit tools || {
 }
 if wants unit; then
   find_model
-  for program in build/tests/*/test_*; do
-    case $program in *.d) ;; *) unit_program "$program" '' ;; esac
-  done
+  for source in tests/*/test_*.c; do unit_program "build/${source%.c}" ''; done
 fi
 if wants cli; then golden_cases; fi
 if wants rules; then script tests/rules.sh sh tests/rules.sh build; fi
@@ -155,9 +153,7 @@ fi
 if wants sanitize && build 'build with sanitizers' SANITIZE=1 unit; then
   # The real model is too slow here; what it would show is shown without.
   unset TAXON_TEST_MODEL
-  for program in build/asan/tests/*/test_*; do
-    case $program in *.d) ;; *) unit_program "$program" ' with sanitizers' ;; esac
-  done
+  for source in tests/*/test_*.c; do unit_program "build/asan/${source%.c}" ' with sanitizers'; done
 fi
 
 echo "$(since "$started") in all"
