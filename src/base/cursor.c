@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 tx_cursor tx_cursor_make(const void *data, uint64_t size, const char *name, tx_error *error) {
   return (tx_cursor){data, size, 0, name, error, false};
@@ -43,18 +42,6 @@ uint32_t tx_cursor_u32(tx_cursor *cursor, const char *what) {
   return (uint32_t)read_little(cursor, 4, what);
 }
 uint64_t tx_cursor_u64(tx_cursor *cursor, const char *what) { return read_little(cursor, 8, what); }
-float tx_cursor_f32(tx_cursor *cursor, const char *what) {
-  uint32_t bits = tx_cursor_u32(cursor, what);
-  float value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
-double tx_cursor_f64(tx_cursor *cursor, const char *what) {
-  uint64_t bits = tx_cursor_u64(cursor, what);
-  double value;
-  memcpy(&value, &bits, sizeof value);
-  return value;
-}
 
 tx_status tx_cursor_fail(tx_cursor *cursor, const char *format, ...) {
   if (!cursor->failed) {

@@ -25,8 +25,6 @@ uint8_t tx_cursor_u8(tx_cursor *cursor, const char *what);
 uint16_t tx_cursor_u16(tx_cursor *cursor, const char *what);
 uint32_t tx_cursor_u32(tx_cursor *cursor, const char *what);
 uint64_t tx_cursor_u64(tx_cursor *cursor, const char *what);
-float tx_cursor_f32(tx_cursor *cursor, const char *what);
-double tx_cursor_f64(tx_cursor *cursor, const char *what);
 uint64_t tx_cursor_left(const tx_cursor *cursor);
 
 /* Marks the cursor failed at its present place: TX_ERROR_INPUT. */
