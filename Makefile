@@ -33,10 +33,10 @@ WARNINGS = -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-pro
 # The answers must not depend on the compiler's mood: no contraction of a*b+c
 # unless the code says fma, no reordering.
 EXACT = -ffp-contract=off -fno-math-errno
-ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(EXACT) -fopenmp -fvisibility=hidden -fPIC \
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) $(EXACT) -pthread -fvisibility=hidden -fPIC \
   -Iinclude -Isrc $(PACKAGE_CFLAGS) $(CFLAGS) $(EXTRA_CFLAGS)
 LIBS = $(PACKAGE_LIBS) -lcsv -llbfgs -lm
-override LDFLAGS += -fopenmp -Wl,--as-needed $(EXTRA_LDFLAGS)
+override LDFLAGS += -pthread -Wl,--as-needed $(EXTRA_LDFLAGS)
 
 SOURCES = $(wildcard src/*/*.c)
 OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o)

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <unistd.h>
 
 #include "cli.h"
@@ -110,21 +109,6 @@ char *cli_copy(const char *data, size_t size) {
 
 /* ---- the process ------------------------------------------------------- */
 
-/* An idle OpenMP thread spins by default, which takes the processor from a busy
- * neighbour.  The OpenMP library reads OMP_WAIT_POLICY only when it is loaded,
- * before main: so set it and start this very program once more.  The variable
- * is set then, which ends the matter; without /proc it goes on spinning.
- * Nothing is done where the dynamic loader was started by hand (no AT_BASE:
- * /proc/self/exe is the loader then).  The link is read, not executed, so that
- * the process keeps its name. */
-static void let_idle_threads_sleep(char **argv) {
-  static char path[4096];
-  if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || getauxval(AT_BASE) == 0) return;
-  ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
-  if (size <= 0 || (size_t)size == sizeof path - 1) return;
-  if (setenv("OMP_WAIT_POLICY", "passive", 1) == 0) execv(path, argv);
-}
-
 /* A file opened later must not become standard output because that was closed:
  * a closed descriptor is replaced by one that refuses. */
 static void hold_standard_descriptors(void) {
@@ -196,7 +180,6 @@ static int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   hold_standard_descriptors();
-  let_idle_threads_sleep(argv);
   /* A reader that leaves is a failed write, which is checked, not a silent end
    * in the middle of a training. */
   signal(SIGPIPE, SIG_IGN);

@@ -3,6 +3,7 @@
 #
 #   the command line's golden cases under AddressSanitizer and UBSan
 #   a small training, evaluation and prediction under valgrind
+#   threads under ThreadSanitizer
 #   static analysis by clang
 #
 # (The library's tests under sanitizers are part of `make test`.)  Prints what
@@ -10,7 +11,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 unset MAKEFLAGS MAKELEVEL MFLAGS TAXON_CPU TAXON_HOME
-export OMP_WAIT_POLICY=passive LC_ALL=C.UTF-8
+export LC_ALL=C.UTF-8
 sh tools/install-dependencies.sh build test clang check || exit $?
 passed=0 failed=0
 top=$(mktemp -d) || exit 4
@@ -36,8 +37,8 @@ if check 'build with sanitizers' make -s SANITIZE=1 all; then
   check 'golden cases with sanitizers' env TAXON=build/asan/taxon sh tests/cli/run.sh
 fi
 
-# Valgrind has no AVX-512; it takes the next best path.  What the OpenMP and
-# crypto libraries keep until the end is not lost, only still reachable.
+# Valgrind has no AVX-512; it takes the next best path.  What the crypto library
+# keeps until the end is not lost, only still reachable.
 memory() {
   valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
     --errors-for-leak-kinds=definite,indirect build/taxon "$@" --home "$top/home" --quiet
@@ -56,12 +57,23 @@ done
 check 'show under valgrind' memory show "$top/head.taxon"
 check 'tokens under valgrind' memory tokens "$top/tiny.gguf" 'good day'
 
+# Threads under ThreadSanitizer: the pool, training, handles in two threads at once.
+thread_tests='base/test_parallel tasks/test_train tasks/test_classifier'
+set --
+for name in $thread_tests; do set -- "$@" "build/tsan/tests/$name"; done
+if check 'build with ThreadSanitizer' make -s CC=clang BUILD=build/tsan \
+  CFLAGS='-O1 -g -fsanitize=thread' "$@"; then
+  for name in $thread_tests; do
+    check "threads under ThreadSanitizer: $name" "build/tsan/tests/$name"
+  done
+fi
+
 # What clang finds, without what cannot happen: a buffer with a capacity and no
 # data, a term found in a table that has none.
 analyse() {
   for file in src/*/*.c cli/*.c; do
     case $file in *_avx2.c | *_avx512.c | src/base/error.c) continue ;; esac
-    clang --analyze -Xclang -analyzer-output=text -std=c11 -D_GNU_SOURCE -fopenmp -Iinclude -Isrc \
+    clang --analyze -Xclang -analyzer-output=text -std=c11 -D_GNU_SOURCE -pthread -Iinclude -Isrc \
       -include tests/analyse.h "$file" -o /dev/null || echo "$file: error: it was not analysed"
   done > "$top/analysis" 2>&1
   grep -E ' (warning|error): ' "$top/analysis" |

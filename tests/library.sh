@@ -74,6 +74,40 @@ for kind in shared static; do
     $CC $strict "$top/header.c" -o "$top/header" $flags &&
     (cd "$top" && check "the header's example runs, $kind" prints_labels ./header) || failed=1
 done
+# The library's threads end with it: loaded, used and unloaded by a program.
+cat > "$top/unload.c" << 'END'
+#include <dirent.h>
+#include <dlfcn.h>
+#include <taxon.h>
+static int threads(void) {
+  int count = 0;
+  DIR *tasks = opendir("/proc/self/task");
+  while (tasks && readdir(tasks)) count++;
+  return closedir(tasks), count - 2;
+}
+int main(int count, char **arguments) {
+  void *library = dlopen(arguments[1], RTLD_NOW);
+  if (!library || count != 3) return 2;
+  __typeof__(tx_set_threads) *set_threads;
+  __typeof__(tx_classifier_defaults) *defaults;
+  __typeof__(tx_classifier_open) *open;
+  __typeof__(tx_classifier_close) *release;
+  *(void **)&set_threads = dlsym(library, "tx_set_threads");
+  *(void **)&defaults = dlsym(library, "tx_classifier_defaults");
+  *(void **)&open = dlsym(library, "tx_classifier_open");
+  *(void **)&release = dlsym(library, "tx_classifier_close");
+  tx_classifier *classifier;
+  set_threads(3);
+  if (open(arguments[2], defaults(), &classifier, 0) != TX_OK) return 3;
+  release(classifier);
+  int used = threads();
+  dlclose(library);
+  return dlopen(arguments[1], RTLD_NOW | RTLD_NOLOAD) ? 4 : used < 2 ? 5 : threads() == 1 ? 0 : 6;
+}
+END
+check 'its threads end when it is unloaded' sh -c \
+  "$CC -std=c11 -D_GNU_SOURCE -I'$top/usr/include' '$top/unload.c' -o '$top/unload' -ldl &&
+  '$top/unload' '$top/usr/lib/libtaxon.so' '$top/feedback.taxon'"
 check 'the static program needs no libtaxon.so' sh -c "! ldd '$top/example' | grep libtaxon"
 compiler=
 for name in ${CXX:-g++ clang++}; do

@@ -12,7 +12,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 2
 unset MAKEFLAGS MAKELEVEL MFLAGS TAXON_CPU TAXON_HOME
-# Idle threads must not take the processor from the other programs of a test.
+# Idle threads of OpenBLAS, a yardstick of the tests, must not take the processor.
 export OMP_WAIT_POLICY=passive LC_ALL=C.UTF-8
 sh tools/install-dependencies.sh build test || exit $?
 
@@ -147,7 +147,7 @@ if wants clang; then
     build 'build with clang' CC=clang BUILD=build/clang all &&
       script tests/same_bits.sh sh tests/same_bits.sh build build/clang
   else
-    skip 'build with clang' 'clang and libomp-dev are not installed'
+    skip 'build with clang' 'clang is not installed'
   fi
 fi
 if wants sanitize && build 'build with sanitizers' SANITIZE=1 unit; then

@@ -35,7 +35,6 @@ libopenblas-openmp-dev header cblas.h
 END
     clang) cat << 'END' ;;
 clang                  program clang
-libomp-dev             openmp clang
 END
     check) cat << 'END' ;;
 valgrind               program valgrind
@@ -55,7 +54,6 @@ is_there() {
     module) pkg-config --exists "$2" 2> /dev/null ;;
     header) has_headers "$2" ;;
     python) python3 -c "import $2" > /dev/null 2>&1 ;;
-    openmp) echo '#include <omp.h>' | "$2" -fopenmp -E -x c - > /dev/null 2>&1 ;;
   esac
 }
 

@@ -1,4 +1,4 @@
-/* The base room: arenas, buffers, the cursor, random numbers, the parallel loop. */
+/* The base room: arenas, buffers, the cursor, random numbers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,6 @@
 #include "base/cursor.h"
 #include "base/hash.h"
 #include "base/memory.h"
-#include "base/parallel.h"
 #include "base/random.h"
 
 static void test_arena_aligns_and_resets(void **state) {
@@ -96,55 +95,6 @@ static void test_random_is_reproducible_and_fair(void **state) {
   assert_true(squares / 60000 < 1.03 && squares / 60000 > 0.97);
 }
 
-static void count_visit(void *context, int64_t index, int worker) {
-  assert_true(worker >= 0 && worker < tx_threads());
-  ((int *)context)[index]++;
-}
-
-static void test_parallel_visits_each_index_once(void **state) {
-  (void)state;
-  int visits[1001];
-  for (int threads = 1; threads <= 3; threads++) {
-    memset(visits, 0, sizeof visits);
-    tx_set_threads(threads);
-    tx_parallel(1001, count_visit, visits);
-    for (int i = 0; i < 1001; i++) assert_int_equal(visits[i], 1);
-  }
-  tx_set_threads(0);
-}
-
-static void inner(void *context, int64_t index, int worker) {
-  (void)context, (void)index;
-  assert_true(worker >= 0 && worker < tx_threads());
-}
-
-static void outer(void *context, int64_t index, int worker) {
-  (void)index;
-  int *seen = context;
-  tx_parallel(3, inner, NULL);
-  assert_true(worker >= 0 && worker < tx_threads());
-  seen[worker]++;
-}
-
-/* A caller with more threads of its own than the library may use: the worker's
- * number is that of memory made for tx_threads() workers. */
-static void test_parallel_inside_the_callers_threads(void **state) {
-  (void)state;
-  int outside = 0;
-  tx_set_threads(2);
-#pragma omp parallel num_threads(6) reduction(+ : outside)
-  {
-    int seen[2] = {0, 0};
-    tx_parallel(5, outer, seen);
-    outside += seen[0];
-  }
-  assert_int_equal(outside, 6 * 5);
-  int seen[2] = {0, 0};
-  tx_parallel(50, outer, seen);
-  assert_int_equal(seen[0] + seen[1], 50);
-  tx_set_threads(0);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_arena_aligns_and_resets),
@@ -153,8 +103,6 @@ int main(void) {
       cmocka_unit_test(test_first_failure_stays),
       cmocka_unit_test(test_sha256_of_abc),
       cmocka_unit_test(test_random_is_reproducible_and_fair),
-      cmocka_unit_test(test_parallel_visits_each_index_once),
-      cmocka_unit_test(test_parallel_inside_the_callers_threads),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

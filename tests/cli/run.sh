@@ -44,7 +44,7 @@ trap 'exit 130' INT TERM
 mkdir "$top/bin"
 ln -s "$TAXON" "$top/bin/taxon"
 PATH=$top/bin:$PATH LC_ALL=C.UTF-8
-unset TAXON_CPU NO_COLOR OMP_WAIT_POLICY GOMP_SPINCOUNT COLUMNS
+unset TAXON_CPU NO_COLOR COLUMNS
 export PATH LC_ALL REPO
 passed=0 failed=0 skipped=0
 

@@ -103,7 +103,7 @@ static int fail_each(tx_status (*run)(tx_error *error), int *refusals) {
 
 static void test_each_allocation_fails(void **state) {
   (void)state;
-  tx_set_threads(1); /* OpenMP ends the program where it cannot start a thread */
+  tx_set_threads(1); /* so that the n-th allocation is the same each time */
   for (int i = 0; i < 30; i++) {
     texts[i] = tx_text_of((const char *[]){"warm and sunny", "rain all day", "snow, Überraschung",
                                            "wind", "sun and rain"}[i % 5]);

@@ -86,14 +86,6 @@ static inline size_t made_names(const char *directory) {
   return count;
 }
 
-/* Called first in main by a test that runs many threads: OpenMP reads at start-up
- * how they wait, and threads that spin cost a busy machine many times the work. */
-static inline void made_patient(char **arguments) {
-  if (getenv("OMP_WAIT_POLICY")) return;
-  setenv("OMP_WAIT_POLICY", "passive", 1);
-  execv("/proc/self/exe", arguments); /* where that fails it is only slow */
-}
-
 /* ---- files ------------------------------------------------------------- */
 
 static inline void write_bytes(const char *path, const void *data, size_t size) {

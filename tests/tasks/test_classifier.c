@@ -366,9 +366,7 @@ static void test_damaged_artifacts(void **state) {
   free(bytes);
 }
 
-int main(int count, char **arguments) {
-  (void)count;
-  made_patient(arguments);
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_validation_figures_are_those_of_training),
       cmocka_unit_test(test_the_same_bits),

@@ -163,9 +163,7 @@ static void test_accumulation_is_the_large_batch(void **state) {
   }
 }
 
-int main(int count, char **arguments) {
-  (void)count;
-  made_patient(arguments);
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_head),
       cmocka_unit_test(test_last_block),

@@ -545,9 +545,7 @@ static void test_the_report(void **state) {
   assert_true(r.learning_rate == 1e-3 && r.penalty == 0);
 }
 
-int main(int count, char **arguments) {
-  (void)count;
-  made_patient(arguments);
+int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_options_out_of_range),
       cmocka_unit_test(test_choices_out_of_range),
