@@ -274,8 +274,8 @@ static void print_remarks(const tx_evaluation *of, const char *data) {
   char a[OUT_NUMBER], b[OUT_NUMBER];
   if (of->seen_in_training > 0) {
     size_t shown = seen_lines(of) < LINES_SHOWN ? seen_lines(of) : LINES_SHOWN;
-    printf("\n%s of the %s texts %s in the training data too, which flatters the figures: %s line",
-           out_grouped(of->seen_in_training, a), out_grouped(of->n, b),
+    printf("\n%s of %s text%s %s in the training data too, which flatters the figures: %s line",
+           out_grouped(of->seen_in_training, a), out_grouped(of->n, b), of->n == 1 ? "" : "s",
            of->seen_in_training == 1 ? "stands" : "stand", data);
     for (size_t i = 0; i < shown; i++) {
       printf("%s%" PRId64, i == 0 ? (of->seen_in_training > 1 ? "s " : " ") : ", ",
@@ -288,8 +288,9 @@ static void print_remarks(const tx_evaluation *of, const char *data) {
     putchar('\n');
   }
   if (of->scored.cut > 0) {
-    printf("\n%s of the %s texts were too long and were cut at the end\n",
-           out_grouped(of->scored.cut, a), out_grouped(of->n, b));
+    const char *were = of->scored.cut == 1 ? "was" : "were";
+    printf("\n%s of %s text%s %s too long and %s cut at the end\n",
+           out_grouped(of->scored.cut, a), out_grouped(of->n, b), of->n == 1 ? "" : "s", were, were);
   }
 }
 

@@ -138,7 +138,7 @@ static void hold_standard_descriptors(void) {
 static void print_help(FILE *out) {
   fputs(
       "taxon turns an open language model into a text classifier you can trust.\n\n"
-      "Usage:\n  taxon VERB [options]\n  taxon VERB -h\n\nVerbs:\n",
+      "Usage:\n  taxon VERB [options]\n  taxon help VERB     (or: taxon VERB -h)\n\nVerbs:\n",
       out);
   for (size_t i = 0; i < VERB_COUNT; i++) {
     fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
@@ -153,7 +153,8 @@ static void print_help(FILE *out) {
       "  2    wrong usage\n"
       "  3    bad input: a file, a table or a model\n"
       "  4    the system: memory, disk, network\n"
-      "  130  interrupted\n\n"
+      "  130  interrupted\n"
+      "  141  the reader of the results left (a closed pipe), without a message\n\n"
       "Environment:\n"
       "  TAXON_HOME  where models are kept (default: taxon in the user's cache)\n"
       "  TAXON_CPU   generic, avx2 or avx512 instead of the best the processor has\n"
@@ -175,9 +176,25 @@ static int refuse_verb(const char *name) {
                  : cli_usage_error(NULL, "unknown verb '%s'", name);
 }
 
+static const verb *find_verb(const char *name) {
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+  }
+  return NULL;
+}
+
+/* taxon help VERB is taxon VERB -h. */
+static int help_of(char *name) {
+  char dash_h[] = "-h", *arguments[] = {name, dash_h, NULL};
+  const verb *found = find_verb(name);
+  return found ? found->run(2, arguments) : refuse_verb(name);
+}
+
 static int run(int argc, char **argv) {
   const char *name = argv[1];
-  if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
+  bool help = strcmp(name, "help") == 0;
+  if (help && argc > 2 && argv[2][0] != '-') return help_of(argv[2]);
+  if (help || strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0) {
     print_help(stdout);
     return CLI_DONE;
   }
@@ -185,9 +202,8 @@ static int run(int argc, char **argv) {
     printf("taxon %s\n", tx_version());
     return CLI_DONE;
   }
-  for (size_t i = 0; i < VERB_COUNT; i++) {
-    if (strcmp(verbs[i].name, name) == 0) return verbs[i].run(argc - 1, argv + 1);
-  }
+  const verb *found = find_verb(name);
+  if (found) return found->run(argc - 1, argv + 1);
   if (name[0] == '-') {
     return cli_usage_error(NULL, "the verb comes first, before any option like '%s'", name);
   }
@@ -197,8 +213,8 @@ static int run(int argc, char **argv) {
 int main(int argc, char **argv) {
   hold_standard_descriptors();
   let_idle_threads_sleep(argv);
-  /* A reader that leaves is a failed write, which is checked, not a silent end
-   * in the middle of a training. */
+  /* A reader that leaves is a failed write, which out_flush() sees, not the end
+   * of a training in its middle. */
   signal(SIGPIPE, SIG_IGN);
   if (argc < 2) {
     print_help(stderr);

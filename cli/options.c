@@ -34,8 +34,8 @@ static option_set set_of(const command_line *line) {
   option_set set = {
       .common = {{"json", OPTION_FLAG, &common->json, .help = "print JSON"},
                  {"quiet", OPTION_FLAG, &common->quiet, .help = "no progress and no notes"},
-                 {"threads", OPTION_INTEGER, &common->threads, "N", "threads",
-                  .zero = "one a processor", .most = TX_MAX_THREADS},
+                 {"threads", OPTION_INTEGER, &common->threads, "N", "threads, up to 256",
+                  .zero = "0, one a processor", .most = TX_MAX_THREADS},
                  {"seed", OPTION_INTEGER, &common->seed, "N", "of everything random",
                   .most = INT64_MAX, .flags = OPTION_RESULT},
                  {"home", OPTION_STRING, &common->home, "DIR", "where models are kept",
@@ -164,6 +164,14 @@ static void print_wanted(FILE *out, const option *of) {
   }
 }
 
+/* The one of an option's choices that `text` may have meant, or NULL. */
+static const char *nearest_choice(const option *of, const char *text) {
+  size_t count = 0;
+  if (of->type != OPTION_CHOICE) return NULL;
+  while (of->choices[count]) count++;
+  return options_nearest(text, of->choices, count);
+}
+
 static int refuse_value(const char *verb, const option *of, const char *text) {
   char *wanted = NULL;
   size_t size = 0;
@@ -171,7 +179,9 @@ static int refuse_value(const char *verb, const option *of, const char *text) {
   if (!out) cli_out_of_memory();
   print_wanted(out, of);
   if (fclose(out) != 0) cli_out_of_memory();
-  int status = cli_usage_error(verb, "--%s must be %s, not '%s'", of->name, wanted, text);
+  const char *near = nearest_choice(of, text);
+  int status = cli_usage_error(verb, "--%s must be %s, not '%s'%s%s%s", of->name, wanted, text,
+                               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   free(wanted);
   return status;
 }

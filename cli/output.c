@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +27,28 @@ size_t out_columns(void) {
   return known ? size.ws_col : 100;
 }
 
+/* Also where an earlier write has failed, whose errno is gone. */
+static bool reader_left(int code) {
+  struct pollfd end = {.fd = STDOUT_FILENO};
+  return code == EPIPE || (code == 0 && poll(&end, 1, 0) > 0 && (end.revents & POLLERR));
+}
+
+/* As other tools end when nobody reads on: by SIGPIPE, which was held back until
+ * here so that it does not end a training in its middle. */
+static int end_without_reader(void) {
+  signal(SIGPIPE, SIG_DFL);
+  raise(SIGPIPE);
+  return CLI_READER_LEFT; /* the caller of the program blocks the signal */
+}
+
 int out_flush(const char *verb) {
   static bool said;
   errno = 0;
   bool failed = fflush(stdout) != 0;
   int code = errno;
   if (!failed && !ferror(stdout)) return CLI_DONE;
-  if (!said && code != EPIPE) {
+  if (reader_left(code)) return end_without_reader();
+  if (!said) {
     cli_system_error(verb, "cannot write the results to standard output: %s",
                      code ? strerror(code) : "an earlier write failed");
   }

@@ -279,11 +279,11 @@ static int run(predict *state) {
     status = fail(state, &error);
   }
   if (state->scored.cut > 0) {
+    const char *were = state->scored.cut == 1 ? "was" : "were";
     progress_note(&state->progress,
-                  "%" PRId64 " of %" PRId64
-                  " texts were longer than the classifier reads and were "
+                  "%" PRId64 " of %" PRId64 " text%s %s longer than the classifier reads and %s "
                   "cut at the end",
-                  state->scored.cut, state->answered);
+                  state->scored.cut, state->answered, state->answered == 1 ? "" : "s", were, were);
   }
   free_labels(state);
   tx_classifier_close(state->classifier);

@@ -2,6 +2,15 @@
 #include "facts.h"
 #include "options.h"
 
+/* A head that was solved took no gradient steps: their settings mean nothing. */
+static void leave_out_idle(json_t *facts) {
+  static const char *const steps[] = {"blocks",     "epochs",        "best_epoch",   "batch",
+                                      "accumulate", "learning_rate", "weight_decay", "schedule"};
+  json_t *training = json_object_get(facts, "training");
+  if (!training || json_integer_value(json_object_get(training, "epochs")) > 0) return;
+  for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) json_object_del(training, steps[i]);
+}
+
 static int show(const command_line *line) {
   tx_error error = {0};
   char *json = NULL;
@@ -13,6 +22,7 @@ static int show(const command_line *line) {
   if (line->common->json) {
     out_json(facts, 15);
   } else {
+    leave_out_idle(facts);
     facts_print(facts);
     json_decref(facts);
   }
