@@ -51,6 +51,7 @@ typedef struct out_table {
   char **cells; /* (rows, columns) */
   size_t columns, count, capacity;
   bool heading; /* the first row is one */
+  bool fit; /* on a terminal l columns are cut, with "...", until a row fits its width */
   int indent;
 } out_table;
 

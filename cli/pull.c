@@ -25,7 +25,8 @@ static void print_pulled(const tx_pulled *pulled) {
   facts.indent = 2;
   const char *const names[] = {is_data(pulled) ? "written" : "path", "size", "sha256", "license",
                                "source"};
-  const char *const values[] = {is_data(pulled) ? tables : pulled->path, out_size(pulled->bytes, size), pulled->sha256,
+  const char *const values[] = {is_data(pulled) ? tables : pulled->path,
+                                out_size(pulled->bytes, size), pulled->sha256,
                                 pulled->license, pulled->source};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (!values[i][0]) continue;
