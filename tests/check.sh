@@ -4,6 +4,7 @@
 #   the command line's golden cases under AddressSanitizer and UBSan
 #   a small training, evaluation and prediction under valgrind
 #   static analysis by clang
+#   the manual pages and completions, with mandoc and zsh
 #
 # (The library's tests under sanitizers are part of `make test`.)  Prints what
 # failed and ends with "N passed, N failed".
@@ -35,6 +36,9 @@ check 'build' make -s all
 if check 'build with sanitizers' make -s SANITIZE=1 all; then
   check 'golden cases with sanitizers' env TAXON=build/asan/taxon sh tests/cli/run.sh
 fi
+
+# With zsh and mandoc, which `make test` does not ask for.
+check 'what is installed' sh tests/library.sh build
 
 # Valgrind has no AVX-512; it takes the next best path.  What the OpenMP and
 # crypto libraries keep until the end is not lost, only still reachable.

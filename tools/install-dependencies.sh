@@ -39,6 +39,8 @@ libomp-dev             openmp clang
 END
     check) cat << 'END' ;;
 valgrind               program valgrind
+mandoc                 program mandoc
+zsh                    program zsh
 END
     *) return 1 ;;
   esac
