@@ -120,6 +120,11 @@ install: all
 	ln -sf libtaxon.so.0 $(TO)/lib/libtaxon.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS@|$(LIBS)|' \
 	  tools/taxon.pc.in > $(TO)/lib/pkgconfig/taxon.pc
+	sh tools/write-manual.sh $(BUILD)/taxon $(BUILD)/manual
+	install -d $(TO)/share/man/man1 $(TO)/share/bash-completion/completions $(TO)/share/zsh/site-functions
+	install -m 644 $(BUILD)/manual/man1/*.1 $(TO)/share/man/man1
+	install -m 644 $(BUILD)/manual/taxon.bash $(TO)/share/bash-completion/completions/taxon
+	install -m 644 $(BUILD)/manual/_taxon $(TO)/share/zsh/site-functions/_taxon
 
 clean:
 	rm -rf $(BUILD)

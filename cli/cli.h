@@ -17,6 +17,7 @@ enum {
   CLI_INPUT = 3,
   CLI_SYSTEM = 4,
   CLI_INTERRUPTED = 130,
+  CLI_READER_LEFT = 141, /* as a shell reports a program that SIGPIPE ended */
 };
 
 /* Of every verb. */

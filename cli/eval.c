@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chart.h"
 #include "options.h"
 #include "output.h"
 #include "progress.h"
 
 enum {
-  MATRIX_LABELS = 20, /* beyond: the pairs most often confused */
+  MATRIX_LABELS = 12, /* beyond: the pairs most often confused */
   PAIRS_SHOWN = 20,
   LINES_SHOWN = 20,
   MOST_LINES = 1000, /* the library keeps no more */
@@ -66,6 +67,20 @@ static json_t *json_confusion(const tx_evaluation *of) {
   return rows;
 }
 
+/* Every bin, so that the place says which; no answers have no means. */
+static json_t *json_reliability(const tx_evaluation *of) {
+  json_t *bins = json_array();
+  for (size_t i = 0; i < TX_BINS; i++) {
+    const tx_bin *from = &of->bins[i];
+    json_t *bin = json_object();
+    out_put(bin, "confidence", from->count > 0 ? out_real(from->confidence) : json_null());
+    out_put(bin, "accuracy", from->count > 0 ? out_real(from->accuracy) : json_null());
+    out_put(bin, "count", json_integer(from->count));
+    out_append(bins, bin);
+  }
+  return bins;
+}
+
 static json_t *json_test(const tx_baseline_score *score) {
   json_t *test = json_object();
   out_put(test, "difference", out_real(score->difference));
@@ -93,6 +108,7 @@ static void print_json(const tx_evaluation *of) {
   out_put(object, "nll", out_real(of->nll));
   out_put(object, "brier", out_real(of->brier));
   out_put(object, "ece", out_real(of->ece));
+  out_put(object, "reliability", json_reliability(of));
   out_put(object, "labels", json_labels(of));
   out_put(object, "confusion", json_confusion(of));
   out_put(baselines, "majority", out_real(of->majority.accuracy));
@@ -137,6 +153,7 @@ static void print_labels(const tx_evaluation *of) {
   static const char *const heading[] = {"label", "precision", "recall", "F1", "texts", "answers"};
   char number[OUT_NUMBER];
   out_table table = out_table_make("lrrrrr", true);
+  table.fit = true;
   for (size_t i = 0; i < 6; i++) out_cell(&table, heading[i]);
   for (size_t i = 0; i < of->label_count; i++) {
     const tx_label_score *score = &of->labels[i];
@@ -155,6 +172,7 @@ static void print_labels(const tx_evaluation *of) {
 static out_table matrix(const tx_evaluation *of, const char *alignment, bool numbered) {
   char number[OUT_NUMBER], name[OUT_NUMBER + 1024];
   out_table table = out_table_make(alignment, true);
+  table.fit = numbered;
   out_cell(&table, "true \\ answered");
   for (size_t j = 0; j < of->label_count; j++) {
     snprintf(number, sizeof number, "%zu", j + 1);
@@ -206,6 +224,7 @@ static void print_pairs(const tx_evaluation *of) {
   }
   qsort(pairs, count, sizeof *pairs, more_first);
   out_table table = out_table_make("llr", true);
+  table.fit = true;
   out_cell(&table, "true");
   out_cell(&table, "answered");
   out_cell(&table, "texts");
@@ -218,6 +237,11 @@ static void print_pairs(const tx_evaluation *of) {
   printf("\nMost often confused, of %zu pairs:\n", count);
   out_table_print(&table);
   free(pairs);
+}
+
+static void print_reliability(const tx_evaluation *of) {
+  puts("\nHow sure the answers were, and how often right (equal where a bar ends at its |):");
+  chart_reliability(stdout, of->bins, TX_BINS);
 }
 
 static void add_baseline(out_table *table, const char *name, const tx_baseline_score *score) {
@@ -274,8 +298,8 @@ static void print_remarks(const tx_evaluation *of, const char *data) {
   char a[OUT_NUMBER], b[OUT_NUMBER];
   if (of->seen_in_training > 0) {
     size_t shown = seen_lines(of) < LINES_SHOWN ? seen_lines(of) : LINES_SHOWN;
-    printf("\n%s of the %s texts %s in the training data too, which flatters the figures: %s line",
-           out_grouped(of->seen_in_training, a), out_grouped(of->n, b),
+    printf("\n%s of %s text%s %s in the training data too, which flatters the figures: %s line",
+           out_grouped(of->seen_in_training, a), out_grouped(of->n, b), of->n == 1 ? "" : "s",
            of->seen_in_training == 1 ? "stands" : "stand", data);
     for (size_t i = 0; i < shown; i++) {
       printf("%s%" PRId64, i == 0 ? (of->seen_in_training > 1 ? "s " : " ") : ", ",
@@ -288,8 +312,9 @@ static void print_remarks(const tx_evaluation *of, const char *data) {
     putchar('\n');
   }
   if (of->scored.cut > 0) {
-    printf("\n%s of the %s texts were too long and were cut at the end\n",
-           out_grouped(of->scored.cut, a), out_grouped(of->n, b));
+    const char *were = of->scored.cut == 1 ? "was" : "were";
+    printf("\n%s of %s text%s %s too long and %s cut at the end\n", out_grouped(of->scored.cut, a),
+           out_grouped(of->n, b), of->n == 1 ? "" : "s", were, were);
   }
 }
 
@@ -305,6 +330,7 @@ static void print_evaluation(const tx_evaluation *of, const char *data) {
   print_measures(of);
   print_labels(of);
   (of->label_count <= MATRIX_LABELS ? print_matrix : print_pairs)(of);
+  print_reliability(of);
   print_baselines(of);
   print_remarks(of, strcmp(data, "-") == 0 ? "standard input" : data);
   print_speed(of);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "help.h"
 #include "options.h"
 #include "output.h"
 
@@ -119,36 +120,65 @@ static void hold_standard_descriptors(void) {
   }
 }
 
-static void print_help(FILE *out) {
-  fputs(
-      "taxon turns an open language model into a text classifier you can trust.\n\n"
-      "Usage:\n  taxon VERB [options]\n  taxon VERB -h\n\nVerbs:\n",
-      out);
+/* The program's help in parts; the names stay where the caller keeps them. */
+static help_program describe_program(const char *names[VERB_COUNT],
+                                     const char *summaries[VERB_COUNT]) {
   for (size_t i = 0; i < VERB_COUNT; i++) {
-    fprintf(out, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
+    names[i] = verbs[i].name;
+    summaries[i] = verbs[i].summary;
   }
-  fputs(
-      "\nOptions of every verb:\n"
-      "  --json --quiet --threads N --seed N --home DIR -h; alone: --version\n\n"
-      "Results go to standard output, progress and messages to standard error.\n\n"
-      "Exit status:\n"
-      "  0    done\n"
-      "  1    done, and the answer is no\n"
-      "  2    wrong usage\n"
-      "  3    bad input: a file, a table or a model\n"
-      "  4    the system: memory, disk, network\n"
-      "  130  interrupted\n\n"
-      "Environment:\n"
-      "  TAXON_HOME  where models are kept (default: taxon in the user's cache)\n"
-      "  TAXON_CPU   generic, avx2 or avx512 instead of the best the processor has\n"
-      "  NO_COLOR    not empty: no colour\n\n"
-      "Example:\n"
-      "  taxon pull smollm2-135m\n"
-      "  taxon pull data:customer-feedback\n"
-      "  taxon train --model smollm2-135m --data train.tsv --val val.tsv --out my.taxon\n"
-      "  taxon eval my.taxon --data test.tsv\n"
-      "  taxon predict my.taxon \"It broke within a week.\"\n",
-      out);
+  return (help_program){
+      .summary = "taxon turns an open language model into a text classifier you can trust.",
+      .usage = "  taxon VERB [options]\n  taxon help VERB     (or: taxon VERB -h)",
+      .options = "--json --quiet --threads N --seed N --home DIR -h; alone: --version",
+      .streams = "Results go to standard output, progress and messages to standard error.",
+      .statuses =
+          "  0    done\n"
+          "  1    done, and the answer is no\n"
+          "  2    wrong usage\n"
+          "  3    bad input: a file, a table or a model\n"
+          "  4    the system: memory, disk, network\n"
+          "  130  interrupted\n"
+          "  141  the reader of the results left (a closed pipe), without a message",
+      .environment =
+          "  TAXON_HOME  where models are kept (default: taxon in the user's cache)\n"
+          "  TAXON_CPU   generic, avx2 or avx512 instead of the best the processor has\n"
+          "  NO_COLOR    not empty: no colour",
+      .examples =
+          "  taxon pull smollm2-135m\n"
+          "  taxon pull data:customer-feedback\n"
+          "  taxon train --model smollm2-135m --data train.tsv --val val.tsv --out my.taxon\n"
+          "  taxon eval my.taxon --data test.tsv\n"
+          "  taxon predict my.taxon \"It broke within a week.\"",
+      .verbs = names,
+      .summaries = summaries,
+      .count = VERB_COUNT};
+}
+
+/* Each verb writes its part of the completions itself. */
+static void print_completions(const help_program *program, help_format shell) {
+  char asked[] = "--help=bash", *arguments[] = {NULL, asked, NULL};
+  if (shell == HELP_ZSH) memcpy(asked, "--help=zsh", sizeof "--help=zsh");
+  complete_begin(program, shell);
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    char *name = cli_copy(verbs[i].name, strlen(verbs[i].name));
+    arguments[0] = name;
+    verbs[i].run(2, arguments);
+    free(name);
+  }
+  complete_end(shell);
+}
+
+static void print_help(FILE *out, help_format format) {
+  const char *names[VERB_COUNT], *summaries[VERB_COUNT];
+  help_program program = describe_program(names, summaries);
+  if (format == HELP_MAN) {
+    help_program_man(&program);
+  } else if (format == HELP_BASH || format == HELP_ZSH) {
+    print_completions(&program, format);
+  } else {
+    help_program_text(out, &program);
+  }
 }
 
 static int refuse_verb(const char *name) {
@@ -159,19 +189,34 @@ static int refuse_verb(const char *name) {
                  : cli_usage_error(NULL, "unknown verb '%s'", name);
 }
 
+static const verb *find_verb(const char *name) {
+  for (size_t i = 0; i < VERB_COUNT; i++) {
+    if (strcmp(verbs[i].name, name) == 0) return &verbs[i];
+  }
+  return NULL;
+}
+
+/* taxon help VERB is taxon VERB -h. */
+static int help_of(char *name) {
+  char dash_h[] = "-h", *arguments[] = {name, dash_h, NULL};
+  const verb *found = find_verb(name);
+  return found ? found->run(2, arguments) : refuse_verb(name);
+}
+
 static int run(int argc, char **argv) {
   const char *name = argv[1];
-  if (strcmp(name, "-h") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "help") == 0) {
-    print_help(stdout);
+  bool help = strcmp(name, "help") == 0;
+  if (help && argc > 2 && argv[2][0] != '-') return help_of(argv[2]);
+  if (help || help_asked(name)) {
+    print_help(stdout, help ? HELP_TEXT : help_asked(name));
     return CLI_DONE;
   }
   if (strcmp(name, "--version") == 0) {
     printf("taxon %s\n", tx_version());
     return CLI_DONE;
   }
-  for (size_t i = 0; i < VERB_COUNT; i++) {
-    if (strcmp(verbs[i].name, name) == 0) return verbs[i].run(argc - 1, argv + 1);
-  }
+  const verb *found = find_verb(name);
+  if (found) return found->run(argc - 1, argv + 1);
   if (name[0] == '-') {
     return cli_usage_error(NULL, "the verb comes first, before any option like '%s'", name);
   }
@@ -180,11 +225,12 @@ static int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   hold_standard_descriptors();
-  /* A reader that leaves is a failed write, which is checked, not a silent end
-   * in the middle of a training. */
+  let_idle_threads_sleep(argv);
+  /* A reader that leaves is a failed write, which out_flush() sees, not the end
+   * of a training in its middle. */
   signal(SIGPIPE, SIG_IGN);
   if (argc < 2) {
-    print_help(stderr);
+    print_help(stderr, HELP_TEXT);
     return CLI_USAGE;
   }
   int status = run(argc, argv), written = out_flush(NULL);

@@ -9,17 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMMON_COUNT = 5, HELP_WIDTH = 80, HELP_COLUMN = 28 };
+#include "help.h"
 
 typedef struct {
   const option *option;
   const char *value; /* NULL for a flag */
 } found_option;
-
-typedef struct {
-  option common[COMMON_COUNT];
-  const command_line *line;
-} option_set;
 
 const char *const options_formats[] = {"auto", "csv", "tsv", "jsonl", NULL};
 
@@ -29,13 +24,13 @@ cli_common options_common_defaults(void) {
   return (cli_common){.seed = (int64_t)tx_train_defaults().seed};
 }
 
-static option_set set_of(const command_line *line) {
+option_set options_set(const command_line *line) {
   cli_common *common = line->common;
   option_set set = {
       .common = {{"json", OPTION_FLAG, &common->json, .help = "print JSON"},
                  {"quiet", OPTION_FLAG, &common->quiet, .help = "no progress and no notes"},
-                 {"threads", OPTION_INTEGER, &common->threads, "N", "threads",
-                  .zero = "one a processor", .most = TX_MAX_THREADS},
+                 {"threads", OPTION_INTEGER, &common->threads, "N", "threads, up to 256",
+                  .zero = "0, one a processor", .most = TX_MAX_THREADS},
                  {"seed", OPTION_INTEGER, &common->seed, "N", "of everything random",
                   .most = INT64_MAX, .flags = OPTION_RESULT},
                  {"home", OPTION_STRING, &common->home, "DIR", "where models are kept",
@@ -44,7 +39,9 @@ static option_set set_of(const command_line *line) {
   return set;
 }
 
-static size_t set_count(const option_set *set) { return set->line->option_count + COMMON_COUNT; }
+static size_t set_count(const option_set *set) {
+  return set->line->option_count + OPTIONS_COMMON;
+}
 
 static const option *set_at(const option_set *set, size_t index) {
   size_t own = set->line->option_count;
@@ -72,8 +69,7 @@ static void print_real(FILE *out, double value) {
   fputs(digits, out);
 }
 
-/* The value as one would write it, new; "" for no string. */
-static char *value_text(const option *of) {
+char *options_value(const option *of) {
   char *text = NULL;
   size_t size = 0;
   FILE *out = open_memstream(&text, &size);
@@ -90,7 +86,7 @@ static char *value_text(const option *of) {
   return text;
 }
 
-static bool value_is_zero(const option *of) {
+bool options_value_is_zero(const option *of) {
   switch (of->type) {
     case OPTION_STRING:
       return *(const char **)of->value == NULL;
@@ -164,6 +160,14 @@ static void print_wanted(FILE *out, const option *of) {
   }
 }
 
+/* The one of an option's choices that `text` may have meant, or NULL. */
+static const char *nearest_choice(const option *of, const char *text) {
+  size_t count = 0;
+  if (of->type != OPTION_CHOICE) return NULL;
+  while (of->choices[count]) count++;
+  return options_nearest(text, of->choices, count);
+}
+
 static int refuse_value(const char *verb, const option *of, const char *text) {
   char *wanted = NULL;
   size_t size = 0;
@@ -171,7 +175,9 @@ static int refuse_value(const char *verb, const option *of, const char *text) {
   if (!out) cli_out_of_memory();
   print_wanted(out, of);
   if (fclose(out) != 0) cli_out_of_memory();
-  int status = cli_usage_error(verb, "--%s must be %s, not '%s'", of->name, wanted, text);
+  const char *near = nearest_choice(of, text);
+  int status = cli_usage_error(verb, "--%s must be %s, not '%s'%s%s%s", of->name, wanted, text,
+                               near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
   free(wanted);
   return status;
 }
@@ -203,88 +209,6 @@ static int convert(const char *verb, const found_option *found, bool first) {
       break;
   }
   return good ? CLI_DONE : refuse_value(verb, of, found->value);
-}
-
-/* ---- the text of -h ---------------------------------------------------- */
-
-/* Words of `text` from column `at` on, wrapped to `column`. */
-static void print_wrapped(const char *text, size_t at, size_t column) {
-  for (const char *word = text; *word;) {
-    size_t size = strcspn(word, " ");
-    if (word != text && at + 1 + size > HELP_WIDTH) {
-      printf("\n%*s", (int)column, "");
-      at = column;
-    } else if (word != text) {
-      putchar(' ');
-      at++;
-    }
-    fwrite(word, 1, size, stdout);
-    at += size;
-    word += size + strspn(word + size, " ");
-  }
-  putchar('\n');
-}
-
-/* "passes over the texts, 1 to 1000 (default 5)", new. */
-static char *option_help(const option *of) {
-  char *text = NULL, *value = of->type == OPTION_HEADING ? NULL : value_text(of);
-  size_t size = 0;
-  FILE *out = open_memstream(&text, &size);
-  if (!out) cli_out_of_memory();
-  fputs(of->help, out);
-  if (of->flags & OPTION_REQUIRED) {
-    fputs(" (required)", out);
-  } else if (of->zero && value_is_zero(of)) {
-    fprintf(out, " (default: %s)", of->zero);
-  } else if (of->type != OPTION_FLAG && value && *value) {
-    fprintf(out, " (default: %s)", value);
-  }
-  free(value);
-  if (fclose(out) != 0) cli_out_of_memory();
-  return text;
-}
-
-/* "  --method head|last-block"; the columns it took. */
-static size_t print_option_name(const option *of) {
-  int used = printf("  --%s", of->name);
-  if (of->argument) used += printf(" %s", of->argument);
-  if (of->type == OPTION_CHOICE) {
-    for (int i = 0; of->choices[i]; i++) used += printf("%c%s", i == 0 ? ' ' : '|', of->choices[i]);
-  }
-  return (size_t)used;
-}
-
-static void print_option(const option *of) {
-  if (of->type == OPTION_HEADING) {
-    printf("\n%s:\n", of->help);
-    return;
-  }
-  char *help = option_help(of);
-  size_t used = print_option_name(of);
-  if (used + 2 > HELP_COLUMN) {
-    putchar('\n');
-    used = 0;
-  }
-  printf("%*s", (int)(HELP_COLUMN - used), "");
-  print_wrapped(help, HELP_COLUMN, HELP_COLUMN);
-  free(help);
-}
-
-static void print_help(const option_set *set) {
-  const command_line *line = set->line;
-  printf("taxon %s: %s\n\nUsage:\n", line->verb, line->summary);
-  for (const char *usage = line->usage; *usage;) {
-    size_t size = strcspn(usage, "\n");
-    printf("  taxon %s %.*s\n", line->verb, (int)size, usage);
-    usage += size + (usage[size] == '\n');
-  }
-  if (line->option_count > 0 && line->options[0].type != OPTION_HEADING) puts("\nOptions:");
-  for (size_t i = 0; i < line->option_count; i++) print_option(&line->options[i]);
-  puts("\nOptions of every verb:");
-  for (size_t i = 0; i < COMMON_COUNT; i++) print_option(&set->common[i]);
-  printf("  -h, --help%*sprint this text\n", HELP_COLUMN - 12, "");
-  if (line->about) printf("\n%s\n", line->about);
-  printf("\nExample:\n%s\n", line->examples);
 }
 
 /* ---- parsing ----------------------------------------------------------- */
@@ -351,9 +275,6 @@ static int refuse_unknown(const option_set *set, const char *argument) {
   return status;
 }
 
-static bool is_help(const char *argument) {
-  return strcmp(argument, "-h") == 0 || strcmp(argument, "--help") == 0;
-}
 
 /* The option at argv[*at]; moves *at past its value. */
 static int find_option(const option_set *set, int argc, char **argv, int *at, found_option *found) {
@@ -380,7 +301,7 @@ static int find_option(const option_set *set, int argc, char **argv, int *at, fo
 typedef struct {
   found_option *found;
   size_t count;
-  bool help;
+  help_format help;
 } first_pass;
 
 static int pass_first(const option_set *set, command_line *line, int argc, char **argv,
@@ -391,12 +312,13 @@ static int pass_first(const option_set *set, command_line *line, int argc, char 
       line->arguments[line->argument_count++] = argv[i];
     } else if (strcmp(argv[i], "--") == 0) {
       options = false;
-    } else if (is_help(argv[i])) {
-      pass->help = true;
+    } else if (help_asked(argv[i])) {
+      pass->help = help_asked(argv[i]);
     } else {
       int status = find_option(set, argc, argv, &i, &pass->found[pass->count]);
       if (status != CLI_DONE) return status;
-      pass->help |= pass->found[pass->count].value && is_help(pass->found[pass->count].value);
+      const char *value = pass->found[pass->count].value;
+      if (value && help_asked(value)) pass->help = help_asked(value);
       pass->count++;
     }
   }
@@ -429,14 +351,14 @@ static int pass_second(const option_set *set, const command_line *line, const fi
 }
 
 bool options_parse(command_line *line, int argc, char **argv, int *status) {
-  option_set set = set_of(line);
+  option_set set = options_set(line);
   line->arguments = cli_array((size_t)argc + 1, sizeof *line->arguments);
   line->argument_count = 0;
   first_pass pass = {.found = cli_array((size_t)argc, sizeof *pass.found)};
   *status = pass_first(&set, line, argc, argv, &pass);
   bool go_on = *status == CLI_DONE && !pass.help;
   if (*status == CLI_DONE && pass.help) {
-    print_help(&set);
+    help_print(&set, pass.help);
   } else if (*status == CLI_DONE) {
     *status = pass_second(&set, line, &pass);
     go_on = *status == CLI_DONE;
@@ -489,13 +411,13 @@ char *options_command(const command_line *line, const option *defaults) {
   command_line other = *line;
   other.options = defaults;
   other.common = &common_defaults;
-  option_set now = set_of(line), before = set_of(&other);
+  option_set now = options_set(line), before = options_set(&other);
   size_t count = set_count(&now), kept = 0;
   const option **order = cli_array(count, sizeof *order);
   for (size_t i = 0; i < count; i++) {
     const option *of = set_at(&now, i);
     if (!(of->flags & OPTION_RESULT)) continue;
-    char *value = value_text(of), *standard = value_text(set_at(&before, i));
+    char *value = options_value(of), *standard = options_value(set_at(&before, i));
     if (strcmp(value, standard) != 0) order[kept++] = of;
     free(value);
     free(standard);
@@ -507,7 +429,7 @@ char *options_command(const command_line *line, const option *defaults) {
   if (!out) cli_out_of_memory();
   fprintf(out, "taxon %s", line->verb);
   for (size_t i = 0; i < kept; i++) {
-    char *value = value_text(order[i]);
+    char *value = options_value(order[i]);
     print_argument(out, order[i], value);
     free(value);
   }

@@ -55,7 +55,20 @@ typedef struct command_line {
   size_t argument_count;
 } command_line;
 
+enum { OPTIONS_COMMON = 5 };
+
+/* The options of a verb's command line: its own, then those of every verb. */
+typedef struct option_set {
+  option common[OPTIONS_COMMON];
+  const command_line *line;
+} option_set;
+
 cli_common options_common_defaults(void);
+option_set options_set(const command_line *line);
+
+/* The value as one would write it, new; "" for no string. */
+char *options_value(const option *of);
+bool options_value_is_zero(const option *of);
 
 /* Fills the values, or prints what is wrong or the text of -h.  False: the verb
  * ends with `*status`.  Sets the number of threads. */

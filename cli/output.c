@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +27,28 @@ size_t out_columns(void) {
   return known ? size.ws_col : 100;
 }
 
+/* Also where an earlier write has failed, whose errno is gone. */
+static bool reader_left(int code) {
+  struct pollfd end = {.fd = STDOUT_FILENO};
+  return code == EPIPE || (code == 0 && poll(&end, 1, 0) > 0 && (end.revents & POLLERR));
+}
+
+/* As other tools end when nobody reads on: by SIGPIPE, which was held back until
+ * here so that it does not end a training in its middle. */
+static int end_without_reader(void) {
+  signal(SIGPIPE, SIG_DFL);
+  raise(SIGPIPE);
+  return CLI_READER_LEFT; /* the caller of the program blocks the signal */
+}
+
 int out_flush(const char *verb) {
   static bool said;
   errno = 0;
   bool failed = fflush(stdout) != 0;
   int code = errno;
   if (!failed && !ferror(stdout)) return CLI_DONE;
-  if (!said && code != EPIPE) {
+  if (reader_left(code)) return end_without_reader();
+  if (!said) {
     cli_system_error(verb, "cannot write the results to standard output: %s",
                      code ? strerror(code) : "an earlier write failed");
   }
@@ -244,12 +261,28 @@ size_t out_table_width(const out_table *table) {
   return total;
 }
 
+/* Takes from the widest columns of text first; what is left of one stays readable. */
+static void fit_widths(const out_table *table, size_t *widths) {
+  enum { LEAST = 8 };
+  size_t total = out_table_width(table), columns = out_columns();
+  while (total > columns) {
+    size_t widest = table->columns;
+    for (size_t i = 0; i < table->columns; i++) {
+      bool may = table->alignment[i] == 'l' && widths[i] > LEAST;
+      if (may && (widest == table->columns || widths[i] > widths[widest])) widest = i;
+    }
+    if (widest == table->columns) return;
+    widths[widest]--;
+    total--;
+  }
+}
+
 static void print_padding(size_t count) { printf("%*s", (int)count, ""); }
 
 static void print_row(const out_table *table, size_t first, const size_t *widths) {
   size_t padding = (size_t)table->indent; /* printed before the next cell that is not empty */
   for (size_t i = 0; i < table->columns && first + i < table->count; i++) {
-    const char *cell = table->cells[first + i];
+    char *cell = out_cut(table->cells[first + i], widths[i]);
     size_t left = widths[i] - out_width(cell);
     if (table->alignment[i] == 'r') padding += left;
     if (*cell) {
@@ -262,6 +295,7 @@ static void print_row(const out_table *table, size_t first, const size_t *widths
       }
     }
     padding += 2 + (table->alignment[i] == 'r' ? 0 : left);
+    free(cell);
   }
   putchar('\n');
 }
@@ -269,6 +303,7 @@ static void print_row(const out_table *table, size_t first, const size_t *widths
 void out_table_print(out_table *table) {
   size_t *widths = cli_array(table->columns, sizeof *widths);
   for (size_t i = 0; i < table->columns; i++) widths[i] = column_width(table, i);
+  if (table->fit && out_terminal()) fit_widths(table, widths);
   for (size_t i = 0; i < table->count; i += table->columns) print_row(table, i, widths);
   free(widths);
   out_table_free(table);

@@ -13,7 +13,8 @@ bool out_colour(void);    /* a terminal that wants colour: no NO_COLOR, no dumb 
 size_t out_columns(void); /* the terminal's width; 100 elsewhere */
 
 /* Sends what is buffered.  Not 0: it cannot be written, said once on standard
- * error unless the reader merely left; the verb ends with this status. */
+ * error; the verb ends with this status.  Where the reader of a pipe left, the
+ * program ends here, without a word. */
 int out_flush(const char *verb);
 
 /* ---- JSON ---- */
@@ -50,6 +51,7 @@ typedef struct out_table {
   char **cells; /* (rows, columns) */
   size_t columns, count, capacity;
   bool heading; /* the first row is one */
+  bool fit; /* on a terminal l columns are cut, with "...", until a row fits its width */
   int indent;
 } out_table;
 

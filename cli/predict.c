@@ -56,10 +56,14 @@ static void print_nicely(const predict *state, float probability, size_t best, t
     if (width > widest) widest = width;
   }
   char share[OUT_NUMBER];
-  out_bold(state->shown[best]);
-  printf("%*s  %7s", (int)(widest - out_width(state->shown[best])), "",
+  size_t columns = out_columns();
+  if (widest > columns / 2) widest = columns / 2;
+  char *label = out_cut(state->shown[best], widest);
+  out_bold(label);
+  printf("%*s  %7s", (int)(widest - out_width(label)), "",
          out_percent((double)probability, share));
-  size_t used = widest + 11, columns = out_columns();
+  free(label);
+  size_t used = widest + 11;
   if (state->excerpts && columns > used + 20) {
     tx_text start = {text.data, text.size < 4 * columns ? text.size : 4 * columns};
     char *visible = out_visible(start), *cut = out_cut(visible, columns - used);
@@ -279,11 +283,11 @@ static int run(predict *state) {
     status = fail(state, &error);
   }
   if (state->scored.cut > 0) {
+    const char *were = state->scored.cut == 1 ? "was" : "were";
     progress_note(&state->progress,
-                  "%" PRId64 " of %" PRId64
-                  " texts were longer than the classifier reads and were "
+                  "%" PRId64 " of %" PRId64 " text%s %s longer than the classifier reads and %s "
                   "cut at the end",
-                  state->scored.cut, state->answered);
+                  state->scored.cut, state->answered, state->answered == 1 ? "" : "s", were, were);
   }
   free_labels(state);
   tx_classifier_close(state->classifier);

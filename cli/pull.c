@@ -2,17 +2,31 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "options.h"
 #include "output.h"
 #include "progress.h"
 
+static bool is_data(const tx_pulled *pulled) { return strncmp(pulled->name, "data:", 5) == 0; }
+
+/* The three tables of a data set, as one would name them from here. */
+static void name_tables(const tx_pulled *pulled, char *names, size_t size) {
+  const char *directory = strcmp(pulled->path, ".") == 0 ? "" : pulled->path;
+  const char *slash = *directory && directory[strlen(directory) - 1] != '/' ? "/" : "";
+  snprintf(names, size, "%s%strain.tsv, %s%sval.tsv, %s%stest.tsv", directory, slash, directory,
+           slash, directory, slash);
+}
+
 static void print_pulled(const tx_pulled *pulled) {
-  char size[OUT_NUMBER];
+  char size[OUT_NUMBER], tables[3 * sizeof pulled->path + 64];
+  name_tables(pulled, tables, sizeof tables);
   out_table facts = out_table_make("ll", false);
   facts.indent = 2;
-  const char *const names[] = {"path", "size", "sha256", "license", "source"};
-  const char *const values[] = {pulled->path, out_size(pulled->bytes, size), pulled->sha256,
+  const char *const names[] = {is_data(pulled) ? "written" : "path", "size", "sha256", "license",
+                               "source"};
+  const char *const values[] = {is_data(pulled) ? tables : pulled->path,
+                                out_size(pulled->bytes, size), pulled->sha256,
                                 pulled->license, pulled->source};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
     if (!values[i][0]) continue;

@@ -1,6 +1,46 @@
 /* taxon show: what a model or a classifier is. */
+#include <stdlib.h>
+
+#include "chart.h"
 #include "facts.h"
 #include "options.h"
+
+/* A head that was solved took no gradient steps: their settings mean nothing. */
+static void leave_out_idle(json_t *facts) {
+  static const char *const steps[] = {"blocks",     "epochs",        "best_epoch",   "batch",
+                                      "accumulate", "learning_rate", "weight_decay", "schedule"};
+  json_t *training = json_object_get(facts, "training");
+  if (!training || json_integer_value(json_object_get(training, "epochs")) > 0) return;
+  for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) json_object_del(training, steps[i]);
+}
+
+/* `depths`, as an array of depth, pooling, accuracy, standard_error, chosen. */
+static void draw_depths(const json_t *depths) {
+  size_t count = json_array_size(depths);
+  chart_depth *points = cli_array(count, sizeof *points);
+  for (size_t i = 0; i < count; i++) {
+    const json_t *at = json_array_get(depths, i);
+    points[i] = (chart_depth){
+        .depth = (int)json_integer_value(json_object_get(at, "depth")),
+        .pooling = json_string_value(json_object_get(at, "pooling")),
+        .accuracy = json_number_value(json_object_get(at, "accuracy")),
+        .standard_error = json_number_value(json_object_get(at, "standard_error")),
+        .chosen = json_is_true(json_object_get(at, "chosen"))};
+  }
+  if (count > 0) putchar('\n');
+  chart_depths(stdout, points, count);
+  free(points);
+}
+
+/* What was tried at each depth is drawn, below the rest. */
+static void print_facts(json_t *facts) {
+  json_t *depths = json_incref(json_object_get(facts, "depths"));
+  if (depths) json_object_del(facts, "depths");
+  leave_out_idle(facts);
+  facts_print(facts);
+  draw_depths(depths);
+  json_decref(depths);
+}
 
 static int show(const command_line *line) {
   tx_error error = {0};
@@ -13,7 +53,7 @@ static int show(const command_line *line) {
   if (line->common->json) {
     out_json(facts, 15);
   } else {
-    facts_print(facts);
+    print_facts(facts);
     json_decref(facts);
   }
   return CLI_DONE;

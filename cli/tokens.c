@@ -12,11 +12,24 @@
 
 enum { LINES = 256, LINE_BYTES = 1 << 18 };
 
+/* With each backslash doubled, so that \xNN can only be a byte that is not UTF-8. */
+static json_t *json_piece(tx_text piece) {
+  char *doubled = cli_array(2 * piece.size + 1, 1);
+  size_t size = 0;
+  for (size_t i = 0; i < piece.size; i++) {
+    if (piece.data[i] == '\\') doubled[size++] = '\\';
+    doubled[size++] = piece.data[i];
+  }
+  json_t *value = out_text((tx_text){doubled, size});
+  free(doubled);
+  return value;
+}
+
 static void print_json(const tx_tokens *tokens) {
   json_t *object = json_object(), *ids = json_array(), *pieces = json_array();
   for (size_t i = 0; i < tokens->count; i++) {
     out_append(ids, json_integer(tokens->ids[i]));
-    out_append(pieces, out_text(tokens->pieces[i]));
+    out_append(pieces, json_piece(tokens->pieces[i]));
   }
   out_put(object, "ids", ids);
   out_put(object, "pieces", pieces);
@@ -106,7 +119,7 @@ int verb_tokens(int argc, char **argv) {
           "A line for each text: id:piece, with spaces as \u00b7 and bytes that cannot be shown "
           "as\n\\xNN.  --json prints {\"ids\": [...], \"pieces\": [...]} instead; a piece that "
           "is not\nwhole UTF-8 (part of an emoji, say) has \\xNN for each such byte in its "
-          "string.",
+          "string, and\na backslash of the text is doubled there.",
       .examples = "  taxon tokens smollm2-135m \"na\u00efve caf\u00e9\"",
       .options = options,
       .option_count = sizeof options / sizeof options[0],

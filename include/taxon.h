@@ -227,13 +227,23 @@ typedef struct tx_baseline_score {
   double p_value;
 } tx_baseline_score;
 
+/* The answers whose probability lies in one part of (0, 1]: how sure they were,
+ * and how often they were right.  Means; 0 where there are no answers. */
+typedef struct tx_bin {
+  int64_t count;
+  double confidence, accuracy;
+} tx_bin;
+
+enum { TX_BINS = 15 };
+
 typedef struct tx_evaluation {
   int64_t n;
   double accuracy, accuracy_lo, accuracy_hi; /* 95 %, Wilson */
   double macro_f1;
   double nll;   /* mean negative log-likelihood, in nats */
   double brier; /* sum over labels of squared differences, 0..2 */
-  double ece;   /* expected calibration error of the top label, 15 equal bins */
+  double ece;   /* expected calibration error of the top label, over the bins */
+  tx_bin bins[TX_BINS]; /* of equal width, rising: where the probabilities can be believed */
   size_t label_count;
   tx_label_score *labels; /* (label_count) */
   int64_t *confusion;     /* (label_count, label_count): row true, column predicted */

@@ -5,6 +5,7 @@
 #   a small training, evaluation and prediction under valgrind
 #   threads under ThreadSanitizer
 #   static analysis by clang
+#   the manual pages and completions, with mandoc and zsh
 #
 # (The library's tests under sanitizers are part of `make test`.)  Prints what
 # failed and ends with "N passed, N failed".
@@ -37,8 +38,11 @@ if check 'build with sanitizers' make -s SANITIZE=1 all; then
   check 'golden cases with sanitizers' env TAXON=build/asan/taxon sh tests/cli/run.sh
 fi
 
-# Valgrind has no AVX-512; it takes the next best path.  What the crypto library
-# keeps until the end is not lost, only still reachable.
+# With zsh and mandoc, which `make test` does not ask for.
+check 'what is installed' sh tests/library.sh build
+
+# Valgrind has no AVX-512; it takes the next best path.  What the OpenMP and
+# crypto libraries keep until the end is not lost, only still reachable.
 memory() {
   valgrind -q --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,indirect \
     --errors-for-leak-kinds=definite,indirect build/taxon "$@" --home "$top/home" --quiet

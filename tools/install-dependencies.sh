@@ -38,6 +38,8 @@ clang                  program clang
 END
     check) cat << 'END' ;;
 valgrind               program valgrind
+mandoc                 program mandoc
+zsh                    program zsh
 END
     *) return 1 ;;
   esac

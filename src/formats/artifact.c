@@ -174,11 +174,22 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   return fail_damaged(gguf, "the hash of its base is not a SHA-256", error);
 }
 
+/* A damaged file of weights is fetched again; a classifier is the user's own. */
+static tx_status advise_training(tx_status status, tx_error *error) {
+  static const char fetch[] = "fetch it again", train[] = "train it again, or copy it again";
+  char *advice = error ? strstr(error->message, fetch) : NULL;
+  if (advice && advice + sizeof train <= error->message + sizeof error->message) {
+    memcpy(advice, train, sizeof train);
+  }
+  return status;
+}
+
 tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *facts,
                            tx_error *error) {
   *facts = (tx_artifact_facts){0};
-  TX_TRY(tx_gguf_open(path, gguf, error));
-  tx_status status = read_facts(*gguf, facts, error);
+  tx_status status = tx_gguf_open(path, gguf, error);
+  if (status != TX_OK) return advise_training(status, error);
+  status = read_facts(*gguf, facts, error);
   if (status != TX_OK) {
     tx_gguf_close(*gguf);
     *gguf = NULL;

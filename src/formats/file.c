@@ -24,8 +24,8 @@
 static tx_status fail_read(tx_error *error, const char *path, int code) {
   bool input = code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
                code == ENAMETOOLONG || code == ENXIO;
-  return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s", path,
-                 strerror(code),
+  return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s",
+                 path[0] ? path : "''", strerror(code),
                  code == EACCES ? "you need the right to read it"
                  : input        ? "check the path"
                                 : "check the disk and try again");
@@ -100,15 +100,28 @@ static const char *advice(int code) {
   }
 }
 
-static tx_status fail_write(tx_error *error, const char *path, int code) {
-  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %s: %s; %s", path, strerror(code),
-                 advice(code));
-}
-
 /* Length of the directory part, with its final slash; 0 for a bare name. */
 static size_t directory_length(const char *path) {
   const char *slash = strrchr(path, '/');
   return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* Some file systems, /proc among them, answer ENOENT where no file can be made. */
+static bool has_directory(const char *path) {
+  char directory[PATH_MAX];
+  struct stat facts;
+  size_t length = directory_length(path);
+  if (length == 0 || length >= sizeof directory) return length == 0;
+  memcpy(directory, path, length);
+  directory[length] = '\0';
+  return stat(directory, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
+static tx_status fail_write(tx_error *error, const char *path, int code) {
+  bool refused = code == ENOENT && has_directory(path);
+  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %s: %s; %s", path,
+                 refused ? "its directory takes no files" : strerror(code),
+                 refused ? "choose another directory" : advice(code));
 }
 
 /* Only a regular file, or nothing at all, may be replaced. */

@@ -35,6 +35,23 @@ static size_t distance(tx_text a, tx_text b) {
   return last[b.size];
 }
 
+/* Of a name; a comma after the beginning makes it a list of names. */
+static bool begins(tx_text whole, tx_text beginning) {
+  if (beginning.size < 3 || beginning.size > whole.size) return false;
+  for (size_t i = 0; i < beginning.size; i++) {
+    if (lower(whole.data[i]) != lower(beginning.data[i])) return false;
+  }
+  return !memchr(whole.data, ',', whole.size);
+}
+
+/* The first that `word` is the beginning of. */
+static int continued(tx_text word, const tx_text *candidates, size_t count) {
+  for (size_t i = 0; i < count && i < INT32_MAX; i++) {
+    if (begins(candidates[i], word)) return (int)i;
+  }
+  return -1;
+}
+
 int tx_nearest(tx_text word, const tx_text *candidates, size_t count) {
   if (word.size == 0 || word.size > LONGEST) return -1;
   int nearest = -1;
@@ -47,7 +64,7 @@ int tx_nearest(tx_text word, const tx_text *candidates, size_t count) {
       nearest = (int)i;
     }
   }
-  return nearest;
+  return nearest >= 0 ? nearest : continued(word, candidates, count);
 }
 
 /* Bytes of the valid UTF-8 character at `at`, 0 where there is none. */

@@ -113,7 +113,8 @@ static tx_status fail_unknown(const reading *work, tx_text label, int64_t line, 
       error, TX_ERROR_INPUT, work->file, line,
       "the label '%s' is not known; the labels are: %s%s%s%s", tx_show_name(label, shown),
       list.data ? list.data : "", nearest >= 0 ? "; did you mean '" : "",
-      nearest >= 0 ? tx_show_name(names[nearest], near) : "", nearest >= 0 ? "'?" : "");
+      nearest >= 0 ? tx_show_name(names[nearest], near) : "",
+      nearest >= 0 ? "'?" : "; rename it, or leave its rows out");
   tx_buffer_free(&list);
   return status;
 }

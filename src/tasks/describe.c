@@ -158,9 +158,17 @@ static tx_status describe_artifact(const char *path, json_t *object, tx_error *e
   return TX_OK;
 }
 
+/* What cannot be read is taken for what its name says, for the advice. */
+static bool is_named_artifact(const char *path) {
+  size_t size = strlen(path);
+  return size > 6 && strcmp(path + size - 6, ".taxon") == 0;
+}
+
 static tx_status describe(const char *path, json_t *object, tx_error *error) {
   tx_gguf *gguf;
-  TX_TRY(tx_gguf_open(path, &gguf, error));
+  bool named = is_named_artifact(path);
+  tx_status status = tx_gguf_open(path, &gguf, named ? NULL : error);
+  if (status != TX_OK) return named ? describe_artifact(path, object, error) : status;
   bool artifact = is_artifact(gguf);
   tx_gguf_close(gguf);
   return artifact ? describe_artifact(path, object, error) : describe_model(path, object, error);

@@ -69,6 +69,7 @@ static tx_status measure(job *j) {
   out->accuracy = metrics.accuracy, out->accuracy_lo = interval.lo, out->accuracy_hi = interval.hi;
   out->macro_f1 = metrics.macro_f1, out->nll = metrics.nll;
   out->brier = metrics.brier, out->ece = metrics.ece;
+  memcpy(out->bins, metrics.bins, sizeof out->bins);
   out->label_count = labels;
   for (size_t i = 0; i < labels; i++) {
     const char *name = j->classifier->labels[i];

@@ -8,7 +8,7 @@
 
 #include "base/exact.h"
 
-enum { BINS = 15, LABEL_BLOCK = 256 };
+enum { LABEL_BLOCK = 256 };
 
 int32_t tx_top_label(const float *probabilities, int labels) {
   int32_t top = 0;
@@ -39,8 +39,19 @@ static double squared_distance(const float *row, int labels, int32_t truth) {
 }
 
 static int confidence_bin(double confidence) {
-  int bin = (int)ceil(confidence * BINS) - 1;
-  return bin < 0 ? 0 : bin >= BINS ? BINS - 1 : bin;
+  int bin = (int)ceil(confidence * TX_BINS) - 1;
+  return bin < 0 ? 0 : bin >= TX_BINS ? TX_BINS - 1 : bin;
+}
+
+/* From sums to means, and the calibration error. */
+static void finish_bins(tx_metrics *metrics) {
+  for (int i = 0; i < TX_BINS; i++) {
+    tx_bin *bin = &metrics->bins[i];
+    if (bin->count == 0) continue;
+    metrics->ece += fabs(bin->confidence - bin->accuracy) / (double)metrics->rows;
+    bin->confidence /= (double)bin->count;
+    bin->accuracy /= (double)bin->count;
+  }
 }
 
 /* Counts of `size` labels from `first` on. */
@@ -79,7 +90,6 @@ static double macro_f1(const float *probabilities, const int32_t *truth, int64_t
 
 void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
                         tx_metrics *metrics, tx_label_counts *counts, int64_t *confusion) {
-  double bin_confidence[BINS] = {0}, bin_correct[BINS] = {0};
   *metrics = (tx_metrics){.rows = rows};
   if (confusion) memset(confusion, 0, (size_t)labels * (size_t)labels * sizeof *confusion);
   for (int64_t i = 0; i < rows; i++) {
@@ -87,18 +97,19 @@ void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_
     int32_t top = predicted_label(row, labels, truth[i]);
     double of_truth = clean(row[truth[i]]), confidence = clean(row[top]);
     bool correct = top == truth[i];
-    int bin = confidence_bin(confidence);
+    tx_bin *bin = &metrics->bins[confidence_bin(confidence)];
     metrics->correct += correct;
     metrics->nll -= tx_log(of_truth > 0 ? of_truth : (double)FLT_TRUE_MIN);
     metrics->brier += squared_distance(row, labels, truth[i]);
-    bin_confidence[bin] += confidence;
-    bin_correct[bin] += correct;
+    bin->count++;
+    bin->confidence += confidence;
+    bin->accuracy += correct;
     if (confusion) confusion[truth[i] * (int64_t)labels + top]++;
   }
   metrics->macro_f1 = macro_f1(probabilities, truth, rows, labels, counts);
   if (rows == 0) return;
   double n = (double)rows;
-  for (int i = 0; i < BINS; i++) metrics->ece += fabs(bin_confidence[i] - bin_correct[i]) / n;
+  finish_bins(metrics);
   metrics->accuracy = (double)metrics->correct / n;
   metrics->nll /= n;
   metrics->brier /= n;

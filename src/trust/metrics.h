@@ -13,7 +13,8 @@ typedef struct tx_metrics {
   double accuracy, macro_f1; /* macro over the labels that occur in truth or predictions */
   double nll;   /* mean, nats; a probability of 0 counts as the smallest float, 2^-149 */
   double brier; /* mean of the sum over labels of (p - truth)^2: 0..2 */
-  double ece;   /* of the top label, 15 bins of equal width over (0, 1] */
+  double ece;   /* of the top label, over the bins */
+  tx_bin bins[TX_BINS]; /* of equal width over (0, 1], by the top label's probability */
 } tx_metrics;
 
 typedef struct tx_label_counts {

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import termios
 import time
+import unicodedata
 
 TAXON = os.path.abspath(sys.argv[1])
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -90,6 +91,31 @@ def test_bar_fits_a_narrow_terminal():
     draws = [draw.split("\r")[0].split("\n")[0] for draw in output.split("\r\x1b[K")[1:-1]]
     plain = [re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", draw) for draw in draws]
     want(all(len(draw) < 40 or not draw for draw in plain if "..." in draw), f"too wide: {plain}")
+
+
+def width(line):
+    plain = re.sub(r"\x1b\[[0-9;]*[a-zA-Z]", "", line)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in plain)
+
+
+def test_long_labels_fit_the_terminal():
+    with open("train.csv", encoding="utf-8") as table, \
+            open("long.csv", "w", encoding="utf-8") as long:
+        long.write(table.read().replace(",yes", "," + "아주 긴 이름 " * 9).replace(
+            ",no", ",another label with a long name that goes on and on"))
+    made = subprocess.run([TAXON, "train", "--model", MODEL, "--data", "long.csv", "--out",
+                           "long.taxon", "--quiet"], env=environment(), capture_output=True,
+                          timeout=LIMIT)
+    want(made.returncode == 0, made.stderr.decode())
+    for arguments in (["eval", "long.taxon", "--data", "long.csv", "--quiet"],
+                      ["predict", "long.taxon", "good nice"]):
+        output, status = on_terminal(arguments, columns=60)
+        want(status == 0, f"status {status}: {output}")
+        lines = [line for line in output.splitlines() if "아주" in line or "another" in line]
+        want(any("..." in line for line in lines), f"not cut: {output}")
+        want(all(width(line) <= 60 for line in lines), f"too wide: {lines}")
+    piped = subprocess.run([TAXON, *arguments], env=environment(), capture_output=True)
+    want(b"..." not in piped.stdout, "cut where there is no terminal")
 
 
 def test_colour_and_its_absence():

@@ -439,7 +439,8 @@ static void test_dataset_broken(void **state) {
              "set.tsv:3: the label 'postive' is not known; the labels are: negative, positive; did "
              "you mean 'positive'?");
   expect_set("text\tlabel\na\tspam\n", known,
-             "set.tsv:2: the label 'spam' is not known; the labels are: negative, positive");
+             "set.tsv:2: the label 'spam' is not known; the labels are: negative, positive; rename it, "
+             "or leave its rows out");
   tx_dataset_free(known);
   expect_set("text\tlabel\na\tx\nb\t\n", NULL,
              "set.tsv:3: the label is empty; fill it in or remove the row");
@@ -495,6 +496,8 @@ static void test_nearest(void **state) {
   const tx_text names[] = {tx_text_of("smollm2-135m"), tx_text_of("data:tweets"), tx_text_of("x")};
   assert_int_equal(tx_nearest(tx_text_of("smolm2-135M"), names, 3), 0);
   assert_int_equal(tx_nearest(tx_text_of("data:tweet"), names, 3), 1);
+  assert_int_equal(tx_nearest(tx_text_of("SMOL"), names, 3), 0);
+  assert_int_equal(tx_nearest(tx_text_of("sm"), names, 3), -1);
   assert_int_equal(tx_nearest(tx_text_of("llama"), names, 3), -1);
   assert_int_equal(tx_nearest(tx_text_of("y"), names, 3), -1);
   char shown[TX_SHOWN_SIZE];

@@ -78,6 +78,11 @@ static void test_known_figures(void **state) {
   double squares = 0.125 * 0.125 + 0.25 * 0.25 + 0.625 * 0.625;
   assert_true(close_to(e.brier, squares + 1 - 2 * (4 * 0.625 + 3 * 0.25 + 0.125) / 8));
   assert_true(close_to(e.ece, 0.125));
+  for (int i = 0; i < TX_BINS; i++) { /* 0.625 is in the tenth */
+    assert_int_equal(e.bins[i].count, i == 9 ? 8 : 0);
+    assert_true(close_to(e.bins[i].confidence, i == 9 ? 0.625 : 0));
+    assert_true(close_to(e.bins[i].accuracy, i == 9 ? 0.5 : 0));
+  }
   static const int64_t confusion[] = {0, 0, 1, 0, 0, 3, 0, 0, 4};
   assert_int_equal(e.label_count, 3);
   assert_memory_equal(e.confusion, confusion, sizeof confusion);

@@ -28,7 +28,16 @@ static void test_golden(void **state) {
   const double got[] = {metrics.accuracy, metrics.macro_f1, metrics.nll, metrics.brier,
                         metrics.ece};
   for (int i = 0; i < 5; i++) check(got[i], golden_metrics[i], 1e-12);
-  int64_t correct = 0;
+  double from_bins = 0;
+  int64_t correct = 0, binned = 0;
+  for (int i = 0; i < TX_BINS; i++) {
+    tx_bin bin = metrics.bins[i];
+    from_bins += fabs(bin.confidence - bin.accuracy) * (double)bin.count / GOLDEN_ROWS;
+    if (bin.count > 0) assert_true(bin.confidence > i / 15.0 && bin.confidence <= (i + 1) / 15.0);
+    binned += bin.count;
+  }
+  check(from_bins, metrics.ece, 1e-12);
+  assert_int_equal(binned, GOLDEN_ROWS);
   for (int i = 0; i < GOLDEN_LABELS; i++) {
     check(tx_precision(counts[i]), golden_labels[i][0], 1e-15);
     check(tx_recall(counts[i]), golden_labels[i][1], 1e-15);
@@ -49,6 +58,12 @@ static void test_calibration_bins(void **state) {
   tx_metrics metrics;
   tx_metrics_compute(rows[0], truth, 3, 2, &metrics, NULL, NULL);
   check(metrics.ece, (1.0 + 0.5) / 3, 1e-15);
+  for (int i = 0; i < TX_BINS; i++) { /* a half is in the eighth of fifteen, 1 in the last */
+    tx_bin want = {0};
+    if (i == 7) want = (tx_bin){1, 0.5, 1};
+    if (i == TX_BINS - 1) want = (tx_bin){2, 1, 0.5};
+    assert_memory_equal(&metrics.bins[i], &want, sizeof want);
+  }
   check(metrics.brier, (0 + 2 + 0.5) / 3, 1e-15);
   check(metrics.nll, (0 + 149 * log(2) + log(2)) / 3, 1e-12); /* 0 counts as 2^-149 */
 }
