@@ -4,12 +4,14 @@
  * access: files are replaced by rename, never in place. */
 #include "formats/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -71,7 +73,7 @@ struct tx_writer {
   char *target;    /* the same with symbolic links followed */
   char *directory; /* of `target` */
   char *temporary; /* in that directory */
-  int descriptor;  /* -1: none */
+  int descriptor;  /* locked for as long as the temporary file has its name */
   unsigned char *buffer;
   size_t used; /* bytes of `buffer` not yet handed to the system */
   int failed;  /* errno of the first failed write: commit must not succeed after it */
@@ -150,32 +152,92 @@ static char *directory_name(const char *target) {
   return length ? tx_copy_bytes(target, length) : tx_copy_string(".");
 }
 
-/* DIRECTORY/.NAME.XXXXXX.tmp with the X left for create_temporary. */
+/* ---- temporary names ---------------------------------------------------- */
+
+/* DIRECTORY/.NAME.taxon-XXXXXX.tmp with the X left for create_temporary. */
+static const char name_mark[] = ".taxon-", name_end[] = ".tmp";
+static const char name_letters[] = "abcdefghijklmnopqrstuvwxyz012345"; /* 32 */
+
 static char *temporary_name(const char *target) {
   size_t directory = directory_length(target);
-  size_t size = strlen(target) + sizeof "..XXXXXX.tmp";
+  size_t size = strlen(target) + sizeof "." + sizeof name_mark + RANDOM_LETTERS + sizeof name_end;
   char *name = tx_alloc(size);
   if (name) {
-    snprintf(name, size, "%.*s.%.*s.XXXXXX.tmp", (int)directory, target, NAME_KEPT,
-             target + directory);
+    snprintf(name, size, "%.*s.%.*s%sXXXXXX%s", (int)directory, target, NAME_KEPT,
+             target + directory, name_mark, name_end);
   }
   return name;
+}
+
+static char *random_place(char *name) {
+  return name + strlen(name) - strlen(name_end) - RANDOM_LETTERS;
+}
+
+/* A writer holds a lock on its temporary file until that has its final name,
+ * and the system lets go of the lock when the writer dies: what can be locked
+ * belongs to nobody.  False: somebody who tidies up got hold of the new file
+ * first.  Where the system has no locks the file is used without one, and
+ * nobody can take it for abandoned. */
+static bool lock_temporary(int descriptor) {
+  struct stat facts;
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
+  return fstat(descriptor, &facts) != 0 || facts.st_nlink > 0;
 }
 
 /* Not mkstemp: its mode is 0600, and the umask cannot be read without being
  * set for the whole process. */
 static int create_temporary(char *name) {
-  static const char letters[] = "abcdefghijklmnopqrstuvwxyz012345"; /* 32 */
-  char *place = name + strlen(name) - strlen(".tmp") - RANDOM_LETTERS;
+  char *place = random_place(name);
   for (int i = 0; i < NAME_TRIES; i++) {
     unsigned char random[RANDOM_LETTERS];
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random) continue;
-    for (int j = 0; j < RANDOM_LETTERS; j++) place[j] = letters[random[j] % 32];
+    for (int j = 0; j < RANDOM_LETTERS; j++) place[j] = name_letters[random[j] % 32];
     int descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (descriptor >= 0 || (errno != EEXIST && errno != EINTR)) return descriptor;
+    if (descriptor >= 0) {
+      if (lock_temporary(descriptor)) return descriptor;
+      close(descriptor);
+      errno = EEXIST;
+    } else if (errno != EEXIST && errno != EINTR) {
+      return descriptor;
+    }
   }
   return -1;
 }
+
+/* Whether `name` is that of a temporary file for the same target; `like` is one. */
+static bool is_alike(const char *name, const char *like) {
+  size_t size = strlen(like), tail = strlen(name_end) + RANDOM_LETTERS;
+  if (strlen(name) != size || memcmp(name, like, size - tail) != 0) return false;
+  return strspn(name + size - tail, name_letters) == RANDOM_LETTERS &&
+         strcmp(name + size - strlen(name_end), name_end) == 0;
+}
+
+/* Removes one file that a dead writer of this user left behind. */
+static void remove_abandoned(int directory, const char *name) {
+  struct stat facts, named;
+  int file = openat(directory, name, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
+  if (file < 0) return;
+  bool ours = fstat(file, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_uid == geteuid();
+  if (ours && flock(file, LOCK_EX | LOCK_NB) == 0 &&
+      fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 && named.st_ino == facts.st_ino &&
+      named.st_dev == facts.st_dev) {
+    (void)unlinkat(directory, name, 0);
+  }
+  close(file);
+}
+
+/* A courtesy: what cannot be looked at or removed stays. */
+static void tidy_directory(const tx_writer *writer) {
+  DIR *directory = opendir(writer->directory);
+  if (!directory) return;
+  const char *like = writer->temporary + directory_length(writer->temporary);
+  for (struct dirent *entry; (entry = readdir(directory));) {
+    if (is_alike(entry->d_name, like)) remove_abandoned(dirfd(directory), entry->d_name);
+  }
+  closedir(directory);
+}
+
+/* ---- the writer --------------------------------------------------------- */
 
 static void writer_free(tx_writer *writer) {
   tx_free(writer->path);
@@ -200,6 +262,7 @@ tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error) 
     writer_free(made);
     return tx_fail_memory(error, BUFFER_SIZE, "a file to write");
   }
+  tidy_directory(made);
   made->descriptor = create_temporary(made->temporary);
   if (made->descriptor < 0) {
     tx_status status = fail_write(error, path, errno);
@@ -251,21 +314,16 @@ static tx_status sync_directory(const tx_writer *writer, tx_error *error) {
   return failed ? fail_write(error, writer->path, code) : TX_OK;
 }
 
-static tx_status close_temporary(tx_writer *writer, tx_error *error) {
-  int code = 0;
+static tx_status sync_temporary(tx_writer *writer, tx_error *error) {
   while (fsync(writer->descriptor) != 0) {
-    if (errno == EINTR) continue;
-    code = errno;
-    break;
+    if (errno != EINTR) return fail_write(error, writer->path, errno);
   }
-  if (close(writer->descriptor) != 0 && code == 0 && errno != EINTR) code = errno;
-  writer->descriptor = -1;
-  return code == 0 ? TX_OK : fail_write(error, writer->path, code);
+  return TX_OK;
 }
 
 tx_status tx_writer_commit(tx_writer *writer, tx_error *error) {
   tx_status status = flush_buffer(writer, error);
-  if (status == TX_OK) status = close_temporary(writer, error);
+  if (status == TX_OK) status = sync_temporary(writer, error);
   if (status == TX_OK && rename(writer->temporary, writer->target) != 0) {
     status = fail_write(error, writer->path, errno);
   }
@@ -273,6 +331,7 @@ tx_status tx_writer_commit(tx_writer *writer, tx_error *error) {
     tx_writer_cancel(writer);
     return status;
   }
+  close(writer->descriptor); /* and the lock with it, which guarded the temporary name */
   status = sync_directory(writer, error);
   writer_free(writer);
   return status;
@@ -280,9 +339,19 @@ tx_status tx_writer_commit(tx_writer *writer, tx_error *error) {
 
 void tx_writer_cancel(tx_writer *writer) {
   if (!writer) return;
-  if (writer->descriptor >= 0) close(writer->descriptor);
   unlink(writer->temporary);
+  close(writer->descriptor);
   writer_free(writer);
+}
+
+/* A file that never has a name; where the file system has no such thing, one
+ * that loses it at once. */
+static int open_nameless(const char *directory, char *path) {
+  int file = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+  if (file >= 0) return file;
+  file = mkostemp(path, O_CLOEXEC);
+  if (file >= 0) (void)unlink(path);
+  return file;
 }
 
 tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, tx_error *error) {
@@ -291,9 +360,8 @@ tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, t
   if (length < 0 || (size_t)length >= sizeof path) {
     return tx_fail(error, TX_ERROR_SYSTEM, "the name of the directory %s is too long", directory);
   }
-  int file = mkstemp(path);
+  int file = open_nameless(directory, path); /* the map keeps it alive */
   if (file < 0) return tx_fail_errno(error, "make a temporary file in", directory);
-  (void)unlink(path); /* the map keeps it alive, and nothing is left behind */
   int code = posix_fallocate(file, 0, (off_t)bytes);
   if (code != 0) {
     close(file);

@@ -19,7 +19,12 @@ void tx_map_close(tx_map *map);
 /* Writes to a temporary name in the same directory; commit syncs the file,
  * renames it over `path` and syncs the directory.  Until then, and after any
  * failure, whatever stood under `path` is untouched.  Where `path` is a link,
- * the file that it leads to is replaced; what is not a regular file is refused. */
+ * the file that it leads to is replaced; what is not a regular file is refused.
+ *
+ * The temporary name is .NAME.taxon-XXXXXX.tmp.  Opening removes those of the
+ * same NAME whose writer has died (killed, or the power failed), never one whose
+ * writer lives, nor another user's.  Of several writers of one path the last to
+ * commit wins, whole. */
 typedef struct tx_writer tx_writer;
 tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error);
 tx_status tx_writer_add(tx_writer *writer, const void *data, size_t size, tx_error *error);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -143,9 +144,9 @@ static void test_appears_whole_at_commit(void **state) {
   add(writer, "bytes");
   expect("old");
   assert_int_equal(list(hidden), 2);
-  assert_int_equal(strlen(hidden), strlen(".model.bin.XXXXXX.tmp"));
-  assert_memory_equal(hidden, ".model.bin.", 11);
-  assert_string_equal(hidden + 17, ".tmp");
+  assert_int_equal(strlen(hidden), strlen(".model.bin.taxon-XXXXXX.tmp"));
+  assert_memory_equal(hidden, ".model.bin.taxon-", 17);
+  assert_string_equal(hidden + 23, ".tmp");
   assert_int_equal(tx_writer_commit(writer, &error), TX_OK);
   umask(mask);
   expect("new bytes");
@@ -305,6 +306,138 @@ static void test_failed_rename_removes_the_temporary_file(void **state) {
   assert_int_equal(rmdir(path), 0);
 }
 
+/* ---- what dead writers leave ------------------------------------------- */
+
+static void touch(const char *name) {
+  char place[256];
+  snprintf(place, sizeof place, "%s/%s", directory, name);
+  FILE *file = fopen(place, "wb");
+  assert_non_null(file);
+  fputs("half", file);
+  fclose(file);
+}
+
+static bool is_there(const char *name) {
+  char place[256];
+  struct stat facts;
+  snprintf(place, sizeof place, "%s/%s", directory, name);
+  return lstat(place, &facts) == 0;
+}
+
+static void forget(const char *name) {
+  char place[256];
+  snprintf(place, sizeof place, "%s/%s", directory, name);
+  assert_int_equal(unlink(place), 0);
+}
+
+/* A process that dies in the middle of writing. */
+static void kill_a_writer(void) {
+  pid_t child = fork();
+  if (child == 0) {
+    tx_error error = {0};
+    tx_writer *writer;
+    static const unsigned char piece[300000];
+    if (tx_writer_open(path, &writer, &error) != TX_OK) _exit(1);
+    if (tx_writer_add(writer, piece, sizeof piece, &error) != TX_OK) _exit(1);
+    raise(SIGKILL);
+  }
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void test_dead_writers_leave_nothing_for_long(void **state) {
+  (void)state;
+  char hidden[256];
+  put("old");
+  kill_a_writer();
+  assert_int_equal(list(hidden), 2);
+  tx_writer *living = open_writer(); /* removes the dead one's */
+  assert_int_equal(list(hidden), 2);
+  kill_a_writer(); /* another process leaves the living one's alone */
+  assert_int_equal(list(hidden), 3);
+  tx_writer *second = open_writer();
+  assert_int_equal(list(hidden), 3);
+  add(living, "first");
+  add(second, "second");
+  tx_error error = {0};
+  assert_int_equal(tx_writer_commit(living, &error), TX_OK);
+  tx_writer_cancel(second);
+  expect("first");
+  assert_int_equal(list(hidden), 1);
+}
+
+static void test_only_abandoned_temporary_files_are_removed(void **state) {
+  (void)state;
+  static const char *const others[] = {
+      ".model.bin.backup.tmp",        ".model.bin.taxon-abcdef.tmp~", ".other.taxon-abcdef.tmp",
+      ".model.bin.taxon-ABCDEF.tmp",  ".model.bin.taxon-abcdef.bak",  ".model.bin.taxon-abcde.tmp",
+      ".model.bin.taxon-abc99f.tmp"};
+  char place[256], hidden[256];
+  struct stat facts;
+  put("old");
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) touch(others[i]);
+  touch(".model.bin.taxon-abcdef.tmp");
+  snprintf(place, sizeof place, "%s/.model.bin.taxon-zzzzzz.tmp", directory);
+  assert_int_equal(symlink("model.bin", place), 0);
+  snprintf(place, sizeof place, "%s/.model.bin.taxon-yyyyyy.tmp", directory);
+  assert_int_equal(mkfifo(place, 0600), 0);
+  touch(".model.bin.taxon-nobody.tmp");
+  snprintf(place, sizeof place, "%s/.model.bin.taxon-nobody.tmp", directory);
+  bool foreign = chown(place, 65534, (gid_t)-1) == 0 && stat(place, &facts) == 0 &&
+                 facts.st_uid != geteuid();
+  tx_writer_cancel(open_writer());
+  assert_false(is_there(".model.bin.taxon-abcdef.tmp"));
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    if (!is_there(others[i])) fail_msg("%s was removed", others[i]);
+    forget(others[i]);
+  }
+  forget(".model.bin.taxon-zzzzzz.tmp");
+  forget(".model.bin.taxon-yyyyyy.tmp");
+  assert_true(is_there(".model.bin.taxon-nobody.tmp") == foreign);
+  if (foreign) forget(".model.bin.taxon-nobody.tmp");
+  expect("old");
+  assert_int_equal(list(hidden), 1);
+}
+
+/* Many processes that write one name at once, some of them killed: whole files
+ * only, and no writer is robbed of its temporary file. */
+static void test_writers_at_once(void **state) {
+  (void)state;
+  enum { WRITERS = 6, ROUNDS = 20, SIZE = 300000 };
+  pid_t children[WRITERS];
+  char hidden[256];
+  put("old");
+  for (int i = 0; i < WRITERS; i++) {
+    children[i] = fork();
+    if (children[i] != 0) continue;
+    static unsigned char piece[SIZE];
+    memset(piece, 'a' + i, sizeof piece);
+    for (int round = 0; round < ROUNDS; round++) {
+      tx_error error = {0};
+      tx_writer *writer;
+      if (tx_writer_open(path, &writer, &error) != TX_OK) _exit(1);
+      if (tx_writer_add(writer, piece, sizeof piece, &error) != TX_OK) _exit(2);
+      if (i == 0 && round == ROUNDS / 2) raise(SIGKILL);
+      if (tx_writer_commit(writer, &error) != TX_OK) _exit(3);
+    }
+    _exit(0);
+  }
+  for (int i = 0; i < WRITERS; i++) {
+    int status;
+    assert_int_equal(waitpid(children[i], &status, 0), children[i]);
+    if (i > 0 && status != 0) fail_msg("writer %d ended with %d", i, WEXITSTATUS(status));
+  }
+  tx_map map;
+  tx_error error = {0};
+  assert_int_equal(tx_map_open(path, &map, &error), TX_OK);
+  assert_int_equal(map.size, SIZE);
+  for (uint64_t i = 1; i < map.size; i++) assert_int_equal(map.data[i], map.data[0]);
+  tx_map_close(&map);
+  tx_writer_cancel(open_writer());
+  assert_int_equal(list(hidden), 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_maps_regular_files),
@@ -317,6 +450,9 @@ int main(void) {
       cmocka_unit_test(test_refuses_to_write_elsewhere),
       cmocka_unit_test(test_failed_write_leaves_the_old_file),
       cmocka_unit_test(test_failed_rename_removes_the_temporary_file),
+      cmocka_unit_test(test_dead_writers_leave_nothing_for_long),
+      cmocka_unit_test(test_only_abandoned_temporary_files_are_removed),
+      cmocka_unit_test(test_writers_at_once),
   };
   return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
