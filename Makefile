@@ -4,6 +4,7 @@
 #   make demo       installs what is missing, builds, and runs the README's example in demo/
 #   make test       installs what is missing, and runs everything that can fail
 #   make check      the tests again under sanitizers, and a small run under valgrind
+#   make coverage   how many branches of the readers and the tokenizer the tests take
 #   make bench      measurements (never assertions)
 #   make install    into PREFIX (/usr/local), below DESTDIR
 #   make clean
@@ -53,7 +54,7 @@ QUIET = $(if $(V),,@)
 SILENT = $(findstring s,$(filter-out -%,$(firstword $(MAKEFLAGS))))
 SAY = @$(if $(V)$(SILENT),:,printf '  %-4s %s\n')
 
-.PHONY: all unit tools test check demo bench install clean
+.PHONY: all unit tools test check coverage demo bench install clean
 all: $(BUILD)/taxon $(BUILD)/libtaxon.so
 	@:
 unit: $(TESTS)
@@ -98,6 +99,9 @@ test:
 
 check:
 	@sh tests/check.sh
+
+coverage:
+	@sh tests/coverage.sh
 
 demo:
 	@sh tools/install-dependencies.sh build

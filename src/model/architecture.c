@@ -149,6 +149,58 @@ static tx_status read_rotary(const tx_gguf *gguf, tx_facts *facts, tx_error *err
   return tx_gguf_has(gguf, key) ? TX_OK : check_stretch(gguf, architecture, error);
 }
 
+/* The number or the truth under a key, whatever its type; 0 for false. */
+static tx_status read_any_number(const tx_gguf *gguf, const char *key, double *value,
+                                 tx_error *error) {
+  bool truth;
+  int64_t whole;
+  tx_error ignored = {0};
+  if (tx_gguf_bool(gguf, key, &truth, &ignored) == TX_OK) {
+    *value = truth;
+  } else if (tx_gguf_int(gguf, key, &whole, &ignored) == TX_OK) {
+    *value = (double)whole;
+  } else {
+    TX_TRY(tx_gguf_float(gguf, key, value, error));
+  }
+  return TX_OK;
+}
+
+/* Keys that change what a model computes, in models of a known name: where they
+ * say more than the usual, the answers would be wrong without a word. */
+static tx_status check_unusual(const tx_gguf *gguf, const tx_facts *facts, tx_error *error) {
+  static const struct {
+    const char *suffix;
+    double usual[2]; /* ggml takes 0 for a key that is not there */
+  } keys[] = {
+      {"expert_count", {0, 0}},
+      {"use_parallel_residual", {0, 0}},
+      {"logit_scale", {1, 0}},
+      {"residual_scale", {1, 0}},
+      {"embedding_scale", {1, 0}},
+      {"attention.scale", {0, 0}},
+      {"attention.clamp_kqv", {0, 0}},
+      {"attention.max_alibi_bias", {0, 0}},
+      {"attn_logit_softcapping", {0, 0}},
+      {"final_logit_softcapping", {0, 0}},
+      {"attention.sliding_window", {0, 0}},
+      {"attention.causal", {1, 1}},
+  };
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    char key[128];
+    double value = keys[i].usual[0];
+    snprintf(key, sizeof key, "%s.%s", facts->architecture->name, keys[i].suffix);
+    if (tx_gguf_has(gguf, key)) TX_TRY(read_any_number(gguf, key, &value, error));
+    if (value == keys[i].usual[0] || value == keys[i].usual[1]) continue;
+    /* A window that no text outgrows is none. */
+    bool window = strcmp(keys[i].suffix, "attention.sliding_window") == 0;
+    if (window && value >= (double)facts->context) continue;
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: %s is %g, which taxon does not compute; use a model without it",
+                   tx_gguf_path(gguf), key, value);
+  }
+  return TX_OK;
+}
+
 /* A matrix has at least two rows: what has one row is a vector (adapt/parameters.h). */
 tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   enum { WIDEST = 1 << 17, LONGEST = 1 << 24 };
@@ -187,6 +239,7 @@ tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   }
   TX_TRY(read_epsilon(gguf, facts, error));
   TX_TRY(read_rotary(gguf, facts, error));
+  TX_TRY(check_unusual(gguf, facts, error));
   const tx_tensor *embedding = tx_gguf_tensor(gguf, "token_embd.weight");
   if (!embedding || embedding->dimensions != 2 || embedding->shape[0] != facts->width) {
     return tx_fail(error, TX_ERROR_INPUT,

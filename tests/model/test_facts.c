@@ -98,36 +98,107 @@ static void test_sizes_of_one(void **state) {
   opens_with("llama.embedding_length", 1, TX_ERROR_INPUT, "embedding_length is 1");
 }
 
-/* Positions that are stretched without a word on how: two keys more, which take
- * 64 bytes, so that the tensors stay aligned. */
-static void stretched(double factor, tx_status wanted, const char *part) {
-  enum { KEYS_AT = 16, FIRST_KEY = 24, ADDED = 64 };
-  static const char stretch[] = "llama.rope.scaling.factor", filler[] = "filler";
+/* ---- keys that change what is computed ----------------------------------- */
+
+enum { BOOL = 7, STRING = 8, F64 = 12, U32 = 4, F32 = 6 };
+
+static unsigned char *put(unsigned char *at, const void *data, size_t length) {
+  memcpy(at, data, length);
+  return at + length;
+}
+
+static unsigned char *put_name(unsigned char *at, const char *name, uint32_t type) {
+  uint64_t length = strlen(name);
+  return put(put(put(at, &length, 8), name, length), &type, 4);
+}
+
+/* The model with a key more in front of the others, and a string behind it so
+ * long that the tensors stay aligned. */
+static void opens_with_key(const char *key, uint32_t type, const void *value, size_t value_size,
+                           tx_status wanted, const char *part) {
+  enum { KEYS_AT = 16, FIRST_KEY = 24, ADDED = 160 };
   unsigned char *copy = malloc(size + ADDED), *at = copy + FIRST_KEY;
   assert_non_null(copy);
-  uint64_t length = strlen(stretch), keys;
-  uint32_t type = 12; /* a 64-bit real number */
+  uint64_t keys, left;
   memcpy(copy, bytes, FIRST_KEY);
   memcpy(copy + FIRST_KEY + ADDED, bytes + FIRST_KEY, size - FIRST_KEY);
   memcpy(&keys, copy + KEYS_AT, sizeof keys);
   keys += 2;
   memcpy(copy + KEYS_AT, &keys, sizeof keys);
-  memcpy(at, &length, 8), memcpy(at + 8, stretch, length), at += 8 + length;
-  memcpy(at, &type, 4), memcpy(at + 4, &factor, 8), at += 12;
-  length = strlen(filler), type = 7; /* true or false */
-  memcpy(at, &length, 8), memcpy(at + 8, filler, length), at += 8 + length;
-  memcpy(at, &type, 4), at[4] = 0;
-  assert_ptr_equal(at + 5, copy + FIRST_KEY + ADDED);
+  at = put(put_name(at, key, type), value, value_size);
+  at = put_name(at, "filler", STRING);
+  left = (uint64_t)(copy + FIRST_KEY + ADDED - at) - 8;
+  at = put(at, &left, 8);
+  memset(at, 'x', left);
   size += ADDED;
   opens(copy, wanted, part);
   size -= ADDED;
   free(copy);
 }
 
+static void with_real(const char *key, double value, tx_status wanted, const char *part) {
+  float single = (float)value;
+  opens_with_key(key, F64, &value, sizeof value, wanted, part);
+  opens_with_key(key, F32, &single, sizeof single, wanted, part);
+}
+
+static void with_whole(const char *key, uint32_t value, tx_status wanted, const char *part) {
+  opens_with_key(key, U32, &value, sizeof value, wanted, part);
+}
+
+static void with_truth(const char *key, bool value, tx_status wanted, const char *part) {
+  opens_with_key(key, BOOL, &value, 1, wanted, part);
+}
+
 static void test_stretched_positions(void **state) {
   (void)state;
-  stretched(1, TX_OK, "");
-  stretched(4, TX_ERROR_INPUT, "llama.rope.scaling.factor is 4");
+  with_real("llama.rope.scaling.factor", 1, TX_OK, "");
+  with_real("llama.rope.scaling.factor", 4, TX_ERROR_INPUT, "llama.rope.scaling.factor is 4");
+  with_real("llama.rope.scale_linear", 0.5, TX_ERROR_INPUT, "llama.rope.scale_linear is 0.5");
+}
+
+#define NOT_COMPUTED ", which taxon does not compute; use a model without it"
+
+static void test_scales_and_caps(void **state) {
+  (void)state;
+  static const char *const scales[] = {"logit_scale", "residual_scale", "embedding_scale"};
+  static const char *const others[] = {"attention.scale", "attention.clamp_kqv",
+                                       "attention.max_alibi_bias", "attn_logit_softcapping",
+                                       "final_logit_softcapping"};
+  char key[80], part[200];
+  for (int i = 0; i < 8; i++) {
+    snprintf(key, sizeof key, "llama.%s", i < 3 ? scales[i] : others[i - 3]);
+    snprintf(part, sizeof part, ": %s is 0.25" NOT_COMPUTED, key);
+    with_real(key, 0.25, TX_ERROR_INPUT, part);
+    snprintf(part, sizeof part, ": %s is nan" NOT_COMPUTED, key);
+    with_real(key, (double)__builtin_nanf(""), TX_ERROR_INPUT, part);
+    with_real(key, 0, TX_OK, "");
+    snprintf(part, sizeof part, ": %s is 1" NOT_COMPUTED, key);
+    with_real(key, 1, i < 3 ? TX_OK : TX_ERROR_INPUT, i < 3 ? "" : part);
+  }
+  with_whole("llama.logit_scale", 1, TX_OK, "");
+  opens_with_key("llama.logit_scale", STRING, "\1\0\0\0\0\0\0\0001", 9, TX_ERROR_INPUT,
+                 "key 'llama.logit_scale' is a string, not a real number");
+}
+
+static void test_other_kinds_of_attention(void **state) {
+  (void)state;
+  with_whole("llama.attention.sliding_window", 0, TX_OK, "");
+  with_whole("llama.attention.sliding_window", 1u << 20, TX_OK, ""); /* beyond the context */
+  with_whole("llama.attention.sliding_window", 16, TX_ERROR_INPUT,
+             ": llama.attention.sliding_window is 16" NOT_COMPUTED);
+  with_truth("llama.attention.causal", true, TX_OK, "");
+  with_truth("llama.attention.causal", false, TX_ERROR_INPUT,
+             ": llama.attention.causal is 0" NOT_COMPUTED);
+  with_truth("llama.use_parallel_residual", false, TX_OK, "");
+  with_truth("llama.use_parallel_residual", true, TX_ERROR_INPUT,
+             ": llama.use_parallel_residual is 1" NOT_COMPUTED);
+}
+
+static void test_experts(void **state) {
+  (void)state;
+  with_whole("llama.expert_count", 0, TX_OK, "");
+  with_whole("llama.expert_count", 8, TX_ERROR_INPUT, ": llama.expert_count is 8" NOT_COMPUTED);
 }
 
 int main(void) {
@@ -136,6 +207,9 @@ int main(void) {
       cmocka_unit_test(test_blocks),
       cmocka_unit_test(test_sizes_of_one),
       cmocka_unit_test(test_stretched_positions),
+      cmocka_unit_test(test_scales_and_caps),
+      cmocka_unit_test(test_other_kinds_of_attention),
+      cmocka_unit_test(test_experts),
   };
   return cmocka_run_group_tests(tests, setup, teardown);
 }
