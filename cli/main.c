@@ -225,7 +225,6 @@ static int run(int argc, char **argv) {
 
 int main(int argc, char **argv) {
   hold_standard_descriptors();
-  let_idle_threads_sleep(argv);
   /* A reader that leaves is a failed write, which out_flush() sees, not the end
    * of a training in its middle. */
   signal(SIGPIPE, SIG_IGN);
