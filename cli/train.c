@@ -10,8 +10,8 @@
 #include "progress.h"
 
 /* In the order of the library's enums. */
-static const char *const methods[] = {"head", "last-block", NULL};
-static const char *const poolings[] = {"last", "mean", "first", NULL};
+static const char *const methods[] = {"head", "last-block", "auto", NULL};
+static const char *const poolings[] = {"last", "mean", "first", "both", "auto", NULL};
 static const char *const solvers[] = {"convex", "sgd", NULL};
 static const char *const schedules[] = {"constant", "cosine", NULL};
 static const char *const weights[] = {"none", "balanced", NULL};
@@ -21,7 +21,7 @@ typedef struct {
   const char *model, *data, *validation, *out, *label;
   char *text;
   int format, method, pooling, solver, schedule, weights;
-  int64_t blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
+  int64_t depth, max_depth, blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
   double learning_rate, weight_decay, warm_up, clip, penalty;
 } train;
 
@@ -33,6 +33,8 @@ static train train_defaults(void) {
                  .solver = (int)from.head_solver,
                  .schedule = (int)from.schedule,
                  .weights = (int)from.class_weights,
+                 .depth = from.depth,
+                 .max_depth = from.max_depth,
                  .blocks = from.blocks,
                  .epochs = from.epochs,
                  .batch = from.batch,
@@ -47,7 +49,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 26 };
+enum { OPTION_COUNT = 28 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -65,12 +67,18 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"format", OPTION_CHOICE, &state->format, .help = "of the tables", .choices = options_formats,
        .flags = OPTION_RESULT},
       {"method", OPTION_CHOICE, &state->method,
-       .help = "what is trained: a linear layer on the model's states, or the last blocks too",
+       .help = "what is trained: a linear layer on the model's states, or the last blocks too; "
+               "auto: at the depth\nand pooling that cross-validation chooses, with its last block "
+               "where that is better",
        .choices = methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
        .help = "the token, or tokens, that stand for "
                "the text",
        .choices = poolings, .flags = OPTION_RESULT},
+      {"depth", OPTION_INTEGER, &state->depth, "N", "blocks of the model that are run",
+       .zero = "chosen by --method auto, else all", .most = 10000, .flags = OPTION_RESULT},
+      {"max-depth", OPTION_INTEGER, &state->max_depth, "N", "the deepest that --method auto tries",
+       .zero = "all blocks", .most = 10000, .flags = OPTION_RESULT},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
        .zero = "what the model can read", .most = INT32_MAX, .flags = OPTION_RESULT},
       {"class-weights", OPTION_CHOICE, &state->weights,
@@ -128,6 +136,8 @@ static tx_train_options library_options(const train *state, const char *command)
   to.head_solver = (tx_head_solver)state->solver;
   to.schedule = (tx_schedule)state->schedule;
   to.class_weights = (tx_class_weights)state->weights;
+  to.depth = (int)state->depth;
+  to.max_depth = (int)state->max_depth;
   to.blocks = (int)state->blocks;
   to.epochs = (int)state->epochs;
   to.batch = (int)state->batch;
@@ -150,8 +160,8 @@ static void print_json(const train *state, const tx_train_report *report) {
   json_t *object = json_object(), *validation = json_object(), *interval = json_array(),
          *baselines = json_object();
   out_put(object, "out", out_string(state->out));
-  out_put(object, "method", json_string(methods[state->method]));
-  out_put(object, "pooling", json_string(poolings[state->pooling]));
+  out_put(object, "method", json_string(methods[report->method]));
+  out_put(object, "pooling", json_string(poolings[report->pooling]));
   out_put(object, "depth", json_integer(report->depth));
   out_put(object, "epochs", json_integer(report->epochs));
   out_put(object, "best_epoch", json_integer(report->best_epoch));
@@ -160,6 +170,7 @@ static void print_json(const train *state, const tx_train_report *report) {
   out_put(object, "tokens", json_integer(report->tokens));
   out_put(object, "cut", json_integer(report->cut));
   out_put(object, "trained_parameters", json_integer(report->trained_parameters));
+  out_put(object, "cached_texts", json_integer(report->cached_texts));
   out_put(object, "penalty", out_real(report->penalty));
   out_put(object, "learning_rate", out_real(report->learning_rate));
   out_put(object, "seconds", out_real(report->seconds));
@@ -207,8 +218,8 @@ static void add_fact(out_table *facts, const char *name, const char *value) {
 static void print_facts(const train *state, const tx_train_report *report) {
   char a[OUT_NUMBER], b[OUT_NUMBER], value[256];
   out_table facts = out_table_make("ll", false);
-  snprintf(value, sizeof value, "%s, pooling %s, depth %d", methods[state->method],
-           poolings[state->pooling], report->depth);
+  snprintf(value, sizeof value, "%s, pooling %s, depth %d", methods[report->method],
+           poolings[report->pooling], report->depth);
   add_fact(&facts, "method", value);
   snprintf(value, sizeof value, "%s for training, %s for validation",
            out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
@@ -256,7 +267,8 @@ static void note_idle_options(const train *state) {
                  {"--warm-up", state->warm_up - standard.warm_up != 0},
                  {"--clip", state->clip - standard.clip != 0},
                  {"--schedule", state->schedule != standard.schedule}};
-  if (state->common.quiet || state->method != TX_METHOD_HEAD ||
+  if (state->common.quiet || state->method == TX_METHOD_LAST_BLOCK ||
+      state->method == TX_METHOD_AUTO ||
       state->solver != TX_HEAD_CONVEX) {
     return;
   }

@@ -155,8 +155,16 @@ TX_API void tx_table_close(tx_table *table);
 
 /* ---- the classifier: making one ---------------------------------------- */
 
-typedef enum tx_method { TX_METHOD_HEAD, TX_METHOD_LAST_BLOCK } tx_method;
-typedef enum tx_pooling { TX_POOLING_LAST, TX_POOLING_MEAN, TX_POOLING_FIRST } tx_pooling;
+/* auto: depth, pooling and penalty by cross-validation, then the last block of
+ * the cut model, kept if it is better. */
+typedef enum tx_method { TX_METHOD_HEAD, TX_METHOD_LAST_BLOCK, TX_METHOD_AUTO } tx_method;
+typedef enum tx_pooling {
+  TX_POOLING_LAST,      /* the last token's state */
+  TX_POOLING_MEAN,      /* the mean over all tokens */
+  TX_POOLING_FIRST,     /* the first token's */
+  TX_POOLING_LAST_MEAN, /* the last token's beside the mean: twice as many features */
+  TX_POOLING_AUTO,      /* of options: chosen with the depth; the last token's where nothing is */
+} tx_pooling;
 typedef enum tx_head_solver { TX_HEAD_CONVEX, TX_HEAD_SGD } tx_head_solver;
 typedef enum tx_schedule { TX_SCHEDULE_CONSTANT, TX_SCHEDULE_COSINE } tx_schedule;
 typedef enum tx_class_weights { TX_CLASS_WEIGHTS_NONE, TX_CLASS_WEIGHTS_BALANCED } tx_class_weights;
@@ -172,6 +180,8 @@ typedef struct tx_train_options {
   tx_method method;
   tx_pooling pooling;
   tx_head_solver head_solver;
+  int depth;           /* blocks that are run; 0: all, or with auto chosen */
+  int max_depth;       /* auto: the deepest that is tried; 0: all */
   int blocks;          /* last-block: how many of the last blocks are trained, from 1 */
   int epochs;          /* gradient training, from 1 */
   int batch;           /* texts a step, from 1 */
@@ -193,6 +203,8 @@ typedef struct tx_train_options {
 TX_API tx_train_options tx_train_defaults(void);
 
 typedef struct tx_train_report {
+  tx_method method;    /* of the artifact: head or last-block */
+  tx_pooling pooling;
   int depth;           /* blocks that the artifact runs */
   int epochs;          /* run, of those asked for */
   int best_epoch;      /* kept; 0: the convex head before any epoch */
@@ -200,6 +212,7 @@ typedef struct tx_train_report {
   int64_t trained_parameters;
   double penalty;      /* of the convex head; 0 where there is none */
   double learning_rate;
+  int64_t cached_texts, computed_texts; /* whose states an earlier run left, and others */
   double seconds, trunk_seconds;
   int64_t peak_rss_bytes;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll; /* of the artifact */

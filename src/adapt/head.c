@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "adapt/logistic.h"
+#include "adapt/standard.h"
 #include "base/memory.h"
 #include "base/watch.h"
 
@@ -29,30 +30,6 @@ static tx_status check_finite(const float *features, int64_t rows, int64_t width
                    i % width, i / width, what);
   }
   return TX_OK;
-}
-
-static void standardise(const float *features, int64_t rows, int64_t width, work *w) {
-  for (int64_t c = 0; c < width; c++) w->mean[c] = w->inverse[c] = 0;
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t c = 0; c < width; c++) w->mean[c] += (double)features[i * width + c];
-  }
-  for (int64_t c = 0; c < width; c++) w->mean[c] /= (double)rows;
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t c = 0; c < width; c++) {
-      double away = (double)features[i * width + c] - w->mean[c];
-      w->inverse[c] += away * away;
-    }
-  }
-  for (int64_t c = 0; c < width; c++) {
-    double deviation = sqrt(w->inverse[c] / (double)rows);
-    w->inverse[c] = deviation > 1e-6 * (fabs(w->mean[c]) + 1e-6) ? 1 / deviation : 0;
-  }
-  for (int64_t i = 0; i < rows; i++) {
-    for (int64_t c = 0; c < width; c++) {
-      int64_t at = i * width + c;
-      w->features[at] = (float)(((double)features[at] - w->mean[c]) * w->inverse[c]);
-    }
-  }
 }
 
 static void fold(const work *w, int64_t width, int classes, float *weight, float *bias) {
@@ -100,7 +77,8 @@ tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64
             .bias = tx_alloc_zero((size_t)classes, sizeof(double))};
   tx_status status;
   if (w.features && w.mean && w.inverse && w.weight && w.bias) {
-    standardise(features, rows, width, &w);
+    tx_standard_fit(features, width, rows, width, w.mean, w.inverse);
+    tx_standard_apply(features, width, rows, width, w.mean, w.inverse, w.features);
     status = solve(&w, labels, groups, rows, width, classes, options, penalty, watch, error);
     if (status == TX_OK) fold(&w, width, classes, weight, bias);
   } else {

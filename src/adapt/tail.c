@@ -11,7 +11,8 @@
 
 struct tx_tail {
   const tx_facts *facts;
-  int64_t blocks; /* k */
+  int64_t depth, blocks; /* L', k */
+  int64_t width;         /* F, of the pooled features */
   tx_pooling pooling;
   int classes;
   tx_parameters parameters;
@@ -52,7 +53,7 @@ static void walk_norm(walk *w, const char *stem, tx_norm *norm, float **dweight,
 
 static void walk_block(walk *w, int64_t index) {
   tx_tail *tail = w->tail;
-  int64_t block = tail->facts->blocks - tail->blocks + index;
+  int64_t block = tail->depth - tail->blocks + index;
   char name[80];
   for (int slot = 0; slot < TX_MATRICES; slot++) {
     tx_matrix *matrix = &tail->view[index].matrix[slot];
@@ -82,12 +83,12 @@ static void walk_all(tx_tail *tail, bool bind) {
   for (int64_t i = 0; i < tail->blocks; i++) walk_block(&w, i);
   if (tail->blocks)
     walk_norm(&w, "output_norm", &tail->norm, &tail->dnorm_weight, &tail->dnorm_bias);
-  tail->head_weight = visit(&w, "head.weight", tail->classes, tail->facts->width);
+  tail->head_weight = visit(&w, "head.weight", tail->classes, tail->width);
   tail->head_bias = visit(&w, "head.bias", 1, tail->classes);
 }
 
 static tx_status read_block(tx_tail *tail, const tx_model *model, int64_t index, tx_error *error) {
-  int64_t block = tail->facts->blocks - tail->blocks + index;
+  int64_t block = tail->depth - tail->blocks + index;
   const tx_block *view = &tail->view[index];
   tx_parameter *item = tail->parameters.items;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
@@ -133,13 +134,14 @@ static tx_status build(tx_tail *tail, const tx_model *model, tx_error *error) {
   return read_weights(tail, model, error);
 }
 
-tx_status tx_tail_new(const tx_model *model, int64_t blocks, tx_pooling pooling, int classes,
-                      tx_tail **tail, tx_error *error) {
+tx_status tx_tail_new(const tx_model *model, int64_t depth, int64_t blocks, tx_pooling pooling,
+                      int classes, tx_tail **tail, tx_error *error) {
   *tail = NULL;
   tx_tail *made = tx_alloc_zero(1, sizeof *made);
   if (!made) return tx_fail_memory(error, sizeof *made, "the trained blocks");
   made->facts = tx_model_facts(model);
-  made->blocks = blocks, made->pooling = pooling, made->classes = classes;
+  made->depth = depth, made->blocks = blocks, made->pooling = pooling, made->classes = classes;
+  made->width = tx_pool_parts(pooling) * made->facts->width;
   tx_status status = build(made, model, error);
   if (status != TX_OK) {
     tx_tail_free(made);
@@ -158,13 +160,14 @@ void tx_tail_free(tx_tail *tail) {
   tx_free(tail);
 }
 
+int64_t tx_tail_width(const tx_tail *tail) { return tail->width; }
 tx_parameters *tx_tail_parameters(tx_tail *tail) { return &tail->parameters; }
 const float *tx_tail_head_weight(const tx_tail *tail) { return tail->head_weight->value; }
 const float *tx_tail_head_bias(const tx_tail *tail) { return tail->head_bias->value; }
 
 void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias) {
   size_t rows = (size_t)tail->classes;
-  memcpy(tail->head_weight->value, weight, rows * (size_t)tail->facts->width * sizeof *weight);
+  memcpy(tail->head_weight->value, weight, rows * (size_t)tail->width * sizeof *weight);
   memcpy(tail->head_bias->value, bias, rows * sizeof *bias);
   tx_parameters_pack(&tail->parameters);
 }
@@ -225,7 +228,7 @@ static tx_status forward(tx_tail *tail, tx_pass *pass, const tx_states *states, 
   a->all = tx_wanted_all(&a->batch);
   TX_TRY(tx_pool_wanted(pass, &a->batch, tail->pooling, &a->wanted, error));
   a->tapes = tx_arena_array(pass->arena, (size_t)tail->blocks, sizeof *a->tapes);
-  a->features = take(pass, count * width, &failed);
+  a->features = take(pass, count * tail->width, &failed);
   float *normed = take(pass, a->wanted.count * width, &failed);
   a->mean = take(pass, a->wanted.count, &failed);
   a->inverse = take(pass, a->wanted.count, &failed);
@@ -237,8 +240,8 @@ static tx_status forward(tx_tail *tail, tx_pass *pass, const tx_states *states, 
                             error));
     x = a->output;
   }
-  tx_pool_forward(pass, &tail->norm, &a->wanted, count, a->output, normed, a->mean, a->inverse,
-                  a->features);
+  tx_pool_forward(pass, &tail->norm, tail->pooling, &a->wanted, count, a->output, normed, a->mean,
+                  a->inverse, a->features);
   return TX_OK;
 }
 
@@ -249,10 +252,10 @@ static tx_status forward_logits(tx_tail *tail, tx_pass *pass, int64_t count, act
   if (failed) return tx_fail_memory(error, (uint64_t)(count * tail->classes) * 4, "logits");
   tx_product product = {.kernels = pass->kernels,
                         .rows = count,
-                        .depth = tail->facts->width,
+                        .depth = tail->width,
                         .columns = tail->classes,
                         .x = a->features,
-                        .x_row = tail->facts->width,
+                        .x_row = tail->width,
                         .x_step = 1,
                         .panels = tail->head_weight->panels,
                         .bias = tail->head_bias->value,
@@ -276,7 +279,7 @@ static int64_t part_end(const tx_states *states, tx_choice choice, int64_t from)
 
 tx_status tx_tail_features(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
                            float *features, const tx_watch *watch, tx_error *error) {
-  int64_t total = choice.texts ? choice.count : states->count, width = tail->facts->width;
+  int64_t total = choice.texts ? choice.count : states->count, width = tail->width;
   for (int64_t from = 0, end; from < total; from = end) {
     activations a;
     end = part_end(states, choice, from);
@@ -366,7 +369,7 @@ static double loss_backward(tx_tail *tail, tx_choice choice, const int32_t *labe
 
 static tx_status head_backward(tx_tail *tail, tx_pass *pass, int64_t count, const activations *a,
                                float *dfeatures, tx_error *error) {
-  int64_t width = tail->facts->width, classes = tail->classes;
+  int64_t width = tail->width, classes = tail->classes;
   bool failed = false;
   float *panels = take(pass, (int64_t)tx_packed_size(count, width), &failed);
   if (failed) return tx_fail_memory(error, 0, "the head's gradient");
@@ -407,8 +410,8 @@ static tx_status blocks_backward(tx_tail *tail, tx_pass *pass, int64_t count, ac
   bool failed = false;
   float *dy = take(pass, a->wanted.count * width, &failed);
   if (failed) return tx_fail_memory(error, 0, "the blocks' gradient");
-  TX_TRY(tx_pool_backward(pass, &tail->norm, &a->wanted, count, a->output, a->mean, a->inverse,
-                          dfeatures, dy, tail->dnorm_weight, tail->dnorm_bias, error));
+  TX_TRY(tx_pool_backward(pass, &tail->norm, tail->pooling, &a->wanted, count, a->output, a->mean,
+                          a->inverse, dfeatures, dy, tail->dnorm_weight, tail->dnorm_bias, error));
   for (int64_t i = tail->blocks - 1; i >= 0; i--) {
     const tx_wanted *wanted = i == tail->blocks - 1 ? &a->wanted : &a->all;
     float *dx = i ? take(pass, a->batch.tokens * width, &failed) : dstates;
@@ -429,7 +432,7 @@ tx_status tx_tail_gradient(tx_tail *tail, tx_pass *pass, const tx_states *states
   TX_TRY(forward(tail, pass, states, choice, 0, count, &a, error));
   TX_TRY(forward_logits(tail, pass, count, &a, error));
   *loss += loss_backward(tail, choice, labels, class_weights, total, a.logits);
-  float *dfeatures = tail->blocks ? take(pass, count * tail->facts->width, &failed) : dstates;
+  float *dfeatures = tail->blocks ? take(pass, count * tail->width, &failed) : dstates;
   if (failed) return tx_fail_memory(error, 0, "a step's gradient");
   TX_TRY(head_backward(tail, pass, count, &a, dfeatures, error));
   if (tail->blocks == 0) return TX_OK;

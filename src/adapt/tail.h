@@ -10,15 +10,19 @@
 
 typedef struct tx_tail tx_tail;
 
-/* With k = 0 there is no norm and no pooling: the states are pooled features,
- * one row a text.  The blocks' weights come from the model's file (they need not
- * be loaded); the head is zero. */
-tx_status tx_tail_new(const tx_model *model, int64_t blocks, tx_pooling pooling, int classes,
-                      tx_tail **tail, tx_error *error);
+/* The network is cut after `depth` blocks, of which the last k = `blocks` are
+ * trained.  With k = 0 there is no norm and no pooling: the states are pooled
+ * features, one row a text.  The blocks' weights come from the model's file
+ * (they need not be loaded); the head is zero. */
+tx_status tx_tail_new(const tx_model *model, int64_t depth, int64_t blocks, tx_pooling pooling,
+                      int classes, tx_tail **tail, tx_error *error);
 void tx_tail_free(tx_tail *tail);
 tx_parameters *tx_tail_parameters(tx_tail *tail);
 
-/* weight (classes, C) and bias (classes), copied in. */
+/* F of what follows: tx_pool_parts() times C. */
+int64_t tx_tail_width(const tx_tail *tail);
+
+/* weight (classes, F) and bias (classes), copied in. */
 void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias);
 const float *tx_tail_head_weight(const tx_tail *tail);
 const float *tx_tail_head_bias(const tx_tail *tail);
@@ -29,7 +33,7 @@ typedef struct tx_choice {
   int64_t count;
 } tx_choice;
 
-/* features (count, C) under the present parameters. */
+/* features (count, F) under the present parameters. */
 tx_status tx_tail_features(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
                            float *features, const tx_watch *watch, tx_error *error);
 

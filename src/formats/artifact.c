@@ -25,7 +25,7 @@ static const field fields[] = {
     FIELD("method", AS_STRING, method, 0, 0),
     FIELD("template", AS_STRING, text_template, 0, 0),
     FIELD("pooling", AS_STRING, pooling, 0, 0),
-    FIELD("depth", AS_INT, depth, 1, 1024),
+    FIELD("depth", AS_INT, depth, 0, 1024),
     FIELD("max_tokens", AS_INT, max_tokens, 1, 1 << 24),
     FIELD("base.name", AS_STRING, base_name, 0, 0),
     FIELD("base.sha256", AS_STRING, base_sha256, 0, 0),

@@ -7,10 +7,16 @@
 
 /* ---- pooling ----------------------------------------------------------- */
 
+int64_t tx_pool_parts(tx_pooling pooling) { return pooling == TX_POOLING_LAST_MEAN ? 2 : 1; }
+
+static bool has_mean(tx_pooling pooling) {
+  return pooling == TX_POOLING_MEAN || pooling == TX_POOLING_LAST_MEAN;
+}
+
 tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling pooling,
                          tx_wanted *wanted, tx_error *error) {
   *wanted = tx_wanted_all(batch);
-  if (pooling == TX_POOLING_MEAN) return TX_OK;
+  if (has_mean(pooling)) return TX_OK;
   int64_t count = batch->sequences;
   size_t bytes = (size_t)(2 * count + 1) * sizeof(int64_t);
   int64_t *tokens = tx_arena_alloc(pass->arena, bytes);
@@ -25,36 +31,54 @@ tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling poolin
   return TX_OK;
 }
 
-void tx_pool_forward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted, int64_t sequences,
-                     const float *states, float *normed, float *mean, float *inverse,
-                     float *features) {
-  int64_t width = pass->facts->width;
-  tx_norm_forward(pass, norm, wanted->count, states, normed, mean, inverse);
+/* The one wanted row, or the last of all. */
+static void pool_single(const float *normed, const tx_wanted *wanted, int64_t sequences,
+                        int64_t width, int64_t stride, float *features) {
   for (int64_t b = 0; b < sequences; b++) {
-    int64_t from = wanted->offsets[b], count = wanted->offsets[b + 1] - from;
-    float *feature = features + b * width;
-    memcpy(feature, normed + from * width, (size_t)width * sizeof *feature);
-    for (int64_t r = 1; r < count; r++) {
-      pass->kernels->add(feature, normed + (from + r) * width, width);
-    }
-    if (count > 1) pass->kernels->scale(feature, width, 1.0f / (float)count);
+    const float *row = normed + (wanted->offsets[b + 1] - 1) * width;
+    memcpy(features + b * stride, row, (size_t)width * sizeof *row);
   }
 }
 
-tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted,
-                           int64_t sequences, const float *states, const float *mean,
-                           const float *inverse, const float *dfeatures, float *dstates,
-                           float *dweight, float *dbias, tx_error *error) {
-  int64_t width = pass->facts->width;
+static void pool_mean(const tx_kernels *kernels, const float *normed, const tx_wanted *wanted,
+                      int64_t sequences, int64_t width, int64_t stride, float *features) {
+  for (int64_t b = 0; b < sequences; b++) {
+    int64_t from = wanted->offsets[b], count = wanted->offsets[b + 1] - from;
+    float *feature = features + b * stride;
+    memcpy(feature, normed + from * width, (size_t)width * sizeof *feature);
+    for (int64_t r = 1; r < count; r++) kernels->add(feature, normed + (from + r) * width, width);
+    if (count > 1) kernels->scale(feature, width, 1.0f / (float)count);
+  }
+}
+
+void tx_pool_forward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
+                     const tx_wanted *wanted, int64_t sequences, const float *states,
+                     float *normed, float *mean, float *inverse, float *features) {
+  int64_t width = pass->facts->width, stride = tx_pool_parts(pooling) * width;
+  tx_norm_forward(pass, norm, wanted->count, states, normed, mean, inverse);
+  if (pooling != TX_POOLING_MEAN) pool_single(normed, wanted, sequences, width, stride, features);
+  if (has_mean(pooling)) {
+    pool_mean(pass->kernels, normed, wanted, sequences, width, stride, features + stride - width);
+  }
+}
+
+tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
+                           const tx_wanted *wanted, int64_t sequences, const float *states,
+                           const float *mean, const float *inverse, const float *dfeatures,
+                           float *dstates, float *dweight, float *dbias, tx_error *error) {
+  int64_t width = pass->facts->width, stride = tx_pool_parts(pooling) * width;
   size_t bytes = (size_t)(wanted->count * width) * sizeof(float);
   float *dnormed = tx_arena_alloc(pass->arena, bytes);
   if (!dnormed) return tx_fail_memory(error, bytes, "pooling's gradient");
+  memset(dnormed, 0, bytes);
   for (int64_t b = 0; b < sequences; b++) {
-    int64_t from = wanted->offsets[b], count = wanted->offsets[b + 1] - from;
-    for (int64_t r = from; r < from + count; r++) {
-      memcpy(dnormed + r * width, dfeatures + b * width, (size_t)width * sizeof(float));
-      if (count > 1) pass->kernels->scale(dnormed + r * width, width, 1.0f / (float)count);
+    int64_t from = wanted->offsets[b], end = wanted->offsets[b + 1];
+    const float *dfeature = dfeatures + b * stride, *dmean = dfeature + stride - width;
+    for (int64_t r = from; has_mean(pooling) && r < end; r++) {
+      memcpy(dnormed + r * width, dmean, (size_t)width * sizeof *dmean);
+      if (end - from > 1) pass->kernels->scale(dnormed + r * width, width, 1.0f / (float)(end - from));
     }
+    if (pooling != TX_POOLING_MEAN) pass->kernels->add(dnormed + (end - 1) * width, dfeature, width);
   }
   memset(dstates, 0, bytes);
   tx_norm_backward(pass, norm, wanted->count, states, dnormed, mean, inverse, dstates, dweight,
@@ -88,16 +112,33 @@ static int64_t batch_end(const tx_sequences *sequences, int64_t from, int64_t bu
   return end;
 }
 
-/* x (T, C) of one batch through the embeddings and blocks [0, blocks). */
+/* The pooled states of one batch at one depth: the last token's and the mean's,
+ * beside each other; `record` floats from one text's to the next's. */
+static tx_status probe_batch(const tx_model *model, tx_pass *pass, const tx_batch *batch,
+                             const float *x, int64_t record, float *probes, tx_error *error) {
+  int64_t width = tx_model_facts(model)->width;
+  tx_wanted all = tx_wanted_all(batch);
+  float *normed = tx_arena_array(pass->arena, (size_t)(batch->tokens * width), sizeof(float));
+  if (!normed) return tx_fail_memory(error, (uint64_t)(batch->tokens * width) * 4, "states");
+  tx_norm_forward(pass, tx_model_output_norm(model), batch->tokens, x, normed, NULL, NULL);
+  pool_single(normed, &all, batch->sequences, width, record, probes);
+  pool_mean(pass->kernels, normed, &all, batch->sequences, width, record, probes + width);
+  return TX_OK;
+}
+
+/* x (T, C) of one batch through the embeddings and blocks [0, blocks); on the way
+ * the pooled states after each of them into probes (count, blocks + 1, 2, C), or NULL. */
 static tx_status run_batch(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
-                           int64_t from, int64_t count, int64_t blocks, float *x,
+                           int64_t from, int64_t count, int64_t blocks, float *x, float *probes,
                            const tx_watch *watch, tx_error *error) {
   const int64_t *offsets = sequences->offsets + from;
+  int64_t step = TX_PROBE_PARTS * tx_model_facts(model)->width;
   tx_batch batch;
   tx_arena_reset(pass->arena);
   TX_TRY(tx_batch_make(pass, offsets, count, &batch, error));
   TX_TRY(
       tx_model_embed(model, sequences->ids + offsets[0], batch.positions, batch.tokens, x, error));
+  if (probes) TX_TRY(probe_batch(model, pass, &batch, x, (blocks + 1) * step, probes, error));
   for (int64_t i = 0; i < blocks; i++) {
     TX_TRY(tx_watch_check(watch, error));
     tx_arena_reset(pass->arena);
@@ -105,6 +146,9 @@ static tx_status run_batch(const tx_model *model, tx_pass *pass, const tx_sequen
     tx_wanted all = tx_wanted_all(&batch);
     tx_tape tape;
     TX_TRY(tx_block_forward(pass, tx_model_block(model, i), &batch, &all, x, x, &tape, error));
+    if (!probes) continue;
+    TX_TRY(probe_batch(model, pass, &batch, x, (blocks + 1) * step, probes + (i + 1) * step,
+                       error));
   }
   return TX_OK;
 }
@@ -117,10 +161,17 @@ tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences 
     end = batch_end(sequences, from, batch_tokens);
     tx_watch_report(watch, stage, sequences->offsets[from], total, "tokens");
     TX_TRY(run_batch(model, pass, sequences, from, end - from, blocks,
-                     x + sequences->offsets[from] * width, watch, error));
+                     x + sequences->offsets[from] * width, NULL, watch, error));
   }
   tx_watch_report(watch, stage, total, total, "tokens");
   return TX_OK;
+}
+
+/* Rows of x (T, C) as they are. */
+static void take_rows(const tx_wanted *wanted, const float *x, int64_t width, float *rows) {
+  for (int64_t r = 0; r < wanted->count; r++) {
+    memcpy(rows + r * width, x + tx_wanted_token(wanted, r) * width, (size_t)width * sizeof *x);
+  }
 }
 
 static tx_status features_of_batch(const tx_model *model, tx_pass *pass,
@@ -128,7 +179,7 @@ static tx_status features_of_batch(const tx_model *model, tx_pass *pass,
                                    int64_t depth, tx_pooling pooling, float *x, float *features,
                                    const tx_watch *watch, tx_error *error) {
   int64_t width = tx_model_facts(model)->width;
-  TX_TRY(run_batch(model, pass, sequences, from, count, depth - 1, x, watch, error));
+  TX_TRY(run_batch(model, pass, sequences, from, count, depth > 0 ? depth - 1 : 0, x, NULL, watch, error));
   tx_batch batch;
   tx_wanted wanted;
   tx_tape tape;
@@ -139,18 +190,44 @@ static tx_status features_of_batch(const tx_model *model, tx_pass *pass,
   float *normed = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
   if (!states || !normed)
     return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 8, "states");
-  TX_TRY(tx_block_forward(pass, tx_model_block(model, depth - 1), &batch, &wanted, x, states, &tape,
-                          error));
-  tx_pool_forward(pass, tx_model_output_norm(model), &wanted, count, states, normed, NULL, NULL,
-                  features);
+  if (depth > 0) {
+    TX_TRY(tx_block_forward(pass, tx_model_block(model, depth - 1), &batch, &wanted, x, states,
+                            &tape, error));
+  } else {
+    take_rows(&wanted, x, width, states);
+  }
+  tx_pool_forward(pass, tx_model_output_norm(model), pooling, &wanted, count, states, normed, NULL,
+                  NULL, features);
   return TX_OK;
 }
 
-tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
-                            int64_t depth, tx_pooling pooling, int64_t batch_tokens,
-                            float *features, const char *stage, const tx_watch *watch,
-                            tx_error *error) {
-  int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(model)->width;
+/* What is done with one batch whose states are not kept: x (T, C) is scratch. */
+typedef struct {
+  const tx_model *model;
+  tx_pass *pass;
+  const tx_sequences *sequences;
+  int64_t depth;
+  tx_pooling pooling;
+  bool probing;
+  float *out; /* (count, C), or probing (count, depth + 1, 2, C) */
+} walk;
+
+static tx_status walk_batch(const walk *w, int64_t from, int64_t count, float *x,
+                            const tx_watch *watch, tx_error *error) {
+  int64_t width = tx_model_facts(w->model)->width;
+  if (w->probing) {
+    float *probes = w->out + from * (w->depth + 1) * TX_PROBE_PARTS * width;
+    return run_batch(w->model, w->pass, w->sequences, from, count, w->depth, x, probes, watch,
+                     error);
+  }
+  return features_of_batch(w->model, w->pass, w->sequences, from, count, w->depth, w->pooling, x,
+                           w->out + from * tx_pool_parts(w->pooling) * width, watch, error);
+}
+
+static tx_status walk_all(const walk *w, int64_t batch_tokens, const char *stage,
+                          const tx_watch *watch, tx_error *error) {
+  const tx_sequences *sequences = w->sequences;
+  int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(w->model)->width;
   float *x = NULL;
   int64_t room = 0;
   tx_status status = TX_OK;
@@ -164,12 +241,24 @@ tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_seque
       room = x ? tokens : 0;
       if (!x) status = tx_fail_memory(error, (uint64_t)(tokens * width) * 4, "a batch's states");
     }
-    if (status == TX_OK) {
-      status = features_of_batch(model, pass, sequences, from, end - from, depth, pooling, x,
-                                 features + from * width, watch, error);
-    }
+    if (status == TX_OK) status = walk_batch(w, from, end - from, x, watch, error);
   }
   tx_free(x);
   if (status == TX_OK) tx_watch_report(watch, stage, total, total, "tokens");
   return status;
+}
+
+tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                            int64_t depth, tx_pooling pooling, int64_t batch_tokens,
+                            float *features, const char *stage, const tx_watch *watch,
+                            tx_error *error) {
+  walk w = {model, pass, sequences, depth, pooling, false, features};
+  return walk_all(&w, batch_tokens, stage, watch, error);
+}
+
+tx_status tx_trunk_probe(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                         int64_t depth, int64_t batch_tokens, float *probes, const char *stage,
+                         const tx_watch *watch, tx_error *error) {
+  walk w = {model, pass, sequences, depth, TX_POOLING_LAST_MEAN, true, probes};
+  return walk_all(&w, batch_tokens, stage, watch, error);
 }

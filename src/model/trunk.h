@@ -15,22 +15,25 @@ typedef struct tx_sequences { /* borrowed arrays */
 
 enum { TX_BATCH_TOKENS = 512 };
 
+/* Features of a text, in units of the width: 2 for the last token beside the mean. */
+int64_t tx_pool_parts(tx_pooling pooling);
+
 /* The rows that pooling needs: in the pass's arena where it is not all. */
 tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling pooling,
                          tx_wanted *wanted, tx_error *error);
 
-/* features (B, C): the wanted rows' states (R, C), each through `norm`, then the
- * single one or the mean of each sequence.  normed (R, C), mean and inverse (R)
+/* features (B, parts * C): the wanted rows' states (R, C), each through `norm`, then
+ * the single one or the mean of each sequence, or the last and the mean.  normed (R, C), mean and inverse (R)
  * are written for the backward; mean and inverse may be NULL. */
-void tx_pool_forward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted, int64_t sequences,
-                     const float *states, float *normed, float *mean, float *inverse,
-                     float *features);
+void tx_pool_forward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
+                     const tx_wanted *wanted, int64_t sequences, const float *states,
+                     float *normed, float *mean, float *inverse, float *features);
 
-/* dstates (R, C) from dfeatures (B, C); dweight, dbias (C) of the norm are added to. */
-tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, const tx_wanted *wanted,
-                           int64_t sequences, const float *states, const float *mean,
-                           const float *inverse, const float *dfeatures, float *dstates,
-                           float *dweight, float *dbias, tx_error *error);
+/* dstates (R, C) from dfeatures (B, parts * C); dweight, dbias (C) of the norm are added to. */
+tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
+                           const tx_wanted *wanted, int64_t sequences, const float *states,
+                           const float *mean, const float *inverse, const float *dfeatures,
+                           float *dstates, float *dweight, float *dbias, tx_error *error);
 
 /* Positions within their sequences, in the pass's arena, and the batch over them. */
 tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences, tx_batch *batch,
@@ -42,11 +45,22 @@ tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences 
                        int64_t blocks, int64_t batch_tokens, float *x, const char *stage,
                        const tx_watch *watch, tx_error *error);
 
-/* features (count, C): the pooled states after `depth` blocks; the last block
- * computes only the rows that pooling needs. */
+/* features (count, parts * C): the pooled states after `depth` blocks, from 0; the
+ * last block computes only the rows that pooling needs. */
 tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                             int64_t depth, tx_pooling pooling, int64_t batch_tokens,
                             float *features, const char *stage, const tx_watch *watch,
                             tx_error *error);
+
+/* What a probe keeps of a text at a depth: TX_POOLING_LAST_MEAN, which holds the
+ * last token and the mean too. */
+enum { TX_PROBE_PARTS = 2 };
+
+/* probes (count, depth + 1, TX_PROBE_PARTS, C): the pooled states after 0, 1 ...
+ * `depth` blocks, each through the output norm; the same bits as
+ * tx_trunk_features() gives at that depth.  One pass. */
+tx_status tx_trunk_probe(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                         int64_t depth, int64_t batch_tokens, float *probes, const char *stage,
+                         const tx_watch *watch, tx_error *error);
 
 #endif

@@ -21,12 +21,13 @@ typedef struct {
   tx_tokenizer *tokenizer;
   tx_pass pass;
   tx_pooling pooling;
-  int64_t depth, width, max_tokens, batch_tokens;
+  int64_t depth, width /* of the features */, max_tokens, batch_tokens;
   float *head; /* packed (C, labels) */
   float *bias; /* (labels) */
 } network;
 
-static const char *const pooling_names[] = {"last", "mean", "first"};
+static const char *const pooling_names[] = {"last", "mean", "first", "both", "auto"};
+enum { POOLINGS = TX_POOLING_AUTO }; /* auto is no pooling of an artifact */
 
 const char *tx_pooling_name(tx_pooling pooling) { return pooling_names[pooling]; }
 
@@ -35,7 +36,7 @@ static bool is(tx_text text, const char *name) {
 }
 
 tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error) {
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < POOLINGS; i++) {
     if (is(name, pooling_names[i])) {
       *pooling = (tx_pooling)i;
       return TX_OK;
@@ -43,7 +44,7 @@ tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error) {
   }
   char shown[TX_SHOWN_SIZE];
   return tx_fail(error, TX_ERROR_INPUT,
-                 "the pooling '%s' is not known; it may be last, mean or first",
+                 "the pooling '%s' is not known; it may be last, mean, first or both",
                  tx_show_name(name, shown));
 }
 
@@ -132,12 +133,12 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
   TX_TRY(check_known(artifact, facts, error));
   TX_TRY(open_base(n, artifact, facts, options.model_path, error));
   const tx_facts *model = tx_model_facts(n->model);
-  n->width = model->width;
   n->depth = facts->depth;
   n->max_tokens = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;
   if (n->max_tokens > model->context) n->max_tokens = model->context;
   n->batch_tokens = options.batch_tokens > 0 ? options.batch_tokens : TX_BATCH_TOKENS;
   TX_TRY(tx_pooling_find(facts->pooling, &n->pooling, error));
+  n->width = tx_pool_parts(n->pooling) * model->width;
   if (n->depth > model->blocks) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s runs %" PRId64 " blocks, but its base has %" PRId64

@@ -81,3 +81,25 @@ tx_interval tx_paired_difference(int64_t both, int64_t only_a, int64_t only_b, i
   return (tx_interval){fmax(difference - sqrt(fmax(down, 0)), -1),
                        fmin(difference + sqrt(fmax(up, 0)), 1)};
 }
+
+/* The upper tail of the normal distribution, z >= 0; errors below 1e-7 (Abramowitz
+ * and Stegun, 26.2.17). */
+static double normal_tail(double z) {
+  double t = 1 / (1 + 0.2316419 * z);
+  double series =
+      t * (0.319381530 +
+           t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  return 0.3989422804014327 * tx_exp(-0.5 * z * z) * series;
+}
+
+double tx_mean_above_zero(const double *differences, int64_t count) {
+  double mean = 0, squares = 0;
+  for (int64_t i = 0; i < count; i++) mean += differences[i];
+  if (count < 2 || !(mean > 0)) return 1;
+  mean /= (double)count;
+  for (int64_t i = 0; i < count; i++) {
+    squares += (differences[i] - mean) * (differences[i] - mean);
+  }
+  double error = sqrt(squares / (double)(count - 1) / (double)count);
+  return error > 0 ? normal_tail(mean / error) : 0;
+}

@@ -19,4 +19,9 @@ double tx_mcnemar(int64_t only_a, int64_t only_b);
  * discordant counts (Newcombe 1998, method 10). */
 tx_interval tx_paired_difference(int64_t both, int64_t only_a, int64_t only_b, int64_t neither);
 
+/* The one-sided p-value of "the mean of these differences is above 0", by their
+ * mean over its standard error against the normal distribution; 1 for fewer than
+ * two rows or no positive mean. */
+double tx_mean_above_zero(const double *differences, int64_t count);
+
 #endif

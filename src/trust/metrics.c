@@ -23,6 +23,11 @@ static double clean(float probability) {
   return probability < 1 ? (double)probability : 1;
 }
 
+double tx_row_loss(float probability) {
+  double of_truth = clean(probability);
+  return -tx_log(of_truth > 0 ? of_truth : (double)FLT_TRUE_MIN);
+}
+
 /* As tx_top_label, but a row of nothing but NaN is an answer that is wrong. */
 static int32_t predicted_label(const float *row, int labels, int32_t truth) {
   int32_t top = tx_top_label(row, labels);
@@ -95,11 +100,11 @@ void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_
   for (int64_t i = 0; i < rows; i++) {
     const float *row = probabilities + i * labels;
     int32_t top = predicted_label(row, labels, truth[i]);
-    double of_truth = clean(row[truth[i]]), confidence = clean(row[top]);
+    double confidence = clean(row[top]);
     bool correct = top == truth[i];
     tx_bin *bin = &metrics->bins[confidence_bin(confidence)];
     metrics->correct += correct;
-    metrics->nll -= tx_log(of_truth > 0 ? of_truth : (double)FLT_TRUE_MIN);
+    metrics->nll += tx_row_loss(row[truth[i]]);
     metrics->brier += squared_distance(row, labels, truth[i]);
     bin->count++;
     bin->confidence += confidence;

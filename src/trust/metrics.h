@@ -30,6 +30,9 @@ int32_t tx_top_label(const float *probabilities, int labels);
 void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
                         tx_metrics *metrics, tx_label_counts *counts, int64_t *confusion);
 
+/* -log of the probability of the truth, as `nll` takes it. */
+double tx_row_loss(float probability);
+
 /* 0 where it is not defined. */
 double tx_precision(tx_label_counts counts);
 double tx_recall(tx_label_counts counts);

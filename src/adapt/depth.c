@@ -1,0 +1,196 @@
+/* One depth after another: standardise, validate each pooling, compare. */
+#include "adapt/depth.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "adapt/logistic.h"
+#include "adapt/ridge.h"
+#include "adapt/standard.h"
+#include "base/memory.h"
+#include "base/watch.h"
+#include "model/trunk.h"
+
+/* Relative to standardised features; the right one differs between tasks. */
+static const double penalties[] = {5, 1, 0.2, 0.04};
+enum { PENALTIES = sizeof penalties / sizeof *penalties, POOLINGS = 3 };
+
+/* In the order of their cost. */
+static const tx_pooling poolings[POOLINGS] = {TX_POOLING_LAST, TX_POOLING_MEAN,
+                                              TX_POOLING_LAST_MEAN};
+
+typedef struct {
+  const tx_states *probes;
+  int64_t rows, width;
+  tx_depth_options options;
+  tx_ridge_rows ridge;
+  int64_t *order;    /* (rows): by fold, then as they came */
+  int64_t *starts;   /* (folds + 1) */
+  int32_t *labels;   /* (rows), in that order */
+  float *both;       /* (rows, 2 * width): last and mean, standardised */
+  float *single;     /* (rows, width) */
+  double *mean, *inverse;
+  uint8_t *correct;  /* (PENALTIES, rows), of one candidate */
+  uint8_t *kept;     /* (candidates, rows): of each at its best penalty */
+} choice;
+
+/* ---- the folds --------------------------------------------------------- */
+
+static tx_status order_by_fold(choice *c, const int32_t *labels, const uint64_t *groups,
+                               int classes, tx_error *error) {
+  int folds = c->options.folds;
+  int32_t *fold = tx_alloc_array((size_t)c->rows, sizeof *fold);
+  if (!fold) return tx_fail_memory(error, (uint64_t)c->rows * 4, "the folds");
+  tx_status status = tx_stratified_folds(labels, classes, groups, c->rows, folds, c->options.seed,
+                                         fold, error);
+  int64_t at = 0;
+  for (int f = 0; status == TX_OK && f < folds; f++) {
+    c->starts[f] = at;
+    for (int64_t i = 0; i < c->rows; i++) {
+      if (fold[i] == f) c->order[at++] = i;
+    }
+  }
+  c->starts[folds] = at;
+  for (int64_t i = 0; status == TX_OK && i < c->rows; i++) c->labels[i] = labels[c->order[i]];
+  tx_free(fold);
+  c->ridge = (tx_ridge_rows){c->rows, c->labels, classes, folds, c->starts};
+  return status;
+}
+
+/* ---- the candidates ----------------------------------------------------- */
+
+static double weight_of(const choice *c, int64_t row) {
+  return c->options.class_weights ? c->options.class_weights[c->labels[row]] : 1;
+}
+
+static double accuracy_of(const choice *c, const uint8_t *correct) {
+  double right = 0, all = 0;
+  for (int64_t i = 0; i < c->rows; i++) {
+    right += correct[i] ? weight_of(c, i) : 0;
+    all += weight_of(c, i);
+  }
+  return right / all;
+}
+
+static void take_features(choice *c, int depth) {
+  int64_t both = TX_PROBE_PARTS * c->width;
+  for (int64_t i = 0; i < c->rows; i++) {
+    const float *probe = c->probes->rows + c->order[i] * c->probes->width;
+    memcpy(c->both + i * both, probe + depth * both, (size_t)both * sizeof *probe);
+  }
+  tx_standard_fit(c->both, both, c->rows, both, c->mean, c->inverse);
+  tx_standard_apply(c->both, both, c->rows, both, c->mean, c->inverse, c->both);
+}
+
+/* The columns of one pooling: the last token's come first, then the mean's. */
+static const float *columns_of(choice *c, tx_pooling pooling, int64_t *width) {
+  *width = tx_pool_parts(pooling) * c->width;
+  if (pooling == TX_POOLING_LAST_MEAN) return c->both;
+  const float *from = c->both + (pooling == TX_POOLING_MEAN ? c->width : 0);
+  for (int64_t i = 0; i < c->rows; i++) {
+    memcpy(c->single + i * c->width, from + i * 2 * c->width, (size_t)c->width * sizeof *from);
+  }
+  return c->single;
+}
+
+static tx_status try_candidate(choice *c, tx_depth_score *score, uint8_t *kept, tx_error *error) {
+  int64_t width;
+  const float *features = columns_of(c, score->pooling, &width);
+  TX_TRY(tx_ridge_validate(&c->ridge, features, width, penalties, PENALTIES, c->correct, error));
+  score->accuracy = -1;
+  for (int p = 0; p < PENALTIES; p++) {
+    const uint8_t *correct = c->correct + p * c->rows;
+    double accuracy = accuracy_of(c, correct);
+    if (accuracy <= score->accuracy) continue;
+    score->accuracy = accuracy;
+    memcpy(kept, correct, (size_t)c->rows);
+  }
+  return TX_OK;
+}
+
+static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx_watch *watch,
+                         tx_error *error) {
+  int depths = c->options.highest - c->options.lowest + 1;
+  *count = 0;
+  for (int d = 0; d < depths; d++) {
+    TX_TRY(tx_watch_check(watch, error));
+    tx_watch_report(watch, "depth", d, depths, "depths");
+    take_features(c, c->options.lowest + d);
+    for (int p = 0; p < POOLINGS; p++) {
+      if (c->options.pooling != TX_POOLING_AUTO && c->options.pooling != poolings[p]) continue;
+      tx_depth_score *score = &scores[*count];
+      *score = (tx_depth_score){.depth = c->options.lowest + d, .pooling = poolings[p]};
+      TX_TRY(try_candidate(c, score, c->kept + *count * c->rows, error));
+      ++*count;
+    }
+  }
+  tx_watch_report(watch, "depth", depths, depths, "depths");
+  return TX_OK;
+}
+
+/* ---- the choice --------------------------------------------------------- */
+
+/* The standard error of the mean of the rows' differences, 1, 0 or -1 times
+ * their weights. */
+static double paired_error(const choice *c, const uint8_t *best, const uint8_t *other) {
+  double sum = 0, squares = 0, all = 0;
+  for (int64_t i = 0; i < c->rows; i++) {
+    double difference = ((double)best[i] - (double)other[i]) * weight_of(c, i);
+    sum += difference;
+    squares += difference * difference;
+    all += weight_of(c, i);
+  }
+  double variance = squares - sum * sum / (double)c->rows;
+  return sqrt(variance > 0 ? variance : 0) / all;
+}
+
+static void choose(const choice *c, tx_depth_score *scores, int count) {
+  int best = 0, chosen;
+  for (int i = 1; i < count; i++) {
+    if (scores[i].accuracy > scores[best].accuracy) best = i;
+  }
+  for (int i = 0; i < count; i++) {
+    scores[i].standard_error =
+        paired_error(c, c->kept + best * c->rows, c->kept + i * c->rows);
+  }
+  chosen = best;
+  for (int i = best - 1; i >= 0; i--) {
+    if (scores[best].accuracy - scores[i].accuracy > scores[i].standard_error) continue;
+    bool shallower = scores[i].depth < scores[chosen].depth;
+    if (shallower || scores[i].accuracy >= scores[chosen].accuracy) chosen = i;
+  }
+  scores[chosen].chosen = true;
+}
+
+static bool allocate(choice *c, int candidates) {
+  size_t rows = (size_t)c->rows, width = (size_t)c->width;
+  c->order = tx_alloc_array(rows, sizeof *c->order);
+  c->starts = tx_alloc_array((size_t)c->options.folds + 1, sizeof *c->starts);
+  c->labels = tx_alloc_array(rows, sizeof *c->labels);
+  c->both = tx_alloc_array(2 * rows * width, sizeof *c->both);
+  c->single = tx_alloc_array(rows * width, sizeof *c->single);
+  c->mean = tx_alloc_array(2 * width, sizeof *c->mean);
+  c->inverse = tx_alloc_array(2 * width, sizeof *c->inverse);
+  c->correct = tx_alloc_array(PENALTIES * rows, sizeof *c->correct);
+  c->kept = tx_alloc_array((size_t)candidates * rows, sizeof *c->kept);
+  return c->order && c->starts && c->labels && c->both && c->single && c->mean && c->inverse &&
+         c->correct && c->kept;
+}
+
+tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t *labels,
+                          const uint64_t *groups, int classes, tx_depth_options options,
+                          tx_depth_score *scores, int *count, const tx_watch *watch,
+                          tx_error *error) {
+  choice c = {.probes = probes, .rows = probes->count, .width = width, .options = options};
+  int candidates = POOLINGS * (options.highest - options.lowest + 1);
+  tx_status status = TX_OK;
+  if (!allocate(&c, candidates)) {
+    status = tx_fail_memory(error, (uint64_t)(c.rows * width) * 12, "choosing the depth");
+  }
+  if (status == TX_OK) status = order_by_fold(&c, labels, groups, classes, error);
+  if (status == TX_OK) status = try_all(&c, scores, count, watch, error);
+  if (status == TX_OK) choose(&c, scores, *count);
+  tx_free(c.order), tx_free(c.starts), tx_free(c.labels), tx_free(c.both), tx_free(c.single);
+  tx_free(c.mean), tx_free(c.inverse), tx_free(c.correct), tx_free(c.kept);
+  return status;
+}

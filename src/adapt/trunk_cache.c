@@ -1,0 +1,221 @@
+/* Finding what is missing, computing it, and keeping it. */
+#include "adapt/trunk_cache.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "base/memory.h"
+#include "base/watch.h"
+
+typedef struct {
+  tx_cache_key key;
+  int64_t text;
+} keyed;
+
+typedef struct {
+  tx_trunk_cache *cache;
+  tx_pass *pass;
+  const tx_sequences *sequences;
+  tx_trunk_want want;
+  tx_states *states;
+  const tx_watch *watch;
+  tx_cache *disk;    /* NULL: none */
+  keyed *order;      /* (count), by key: equal texts beside each other */
+  int64_t *missing;  /* (missing_count): texts to compute, one of each key */
+  int64_t missing_count;
+} recall;
+
+int64_t tx_trunk_want_width(const tx_model *model, tx_trunk_want want) {
+  int64_t width = tx_model_facts(model)->width;
+  if (want.kind == TX_TRUNK_PROBE) return (want.depth + 1) * TX_PROBE_PARTS * width;
+  return want.kind == TX_TRUNK_POOLED ? tx_pool_parts(want.pooling) * width : width;
+}
+
+/* A probe to a greater depth begins with the one to a smaller, so its depth is
+ * not part of the key: the record's length tells it. */
+static tx_cache_key key_of(const recall *r, int64_t text) {
+  char name[160];
+  bool probe = r->want.kind == TX_TRUNK_PROBE;
+  int size = snprintf(name, sizeof name, "%.64s %d %" PRId64 " %d", r->cache->model_sha256,
+                      (int)r->want.kind, probe ? 0 : r->want.depth,
+                      r->want.kind == TX_TRUNK_POOLED ? (int)r->want.pooling : 0);
+  const int32_t *ids = r->sequences->ids + r->sequences->offsets[text];
+  size_t bytes = (size_t)(r->sequences->offsets[text + 1] - r->sequences->offsets[text]) * sizeof *ids;
+  return (tx_cache_key){tx_hash64(ids, bytes, tx_hash64(name, (size_t)size, 1)),
+                        tx_hash64(ids, bytes, tx_hash64(name, (size_t)size, 2))};
+}
+
+static int compare(const tx_cache_key *a, const tx_cache_key *b) {
+  if (a->high != b->high) return a->high < b->high ? -1 : 1;
+  return (a->low > b->low) - (a->low < b->low);
+}
+
+static int by_key(const void *left, const void *right) {
+  const keyed *a = left, *b = right;
+  int order = compare(&a->key, &b->key);
+  return order ? order : (a->text > b->text) - (a->text < b->text);
+}
+
+static int by_text(const void *left, const void *right) {
+  int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
+  return (a > b) - (a < b);
+}
+
+static float *row_of(const recall *r, int64_t text) {
+  return r->states->rows + r->states->offsets[text] * r->states->width;
+}
+
+static uint64_t bytes_of(const recall *r, int64_t text) {
+  int64_t rows = r->states->offsets[text + 1] - r->states->offsets[text];
+  return (uint64_t)(rows * r->states->width) * sizeof(float);
+}
+
+/* ---- finding ----------------------------------------------------------- */
+
+static void open_disk(recall *r) {
+  tx_error error = {0};
+  if (!r->cache->directory || r->cache->bound == 0) return;
+  if (tx_cache_open(r->cache->directory, &r->disk, &error) == TX_OK) return;
+  tx_watch_note(r->watch, "the cache of states is not used: %s", error.message);
+}
+
+static bool same_as_before(const recall *r, int64_t i) {
+  return i > 0 && compare(&r->order[i - 1].key, &r->order[i].key) == 0;
+}
+
+static tx_status find_missing(recall *r, tx_error *error) {
+  int64_t count = r->sequences->count;
+  r->order = tx_alloc_array((size_t)count, sizeof *r->order);
+  r->missing = tx_alloc_array((size_t)count, sizeof *r->missing);
+  if (!r->order || !r->missing) return tx_fail_memory(error, (uint64_t)count * 32, "the states");
+  for (int64_t i = 0; i < count; i++) r->order[i] = (keyed){key_of(r, i), i};
+  qsort(r->order, (size_t)count, sizeof *r->order, by_key);
+  for (int64_t i = 0; i < count; i++) {
+    int64_t text = r->order[i].text;
+    TX_TRY(tx_watch_check(r->watch, error));
+    if (same_as_before(r, i)) continue;
+    if (r->disk && tx_cache_read(r->disk, r->order[i].key, bytes_of(r, text), row_of(r, text))) {
+      r->cache->recalled++;
+    } else {
+      r->missing[r->missing_count++] = text;
+    }
+  }
+  /* In the tables' order, as a run without a cache takes them. */
+  qsort(r->missing, (size_t)r->missing_count, sizeof *r->missing, by_text);
+  return TX_OK;
+}
+
+/* ---- computing --------------------------------------------------------- */
+
+static tx_status run_trunk(const recall *r, const tx_sequences *sequences, float *rows,
+                           tx_error *error) {
+  const tx_model *model = r->cache->model;
+  tx_trunk_want want = r->want;
+  TX_TRY(tx_model_load(r->cache->model, 0, want.depth, error));
+  switch (want.kind) {
+    case TX_TRUNK_TOKENS:
+      return tx_trunk_run(model, r->pass, sequences, want.depth, TX_BATCH_TOKENS, rows, "trunk",
+                          r->watch, error);
+    case TX_TRUNK_POOLED:
+      return tx_trunk_features(model, r->pass, sequences, want.depth, want.pooling,
+                               TX_BATCH_TOKENS, rows, "trunk", r->watch, error);
+    default:
+      return tx_trunk_probe(model, r->pass, sequences, want.depth, TX_BATCH_TOKENS, rows, "trunk",
+                            r->watch, error);
+  }
+}
+
+/* The missing texts as sequences of their own, in memory of one allocation. */
+static tx_status gather(const recall *r, tx_sequences *part, int64_t **memory, tx_error *error) {
+  const tx_sequences *all = r->sequences;
+  int64_t tokens = 0, count = r->missing_count;
+  for (int64_t i = 0; i < count; i++) {
+    tokens += all->offsets[r->missing[i] + 1] - all->offsets[r->missing[i]];
+  }
+  int64_t *offsets = tx_alloc_array((size_t)(count + 1 + tokens), sizeof *offsets);
+  if (!offsets) return tx_fail_memory(error, (uint64_t)tokens * 8, "the states");
+  int32_t *ids = (int32_t *)(void *)(offsets + count + 1);
+  offsets[0] = 0;
+  for (int64_t i = 0; i < count; i++) {
+    int64_t from = all->offsets[r->missing[i]], size = all->offsets[r->missing[i] + 1] - from;
+    memcpy(ids + offsets[i], all->ids + from, (size_t)size * sizeof *ids);
+    offsets[i + 1] = offsets[i] + size;
+  }
+  *part = (tx_sequences){count, ids, offsets};
+  *memory = offsets;
+  return TX_OK;
+}
+
+/* Computed rows stand one after another at the start of the states where nothing
+ * was recalled and no text stands twice: then they are in place already. */
+static tx_status compute(const recall *r, tx_error *error) {
+  if (r->missing_count == 0) return TX_OK;
+  if (r->missing_count == r->sequences->count) {
+    return run_trunk(r, r->sequences, r->states->rows, error);
+  }
+  tx_sequences part;
+  int64_t *memory = NULL;
+  TX_TRY(gather(r, &part, &memory, error));
+  uint64_t bytes = 0;
+  for (int64_t i = 0; i < r->missing_count; i++) bytes += bytes_of(r, r->missing[i]);
+  float *rows = tx_pages_alloc(bytes);
+  tx_status status = rows ? run_trunk(r, &part, rows, error)
+                          : tx_fail_memory(error, bytes, "the states");
+  uint64_t at = 0;
+  for (int64_t i = 0; status == TX_OK && i < r->missing_count; i++) {
+    memcpy(row_of(r, r->missing[i]), rows + at / sizeof *rows, bytes_of(r, r->missing[i]));
+    at += bytes_of(r, r->missing[i]);
+  }
+  if (rows) tx_pages_free(rows, bytes);
+  tx_free(memory);
+  return status;
+}
+
+static void fill_in_repeats(const recall *r) {
+  for (int64_t i = 0; i < r->sequences->count; i++) {
+    if (!same_as_before(r, i)) continue;
+    memcpy(row_of(r, r->order[i].text), row_of(r, r->order[i - 1].text),
+           bytes_of(r, r->order[i].text));
+  }
+}
+
+/* ---- keeping ----------------------------------------------------------- */
+
+static void keep(const recall *r) {
+  if (!r->disk || r->missing_count == 0) return;
+  tx_error error = {0};
+  tx_cache_record *records = tx_alloc_array((size_t)r->missing_count, sizeof *records);
+  for (int64_t i = 0; records && i < r->missing_count; i++) {
+    int64_t text = r->missing[i];
+    records[i] = (tx_cache_record){key_of(r, text), row_of(r, text), bytes_of(r, text)};
+  }
+  tx_status status = records ? tx_cache_add(r->disk, records, r->missing_count, r->cache->bound,
+                                            &error)
+                             : tx_fail_memory(&error, (uint64_t)r->missing_count, "the cache");
+  if (status != TX_OK) {
+    tx_watch_note(r->watch, "the states are not kept for another run: %s", error.message);
+  }
+  tx_free(records);
+}
+
+tx_status tx_trunk_recall(tx_trunk_cache *cache, tx_pass *pass, const tx_sequences *sequences,
+                          const int64_t *offsets, tx_trunk_want want, tx_states *states,
+                          const tx_watch *watch, tx_error *error) {
+  TX_TRY(tx_states_new(sequences->count, offsets, tx_trunk_want_width(cache->model, want),
+                       cache->bound, cache->scratch, states, error));
+  recall r = {cache, pass, sequences, want, states, watch, NULL, NULL, NULL, 0};
+  open_disk(&r);
+  tx_status status = find_missing(&r, error);
+  if (status == TX_OK) status = compute(&r, error);
+  if (status == TX_OK) {
+    fill_in_repeats(&r);
+    keep(&r);
+    cache->computed += r.missing_count;
+  }
+  tx_cache_close(r.disk);
+  tx_free(r.order), tx_free(r.missing);
+  return status;
+}

@@ -1,0 +1,414 @@
+/* One label set from its table to its trained end. */
+#include "tasks/label_set.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "adapt/fit.h"
+#include "adapt/head.h"
+#include "base/clock.h"
+#include "base/random.h"
+#include "base/watch.h"
+#include "kernels/product.h"
+#include "score/linear.h"
+#include "score/network.h"
+#include "trust/comparison.h"
+#include "trust/metrics.h"
+
+enum { FOLDS = 5 };
+
+/* ---- reading ----------------------------------------------------------- */
+
+static tx_status encode_rows(tx_training *t, const tx_labelled *rows, tx_rows_of_states *to,
+                             tx_error *error) {
+  TX_TRY(tx_encode(t->tokenizer, rows->texts, rows->count, t->max_tokens, &to->tokens, error));
+  to->singles = tx_alloc_array((size_t)rows->count + 1, sizeof *to->singles);
+  if (!to->singles) return tx_fail_memory(error, (uint64_t)rows->count * 8, "the rows");
+  for (int64_t i = 0; i <= rows->count; i++) to->singles[i] = i;
+  return TX_OK;
+}
+
+/* The weights that make every label count the same: rows / (labels * rows of the label). */
+static tx_status weigh_classes(tx_label_set *set, tx_error *error) {
+  int classes = set->split.classes;
+  const tx_labelled *rows = &set->split.train;
+  int64_t *counts = tx_alloc_zero((size_t)classes, sizeof *counts);
+  set->class_weights = tx_alloc_array((size_t)classes, sizeof *set->class_weights);
+  if (!counts || !set->class_weights) {
+    tx_free(counts);
+    return tx_fail_memory(error, (uint64_t)classes * 8, "class weights");
+  }
+  for (int64_t i = 0; i < rows->count; i++) counts[rows->labels[i]]++;
+  for (int c = 0; c < classes; c++) {
+    if (counts[c] > counts[set->majority]) set->majority = c;
+    double share = (double)classes * (double)(counts[c] ? counts[c] : 1);
+    set->class_weights[c] = (double)rows->count / share;
+  }
+  tx_free(counts);
+  return TX_OK;
+}
+
+const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set) {
+  return t->options->class_weights == TX_CLASS_WEIGHTS_BALANCED ? set->class_weights : NULL;
+}
+
+static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *error) {
+  const tx_labelled *train = &set->split.train, *validation = &set->split.validation;
+  int classes = set->split.classes;
+  tx_linear_options options = tx_linear_defaults();
+  options.seed = t->options->seed;
+  TX_TRY(tx_linear_train(train->texts, train->labels, train->count, classes, options, &set->linear,
+                         t->watch, error));
+  float *probabilities = tx_alloc_array((size_t)(validation->count * classes), sizeof(float));
+  if (!probabilities) return tx_fail_memory(error, (uint64_t)validation->count * 4, "scores");
+  tx_status status = set->linear->score(set->linear, validation->texts, (size_t)validation->count,
+                                        probabilities, NULL, t->watch, error);
+  int64_t linear = 0, majority = 0;
+  for (int64_t i = 0; status == TX_OK && i < validation->count; i++) {
+    linear += tx_top_label(probabilities + i * classes, classes) == validation->labels[i];
+    majority += set->majority == validation->labels[i];
+  }
+  tx_free(probabilities);
+  set->linear_accuracy = (double)linear / (double)validation->count;
+  set->majority_accuracy = (double)majority / (double)validation->count;
+  return status;
+}
+
+tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
+                            const char *validation, tx_error *error) {
+  const tx_train_options *o = t->options;
+  TX_TRY(tx_partition_read(data, validation, o->table, o->seed, &set->split, error));
+  TX_TRY(weigh_classes(set, error));
+  TX_TRY(encode_rows(t, &set->split.train, &set->train, error));
+  TX_TRY(encode_rows(t, &set->split.validation, &set->validation, error));
+  set->tokens = set->train.tokens.offsets[set->split.train.count];
+  set->cut = set->train.tokens.cut + set->validation.tokens.cut;
+  if (set->cut) {
+    tx_watch_note(t->watch, "%" PRId64 " text%s longer than %" PRId64 " tokens and %s cut",
+                  set->cut, set->cut == 1 ? " is" : "s are", t->max_tokens,
+                  set->cut == 1 ? "was" : "were");
+  }
+  return train_baselines(t, set, error);
+}
+
+/* ---- the trunk --------------------------------------------------------- */
+
+static tx_status recall(tx_training *t, tx_rows_of_states *rows, tx_trunk_want want,
+                        tx_states *states, tx_error *error) {
+  double start = tx_seconds();
+  tx_sequences sequences = {rows->tokens.count, rows->tokens.ids, rows->tokens.offsets};
+  const int64_t *offsets = want.kind == TX_TRUNK_TOKENS ? rows->tokens.offsets : rows->singles;
+  tx_status status = tx_trunk_recall(&t->trunk, &t->pass, &sequences, offsets, want, states,
+                                     t->watch, error);
+  t->report->trunk_seconds += tx_seconds() - start;
+  if (status == TX_OK && states->in_file) {
+    tx_watch_note(t->watch, "the trunk's states are %.1f GB: they are kept in a temporary file",
+                  (double)states->bytes / 1e9);
+  }
+  return status;
+}
+
+/* For both tables; then the model's weights are let go. */
+static tx_status recall_both(tx_training *t, tx_label_set *set, tx_trunk_want want,
+                             tx_error *error) {
+  bool probe = want.kind == TX_TRUNK_PROBE;
+  tx_states *train = probe ? &set->train.probes : &set->train.states;
+  tx_states *validation = probe ? &set->validation.probes : &set->validation.states;
+  TX_TRY(recall(t, &set->train, want, train, error));
+  TX_TRY(recall(t, &set->validation, want, validation, error));
+  tx_model_unload(t->model, 0, t->facts->blocks);
+  return TX_OK;
+}
+
+/* ---- the depth --------------------------------------------------------- */
+
+static tx_status choose_depth(tx_training *t, tx_label_set *set, tx_error *error) {
+  const tx_train_options *o = t->options;
+  int highest = o->depth > 0 ? o->depth : o->max_depth > 0 ? o->max_depth : (int)t->facts->blocks;
+  tx_depth_options options = {.lowest = o->depth > 0 ? o->depth : 0,
+                              .highest = highest,
+                              .pooling = o->pooling,
+                              .folds = FOLDS,
+                              .seed = o->seed,
+                              .class_weights = tx_label_set_weights(t, set)};
+  TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_PROBE, highest, TX_POOLING_LAST_MEAN}, error));
+  size_t room = 3 * (size_t)(options.highest - options.lowest + 1);
+  set->depths = tx_alloc_array(room, sizeof *set->depths);
+  if (!set->depths) return tx_fail_memory(error, room * sizeof *set->depths, "the depths");
+  const tx_labelled *rows = &set->split.train;
+  TX_TRY(tx_depth_choose(&set->train.probes, t->facts->width, rows->labels, rows->hashes,
+                         set->split.classes, options, set->depths, &set->depth_count, t->watch,
+                         error));
+  for (int i = 0; i < set->depth_count; i++) {
+    if (!set->depths[i].chosen) continue;
+    set->depth = set->depths[i].depth;
+    set->pooling = set->depths[i].pooling;
+    tx_watch_note(t->watch, "depth: %" PRId64 " of %" PRId64
+                  " blocks, pooling %s, cross-validated accuracy %.4f", set->depth,
+                  t->facts->blocks, tx_pooling_name(set->pooling), set->depths[i].accuracy);
+  }
+  return TX_OK;
+}
+
+/* The chosen columns of the probes become the states; the probes are let go. */
+static tx_status take_features(const tx_training *t, tx_label_set *set, tx_rows_of_states *rows,
+                               tx_error *error) {
+  int64_t width = tx_pool_parts(set->pooling) * t->facts->width;
+  int64_t from = set->depth * TX_PROBE_PARTS * t->facts->width;
+  if (set->pooling == TX_POOLING_MEAN) from += t->facts->width;
+  TX_TRY(tx_states_new(rows->tokens.count, rows->singles, width, UINT64_MAX, NULL, &rows->states,
+                       error));
+  for (int64_t i = 0; i < rows->tokens.count; i++) {
+    memcpy(rows->states.rows + i * width, rows->probes.rows + i * rows->probes.width + from,
+           (size_t)width * sizeof(float));
+  }
+  tx_states_free(&rows->probes);
+  return TX_OK;
+}
+
+/* ---- the trained end ---------------------------------------------------- */
+
+static tx_status solve_head(tx_training *t, tx_label_set *set, const float *features, float *weight,
+                            float *bias, tx_error *error) {
+  const tx_labelled *rows = &set->split.train;
+  tx_head_options options = {t->options->penalty, FOLDS, t->options->seed,
+                             tx_label_set_weights(t, set)};
+  return tx_head_fit(features, rows->labels, rows->hashes, rows->count, tx_tail_width(set->tail),
+                     set->split.classes, options, weight, bias, &set->penalty, t->watch, error);
+}
+
+/* As a new linear layer starts in the book's recipe: uniform within 1 / sqrt(F). */
+static void random_head(uint64_t seed, int64_t width, int classes, float *weight, float *bias) {
+  tx_random random = tx_random_seed(seed);
+  double bound = 1 / sqrt((double)width);
+  for (int64_t i = 0; i < classes * width; i++) {
+    weight[i] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
+  }
+  for (int c = 0; c < classes; c++) bias[c] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
+}
+
+/* The head on what the untrained blocks give; a head alone has it as its states. */
+static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) {
+  int64_t width = tx_tail_width(set->tail), classes = set->split.classes;
+  int64_t rows = set->split.train.count;
+  bool convex = t->options->head_solver == TX_HEAD_CONVEX;
+  size_t floats = (size_t)(classes * (width + 1) + (convex && set->blocks ? rows * width : 0));
+  float *weight = tx_alloc_array(floats, sizeof(float));
+  if (!weight) return tx_fail_memory(error, floats * 4, "the head");
+  float *bias = weight + classes * width, *features = bias + classes;
+  tx_status status = TX_OK;
+  if (!convex) {
+    random_head(t->options->seed, width, (int)classes, weight, bias);
+  } else if (set->blocks == 0) {
+    status = solve_head(t, set, set->train.states.rows, weight, bias, error);
+  } else {
+    tx_choice all = {NULL, 0};
+    status = tx_tail_features(set->tail, &t->pass, &set->train.states, all, features, t->watch,
+                              error);
+    if (status == TX_OK) status = solve_head(t, set, features, weight, bias, error);
+  }
+  if (status == TX_OK) tx_tail_set_head(set->tail, weight, bias);
+  tx_free(weight);
+  return status;
+}
+
+static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error *error) {
+  const tx_train_options *o = t->options;
+  tx_fit_options options = {.epochs = o->epochs,
+                            .batch = o->batch,
+                            .accumulate = o->accumulate,
+                            .patience = o->patience,
+                            .weight_decay = o->weight_decay,
+                            .warm_up = o->warm_up,
+                            .clip = o->clip,
+                            .schedule = o->schedule,
+                            .class_weights = tx_label_set_weights(t, set),
+                            .seed = o->seed};
+  options.learning_rate = o->learning_rate > 0 ? o->learning_rate : set->blocks ? 5e-5 : 1e-3;
+  tx_fit_report fit;
+  TX_TRY(tx_fit(set->tail, &t->pass, &set->train.states, set->split.train.labels,
+                &set->validation.states, set->split.validation.labels, options, &fit, t->watch,
+                error));
+  set->epochs = fit.epochs;
+  set->best_epoch = fit.best_epoch;
+  set->learning_rate = options.learning_rate;
+  return TX_OK;
+}
+
+/* ---- validation --------------------------------------------------------- */
+
+/* probabilities (validation rows, classes). */
+static tx_status score_rows(tx_training *t, const tx_label_set *set, tx_tail *tail,
+                            float *probabilities, tx_error *error) {
+  int64_t width = tx_tail_width(tail), classes = set->split.classes;
+  int64_t count = set->split.validation.count;
+  float *features = tx_alloc_array((size_t)(count * (width + classes)), sizeof(float));
+  float *head = tx_alloc_array(tx_packed_size(width, classes), sizeof(float));
+  tx_status status = features && head ? TX_OK : tx_fail_memory(error, (uint64_t)count, "scores");
+  tx_choice all = {NULL, 0};
+  if (status == TX_OK) {
+    status = tx_tail_features(tail, &t->pass, &set->validation.states, all, features, t->watch,
+                              error);
+  }
+  if (status == TX_OK) {
+    float *logits = features + count * width;
+    tx_pack(tx_tail_head_weight(tail), 1, width, width, classes, head);
+    tx_product product = {.kernels = t->pass.kernels,
+                          .rows = count,
+                          .depth = width,
+                          .columns = classes,
+                          .x = features,
+                          .x_row = width,
+                          .x_step = 1,
+                          .panels = head,
+                          .bias = tx_tail_head_bias(tail),
+                          .y = logits,
+                          .y_row = classes};
+    tx_product_run(&product);
+    tx_softmax(logits, count, (int)classes, probabilities);
+  }
+  tx_free(features), tx_free(head);
+  return status;
+}
+
+static void take_scores(tx_label_set *set, const float *probabilities) {
+  const tx_labelled *rows = &set->split.validation;
+  tx_metrics metrics;
+  tx_metrics_compute(probabilities, rows->labels, rows->count, set->split.classes, &metrics, NULL,
+                     NULL);
+  tx_interval interval = tx_wilson(metrics.correct, rows->count);
+  set->val_accuracy = metrics.accuracy;
+  set->val_lo = interval.lo, set->val_hi = interval.hi;
+  set->val_macro_f1 = metrics.macro_f1, set->val_nll = metrics.nll;
+}
+
+/* ---- the methods -------------------------------------------------------- */
+
+/* A head, or the last blocks too, at one depth and pooling that were asked for. */
+static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probabilities,
+                                tx_error *error) {
+  const tx_train_options *o = t->options;
+  set->method = o->method;
+  set->depth = o->depth > 0 ? o->depth : t->facts->blocks;
+  set->pooling = o->pooling == TX_POOLING_AUTO ? TX_POOLING_LAST : o->pooling;
+  set->blocks = o->method == TX_METHOD_LAST_BLOCK ? o->blocks : 0;
+  tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
+  if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
+  TX_TRY(recall_both(t, set, want, error));
+  TX_TRY(tx_tail_new(t->model, set->depth, set->blocks, set->pooling, set->split.classes,
+                     &set->tail, error));
+  TX_TRY(start_head(t, set, error));
+  if (set->blocks > 0 || o->head_solver == TX_HEAD_SGD) TX_TRY(take_gradient_steps(t, set, error));
+  return score_rows(t, set, set->tail, probabilities, error);
+}
+
+/* Whether `tuned` is better than `head` on the validation rows: the mean loss is
+ * lower beyond chance, and no more answers are wrong.  The best of several epochs
+ * was taken on the same rows, which the level accounts for (Bonferroni). */
+static tx_status is_better(const tx_training *t, const tx_label_set *set, const float *tuned,
+                           const float *head, bool *better, tx_error *error) {
+  const tx_labelled *rows = &set->split.validation;
+  int classes = set->split.classes;
+  double *gains = tx_alloc_array((size_t)rows->count, sizeof *gains);
+  if (!gains) return tx_fail_memory(error, (uint64_t)rows->count * 8, "the comparison");
+  tx_metrics new, old;
+  tx_metrics_compute(tuned, rows->labels, rows->count, classes, &new, NULL, NULL);
+  tx_metrics_compute(head, rows->labels, rows->count, classes, &old, NULL, NULL);
+  for (int64_t i = 0; i < rows->count; i++) {
+    int64_t at = i * classes + rows->labels[i];
+    gains[i] = tx_row_loss(head[at]) - tx_row_loss(tuned[at]);
+  }
+  double p = tx_mean_above_zero(gains, rows->count) * (set->epochs > 0 ? set->epochs : 1);
+  tx_free(gains);
+  *better = p < 0.05 && new.correct >= old.correct;
+  tx_watch_note(t->watch,
+                "last block: validation loss %.4f, accuracy %.4f; the head alone %.4f, %.4f; p %.2g "
+                "over %d epoch%s: %s",
+                new.nll, new.accuracy, old.nll, old.accuracy, p < 1 ? p : 1, set->epochs,
+                set->epochs == 1 ? "" : "s", *better ? "kept" : "not kept");
+  return TX_OK;
+}
+
+/* The last block of the cut model, from the head as it is; `head` (rows, classes)
+ * are its probabilities, replaced where the block is kept. */
+static tx_status try_last_block(tx_training *t, tx_label_set *set, float *head, tx_error *error) {
+  int classes = set->split.classes;
+  size_t floats = (size_t)(set->split.validation.count * classes);
+  tx_tail *alone = set->tail;
+  bool better = false;
+  tx_states_free(&set->train.states), tx_states_free(&set->validation.states);
+  TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - 1, set->pooling}, error));
+  float *tuned = tx_alloc_array(floats, sizeof *tuned);
+  if (!tuned) return tx_fail_memory(error, floats * 4, "scores");
+  set->tail = NULL;
+  set->blocks = 1;
+  tx_status status = tx_tail_new(t->model, set->depth, 1, set->pooling, classes, &set->tail, error);
+  if (status == TX_OK) {
+    tx_tail_set_head(set->tail, tx_tail_head_weight(alone), tx_tail_head_bias(alone));
+    status = take_gradient_steps(t, set, error);
+  }
+  if (status == TX_OK && set->best_epoch > 0) {
+    status = score_rows(t, set, set->tail, tuned, error);
+    if (status == TX_OK) status = is_better(t, set, tuned, head, &better, error);
+  } else if (status == TX_OK) {
+    tx_watch_note(t->watch, "last block: no epoch has a lower validation loss than the head alone");
+  }
+  if (status == TX_OK && better) {
+    memcpy(head, tuned, floats * sizeof *head);
+    set->method = TX_METHOD_LAST_BLOCK;
+    tx_tail_free(alone);
+  } else {
+    tx_tail_free(set->tail);
+    set->tail = alone;
+    set->blocks = 0;
+    set->learning_rate = 0, set->epochs = set->best_epoch = 0;
+  }
+  tx_free(tuned);
+  return status;
+}
+
+static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
+                                 float *probabilities, tx_error *error) {
+  set->method = TX_METHOD_HEAD;
+  TX_TRY(choose_depth(t, set, error));
+  TX_TRY(take_features(t, set, &set->train, error));
+  TX_TRY(take_features(t, set, &set->validation, error));
+  TX_TRY(tx_tail_new(t->model, set->depth, 0, set->pooling, set->split.classes, &set->tail, error));
+  TX_TRY(start_head(t, set, error));
+  TX_TRY(score_rows(t, set, set->tail, probabilities, error));
+  if (frozen || set->depth == 0) return TX_OK;
+  return try_last_block(t, set, probabilities, error);
+}
+
+tx_status tx_label_set_train(tx_training *t, tx_label_set *set, bool frozen, tx_error *error) {
+  size_t floats = (size_t)(set->split.validation.count * set->split.classes);
+  float *probabilities = tx_alloc_array(floats, sizeof *probabilities);
+  if (!probabilities) return tx_fail_memory(error, floats * 4, "scores");
+  tx_status status = t->options->method == TX_METHOD_AUTO
+                         ? train_by_choice(t, set, frozen, probabilities, error)
+                         : train_as_asked(t, set, probabilities, error);
+  if (status == TX_OK) take_scores(set, probabilities);
+  tx_free(probabilities);
+  return status;
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+static void free_rows(tx_rows_of_states *rows) {
+  tx_states_free(&rows->probes);
+  tx_states_free(&rows->states);
+  tx_free(rows->singles);
+  tx_encoded_free(&rows->tokens);
+}
+
+void tx_label_set_free(tx_label_set *set) {
+  tx_tail_free(set->tail);
+  tx_scorer_free(set->linear);
+  tx_free(set->depths);
+  tx_free(set->class_weights);
+  free_rows(&set->train);
+  free_rows(&set->validation);
+  tx_partition_free(&set->split);
+  *set = (tx_label_set){0};
+}

@@ -1,0 +1,69 @@
+/* One set of labels over texts, being trained: its rows, its states, the choice
+ * of depth and pooling, and the trained end.  What label sets share (the model,
+ * the pass, the trunk's cache) is lent by train.c, which gives the order of the
+ * steps; how they are written down is train_write.c's. */
+#ifndef TX_TASKS_LABEL_SET_H
+#define TX_TASKS_LABEL_SET_H
+
+#include "adapt/depth.h"
+#include "adapt/tail.h"
+#include "adapt/trunk_cache.h"
+#include "score/scorer.h"
+#include "tasks/partition.h"
+#include "text/encode.h"
+
+typedef struct tx_training { /* shared by the label sets */
+  const tx_train_options *options;
+  tx_train_report *report; /* counts are added up over the sets */
+  const tx_watch *watch;
+  tx_model *model;
+  const tx_facts *facts;
+  tx_tokenizer *tokenizer;
+  tx_pass pass;
+  tx_trunk_cache trunk;
+  char base_sha256[65];
+  int64_t max_tokens;
+} tx_training;
+
+typedef struct tx_rows_of_states { /* a table's rows, tokens and states */
+  tx_encoded tokens;
+  int64_t *singles; /* (count + 1): 0, 1, 2 ...: the offsets of one state a text */
+  tx_states probes; /* auto: pooled at every depth, until the choice is made */
+  tx_states states; /* what the trained end reads */
+} tx_rows_of_states;
+
+typedef struct tx_label_set {
+  const char *name; /* NULL: the only one */
+  tx_partition split;
+  tx_rows_of_states train, validation;
+  double *class_weights; /* (classes): balanced */
+  int32_t majority;
+  tx_scorer *linear;     /* the baseline */
+  tx_depth_score *depths; /* (depth_count), where the depth was chosen */
+  int depth_count;
+  tx_method method;   /* what came out of it: head or last-block */
+  tx_pooling pooling;
+  int64_t depth, blocks; /* run; trained, of the last */
+  tx_tail *tail;
+  double penalty, learning_rate;
+  int epochs, best_epoch;
+  int64_t trained_parameters, cut, tokens;
+  double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
+  double majority_accuracy, linear_accuracy;
+} tx_label_set;
+
+/* Reads the tables (validation NULL: held out), encodes the texts, trains the
+ * baselines. */
+tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
+                            const char *validation, tx_error *error);
+
+/* Everything from the trunk to the validation scores, by the options' method;
+ * with `frozen` no block is trained. */
+tx_status tx_label_set_train(tx_training *t, tx_label_set *set, bool frozen, tx_error *error);
+
+void tx_label_set_free(tx_label_set *set);
+
+/* The class weights in use, or NULL. */
+const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set);
+
+#endif

@@ -1,0 +1,144 @@
+/* From label sets to the artifact's tensors and keys. */
+#include "tasks/train_write.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "formats/artifact.h"
+#include "score/linear.h"
+#include "score/network.h"
+
+typedef struct {
+  const tx_training *training;
+  tx_label_set *set;
+  tx_gguf_writer *writer;
+  tx_arena *arena; /* what the writer borrows until it commits */
+} writing;
+
+static int compare_hashes(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+/* The fingerprints of the training texts, rising, each once. */
+static tx_status add_fingerprints(const writing *w, tx_error *error) {
+  const tx_labelled *rows = &w->set->split.train;
+  int64_t kept = 0;
+  uint64_t *prints = tx_arena_array(w->arena, (size_t)rows->count, sizeof *prints);
+  if (!prints) return tx_fail_memory(error, (uint64_t)rows->count * 8, "fingerprints");
+  memcpy(prints, rows->hashes, (size_t)rows->count * sizeof *prints);
+  qsort(prints, (size_t)rows->count, sizeof *prints, compare_hashes);
+  for (int64_t i = 0; i < rows->count; i++) {
+    if (i == 0 || prints[i] != prints[i - 1]) prints[kept++] = prints[i];
+  }
+  tx_gguf_add_tensor(w->writer, "taxon.training.texts", TX_TENSOR_I64, 1, &kept, prints);
+  return TX_OK;
+}
+
+static void add_parameters(const writing *w) {
+  const tx_parameters *set = tx_tail_parameters(w->set->tail);
+  for (int64_t i = 0; i < set->count; i++) {
+    const tx_parameter *p = &set->items[i];
+    int64_t shape[2] = {p->inputs, p->outputs};
+    w->set->trained_parameters += p->outputs * p->inputs;
+    tx_gguf_add_tensor(w->writer, p->name, TX_TENSOR_F32, p->outputs > 1 ? 2 : 1, shape, p->value);
+  }
+}
+
+/* Accuracy by depth, as it was when the depth was chosen. */
+static tx_status add_depths(const writing *w, tx_error *error) {
+  size_t count = (size_t)w->set->depth_count;
+  if (count == 0) return TX_OK;
+  int64_t *depths = tx_arena_array(w->arena, count, sizeof *depths);
+  tx_text *poolings = tx_arena_array(w->arena, count, sizeof *poolings);
+  double *accuracies = tx_arena_array(w->arena, count, sizeof *accuracies);
+  double *errors = tx_arena_array(w->arena, count, sizeof *errors);
+  if (!depths || !poolings || !accuracies || !errors) {
+    return tx_fail_memory(error, count * 40, "the depths");
+  }
+  for (size_t i = 0; i < count; i++) {
+    const tx_depth_score *score = &w->set->depths[i];
+    depths[i] = score->depth;
+    poolings[i] = tx_text_of(tx_pooling_name(score->pooling));
+    accuracies[i] = score->accuracy;
+    errors[i] = score->standard_error;
+  }
+  tx_gguf_add_ints(w->writer, "taxon.depths.depth", depths, count);
+  tx_gguf_add_strings(w->writer, "taxon.depths.pooling", poolings, count);
+  tx_gguf_add_floats(w->writer, "taxon.depths.accuracy", accuracies, count);
+  tx_gguf_add_floats(w->writer, "taxon.depths.standard_error", errors, count);
+  return TX_OK;
+}
+
+static tx_status add_facts(const writing *w, tx_error *error) {
+  const tx_training *t = w->training;
+  const tx_train_options *o = t->options;
+  const tx_label_set *set = w->set;
+  const tx_dataset *validation = set->split.validation_table;
+  tx_text *names = tx_arena_array(w->arena, (size_t)set->split.classes, sizeof *names);
+  if (!names) return tx_fail_memory(error, (uint64_t)set->split.classes * 16, "the labels");
+  for (int c = 0; c < set->split.classes; c++) names[c] = tx_text_of(set->split.names[c]);
+  tx_artifact_facts facts = {
+      .labels = names,
+      .label_count = (size_t)set->split.classes,
+      .method = tx_text_of(set->method == TX_METHOD_HEAD ? "head" : "last-block"),
+      .text_template = tx_text_of("{text}"),
+      .pooling = tx_text_of(tx_pooling_name(set->pooling)),
+      .depth = set->depth,
+      .max_tokens = t->max_tokens,
+      .base_name = tx_text_of(o->model),
+      .base_sha256 = tx_text_of(t->base_sha256),
+      .blocks_trained = set->blocks,
+      .train_rows = set->split.train.count,
+      .val_rows = set->split.validation.count,
+      .tokens = set->tokens,
+      .cut = set->cut,
+      .data_sha256 = tx_text_of(set->split.train_table->sha256),
+      .validation_sha256 = tx_text_of(validation ? validation->sha256 : ""),
+      .seed = (int64_t)o->seed,
+      .epochs = set->epochs,
+      .best_epoch = set->best_epoch,
+      .batch = o->batch,
+      .accumulate = o->accumulate,
+      .trained_parameters = set->trained_parameters,
+      .learning_rate = set->learning_rate,
+      .weight_decay = o->weight_decay,
+      .penalty = set->penalty,
+      .head_solver = tx_text_of(o->head_solver == TX_HEAD_CONVEX ? "convex" : "sgd"),
+      .class_weights = tx_text_of(tx_label_set_weights(t, set) ? "balanced" : "none"),
+      .schedule = tx_text_of(o->schedule == TX_SCHEDULE_COSINE ? "cosine" : "constant"),
+      .command = tx_text_of(o->command ? o->command : ""),
+      .version = tx_text_of(tx_version()),
+      .val_accuracy = set->val_accuracy,
+      .val_lo = set->val_lo,
+      .val_hi = set->val_hi,
+      .val_macro_f1 = set->val_macro_f1,
+      .val_nll = set->val_nll,
+      .majority_label = set->majority,
+      .majority_accuracy = set->majority_accuracy,
+      .linear_accuracy = set->linear_accuracy};
+  tx_artifact_add_facts(w->writer, &facts);
+  return TX_OK;
+}
+
+static tx_status add_set(const writing *w, tx_error *error) {
+  add_parameters(w);
+  TX_TRY(add_facts(w, error));
+  TX_TRY(add_depths(w, error));
+  tx_linear_save(w->set->linear, w->writer);
+  return add_fingerprints(w, error);
+}
+
+tx_status tx_train_write(const tx_training *t, tx_label_set *sets, size_t count, tx_error *error) {
+  tx_gguf_writer *writer = tx_gguf_writer_new();
+  tx_arena *arena = tx_arena_new();
+  tx_status status = writer && arena ? TX_OK : tx_fail_memory(error, 256, "the artifact");
+  for (size_t i = 0; status == TX_OK && i < count; i++) {
+    writing w = {t, &sets[i], writer, arena};
+    status = add_set(&w, error);
+  }
+  if (status == TX_OK) status = tx_gguf_commit(writer, t->options->out, error);
+  tx_gguf_writer_free(writer);
+  tx_arena_free(arena);
+  return status;
+}

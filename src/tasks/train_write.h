@@ -1,0 +1,10 @@
+/* Trained label sets written down as one artifact. */
+#ifndef TX_TASKS_TRAIN_WRITE_H
+#define TX_TASKS_TRAIN_WRITE_H
+
+#include "tasks/label_set.h"
+
+/* Writes options->out, whole or not at all; fills in each set's trained_parameters. */
+tx_status tx_train_write(const tx_training *t, tx_label_set *sets, size_t count, tx_error *error);
+
+#endif
