@@ -281,8 +281,9 @@ typedef struct tx_pulled {
   bool fetched; /* false: it was there already, and its hash was right */
 } tx_pulled;
 
-/* Fetches a known name ("smollm2-135m", "data:customer-feedback"), or takes in
- * a local path, verifies it, and keeps it under `home` (NULL: the default).
+/* Fetches a known name ("smollm2-135m", "data:customer-feedback") or a model of
+ * the Hugging Face hub ("hf:owner/name[@revision][/file]"), or takes in a local
+ * path, verifies it, and keeps it under `home` (NULL: the default).
  * Data sets are written as train.tsv, val.tsv and test.tsv into `directory`
  * (NULL: the current one); files of these names with other contents are left
  * alone, and refused.  Where a name gives a data set, path is the directory, and

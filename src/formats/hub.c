@@ -74,7 +74,7 @@ static tx_status copy_verified(const origin *from, const char *path, int64_t byt
 
 /* ---- a known model ---- */
 
-static void fill_pulled(tx_pulled *pulled, const char *name, const char *path,
+void tx_fill_pulled(tx_pulled *pulled, const char *name, const char *path,
                         const tx_receipt *receipt, bool fetched) {
   *pulled = (tx_pulled){.bytes = receipt->bytes, .fetched = fetched};
   snprintf(pulled->name, sizeof pulled->name, "%s", name);
@@ -94,7 +94,7 @@ static tx_receipt known_receipt(const tx_known *known, size_t source) {
 }
 
 /* Whether the file is there and is the one with this size and hash. */
-static tx_status is_right(const char *path, int64_t bytes, const char *sha256, bool *right,
+tx_status tx_file_is_right(const char *path, int64_t bytes, const char *sha256, bool *right,
                           const tx_watch *watch, tx_error *error) {
   tx_file_facts facts = tx_file_look(path);
   *right = facts.regular && facts.bytes == bytes;
@@ -146,7 +146,7 @@ static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *
   char path[TX_PATH_SIZE], models[TX_PATH_SIZE];
   TX_TRY(tx_model_path(home, known->name, ".gguf", path, error));
   bool right;
-  TX_TRY(is_right(path, known->bytes, known->sha256, &right, watch, error));
+  TX_TRY(tx_file_is_right(path, known->bytes, known->sha256, &right, watch, error));
   size_t source = 0;
   if (!right) {
     if (tx_file_look(path).exists) {
@@ -164,7 +164,7 @@ static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *
   /* A model that is there may lie in a home that cannot be written. */
   tx_status status =
       noted ? TX_OK : tx_receipt_write(home, known->name, receipt, right ? NULL : error);
-  fill_pulled(pulled, known->name, path, &receipt, !right);
+  tx_fill_pulled(pulled, known->name, path, &receipt, !right);
   return right ? TX_OK : status;
 }
 
@@ -213,7 +213,7 @@ static tx_status pull_data(const tx_known *known, const char *home, const char *
   tx_buffer_free(&lines);
   TX_TRY(status);
   tx_receipt receipt = known_receipt(known, 0);
-  fill_pulled(pulled, known->name, directory, &receipt, fetched);
+  tx_fill_pulled(pulled, known->name, directory, &receipt, fetched);
   return TX_OK;
 }
 
@@ -243,7 +243,7 @@ static tx_status name_of(const char *path, char name[256], tx_error *error) {
 
 /* Reading it as a GGUF file is the check; its licence is noted where it says
  * one. */
-static tx_status look_at_model(const char *path, tx_receipt *receipt, tx_error *error) {
+tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *error) {
   tx_gguf *gguf;
   TX_TRY(tx_gguf_open(path, &gguf, error));
   uint64_t size;
@@ -256,7 +256,6 @@ static tx_status look_at_model(const char *path, tx_receipt *receipt, tx_error *
     if (!tx_is_utf8(tx_text_of(receipt->license))) receipt->license[0] = '\0'; /* cut */
   }
   tx_gguf_close(gguf);
-  snprintf(receipt->source, sizeof receipt->source, "file:%s", path);
   return TX_OK;
 }
 
@@ -271,7 +270,7 @@ static tx_status check_name(const char *name, const char *path, const tx_receipt
   *there = tx_file_look(path).exists;
   if (!*there) return TX_OK;
   bool same;
-  TX_TRY(is_right(path, receipt->bytes, receipt->sha256, &same, watch, error));
+  TX_TRY(tx_file_is_right(path, receipt->bytes, receipt->sha256, &same, watch, error));
   if (same) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
                  "another model is called %s already (%s); give the file another name or remove "
@@ -279,7 +278,7 @@ static tx_status check_name(const char *name, const char *path, const tx_receipt
                  name, path);
 }
 
-static tx_status copy_model(const char *from, const char *home, const char *path,
+tx_status tx_copy_model(const char *from, const char *home, const char *path,
                             const tx_receipt *receipt, const tx_watch *watch, tx_error *error) {
   char models[TX_PATH_SIZE];
   TX_TRY(tx_path_join(models, home, "models", error));
@@ -297,15 +296,16 @@ static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled
   tx_receipt receipt = {0};
   bool there = false;
   TX_TRY(name_of(from, name, error));
-  TX_TRY(look_at_model(from, &receipt, error));
+  TX_TRY(tx_look_at_model(from, &receipt, error));
+  snprintf(receipt.source, sizeof receipt.source, "file:%s", from);
   TX_TRY(tx_model_path(home, name, ".gguf", path, error));
   TX_TRY(tx_hash_file(from, "verify", watch, receipt.sha256, error));
   TX_TRY(check_name(name, path, &receipt, &there, watch, error));
   if (!there) {
-    TX_TRY(copy_model(from, home, path, &receipt, watch, error));
+    TX_TRY(tx_copy_model(from, home, path, &receipt, watch, error));
     TX_TRY(tx_receipt_write(home, name, receipt, error));
   }
-  fill_pulled(pulled, name, path, &receipt, !there);
+  tx_fill_pulled(pulled, name, path, &receipt, !there);
   return TX_OK;
 }
 
@@ -333,12 +333,7 @@ static tx_status pull(const char *what, const char *home, const char *directory,
                       const tx_watch *watch, tx_error *error) {
   const tx_known *known = tx_known_find(what);
   if (known) return tx_pull_known(known, home, directory, pulled, watch, error);
-  if (strncmp(what, "hf:", 3) == 0) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%.200s: the hub cannot be pulled from yet; download the .gguf file and pull "
-                   "its path",
-                   what);
-  }
+  if (strncmp(what, "hf:", 3) == 0) return tx_pull_hub(what, home, pulled, watch, error);
   if (tx_looks_like_path(what) || tx_file_look(what).exists) {
     return pull_path(what, home, pulled, watch, error);
   }

@@ -257,8 +257,12 @@ static tx_status take_archive(const tx_known_source *source, const char *files, 
   return status == TX_OK ? tx_file_move(fetched, path, error) : status;
 }
 
-/* What a killed run left behind, more than a day before this directory was made. */
-static void remove_leftovers(const char *downloads, const char *fresh) {
+static bool ends_with(const char *name, const char *ending) {
+  size_t size = strlen(name), end = strlen(ending);
+  return size > end && strcmp(name + size - end, ending) == 0;
+}
+
+void tx_remove_leftovers(const char *downloads, const char *fresh) {
   static const int64_t day = (int64_t)86400 * 1000000000;
   tx_arena *arena = tx_arena_new();
   char **names, path[TX_PATH_SIZE];
@@ -266,10 +270,11 @@ static void remove_leftovers(const char *downloads, const char *fresh) {
   if (!arena || tx_directory_names(downloads, arena, &names, &count, NULL) != TX_OK) count = 0;
   int64_t now = tx_file_look(fresh).modified;
   for (size_t i = 0; i < count; i++) {
-    if (strncmp(names[i], ".fetch-", 7) != 0) continue;
-    if (tx_path_join(path, downloads, names[i], NULL) != TX_OK) continue;
+    bool temporary = strncmp(names[i], ".fetch-", 7) == 0, part = ends_with(names[i], ".part");
+    if ((!temporary && !part) || tx_path_join(path, downloads, names[i], NULL) != TX_OK) continue;
     tx_file_facts facts = tx_file_look(path);
-    if (facts.directory && facts.modified < now - day) tx_directory_remove(path);
+    if (temporary && facts.directory && facts.modified < now - day) tx_directory_remove(path);
+    if (part && facts.regular && facts.modified < now - 30 * day) tx_file_remove(path);
   }
   tx_arena_free(arena);
 }
@@ -278,7 +283,7 @@ static tx_status fetch(const tx_known_source *source, const char *package, const
                        const char *path, const tx_watch *watch, tx_error *error) {
   char directory[TX_PATH_SIZE], files[TX_PATH_SIZE];
   TX_TRY(tx_directory_temporary(downloads, directory, error));
-  remove_leftovers(downloads, directory);
+  tx_remove_leftovers(downloads, directory);
   tx_status status = tx_path_join(files, directory, "files", error);
   if (status == TX_OK) status = tx_directory_make(files, error);
   if (status == TX_OK) status = run_pip(source, package, directory, files, watch, error);

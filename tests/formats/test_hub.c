@@ -721,9 +721,6 @@ static void test_names(void **state) {
               "there is nothing called 'zzzzzz' to pull; known are: smollm2-135m, "
               "data:customer-feedback, data:movie-reviews, data:tweets, data:editorials");
   expect_what("", TX_ERROR_ARGUMENT, "nothing is named to pull");
-  expect_what("hf:a/b", TX_ERROR_INPUT,
-              "hf:a/b: the hub cannot be pulled from yet; download the .gguf file and pull its "
-              "path");
   expect_locate("smollm2-135m", TX_ERROR_INPUT,
                 "the model smollm2-135m is not here yet; run: taxon pull smollm2-135m");
   expect_locate("smolm2-135m", TX_ERROR_INPUT,
