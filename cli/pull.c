@@ -59,7 +59,8 @@ static char *known_names(void) {
   fputs("Known names:", out);
   for (size_t i = 0; i < tx_catalogue_count(); i++) {
     tx_catalogue_entry entry = tx_catalogue_at(i);
-    fprintf(out, "\n  %-24s  %s (%s, %s)", entry.name, entry.summary, out_size(entry.bytes, bytes),
+    fprintf(out, "\n  %-24s  %s (%s%s%s)", entry.name, entry.summary,
+            entry.bytes ? out_size(entry.bytes, bytes) : "", entry.bytes ? ", " : "",
             entry.license);
   }
   fputs(

@@ -269,7 +269,7 @@ typedef struct tx_catalogue_entry {
   const char *name;    /* "smollm2-135m", "data:tweets" */
   const char *summary; /* one line */
   const char *license;
-  int64_t bytes; /* of what is fetched */
+  int64_t bytes; /* of what is fetched; 0: not known beforehand */
 } tx_catalogue_entry;
 
 TX_API size_t tx_catalogue_count(void);

