@@ -24,7 +24,7 @@ KERNEL_OPTIMIZE = -O1 -fno-var-tracking
 endif
 VERSION = $(shell sed -n 's/.*tx_version(void).*"\(.*\)".*/\1/p' src/base/version.c)
 
-PACKAGES = libpcre2-8 libutf8proc jansson libcrypto libxxhash libarchive
+PACKAGES = libpcre2-8 libutf8proc jansson libcrypto libxxhash libarchive libcurl
 # Asked for once, and only when something is compiled: pkg-config itself may
 # have to be installed first.
 PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $$(shell pkg-config --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)

@@ -59,13 +59,35 @@ static char *known_names(void) {
   fputs("Known names:", out);
   for (size_t i = 0; i < tx_catalogue_count(); i++) {
     tx_catalogue_entry entry = tx_catalogue_at(i);
-    fprintf(out, "\n  %-24s  %s (%s, %s)", entry.name, entry.summary, out_size(entry.bytes, bytes),
+    fprintf(out, "\n  %-24s  %s (%s%s%s)", entry.name, entry.summary,
+            entry.bytes ? out_size(entry.bytes, bytes) : "", entry.bytes ? ", " : "",
             entry.license);
   }
   fputs(
       "\n\nA data set is written as train.tsv, val.tsv and test.tsv.  What is fetched is held\n"
       "against the known size and SHA-256; what is here already is not fetched again.\n"
-      "--json prints a line for each name.",
+      "--json prints a line for each name.\n"
+      "\n"
+      "hf: fetches from the Hugging Face hub, over HTTPS.  FILE is a path in the repository,\n"
+      "a quantisation (Q4_K_M) or a pattern (*q8*); of several GGUF files that fit, the first\n"
+      "kind of these is taken: Q4_K_M Q5_K_M Q6_K Q8_0 Q4_K_S Q5_K_S Q4_1 Q4_0 Q5_1 Q5_0 F16\n"
+      "BF16 F32.  The model is called as its file, and stays what it is: another file of that\n"
+      "name is refused.  A fetch that breaks, or is killed, goes on where it was when the\n"
+      "command is run again; only bytes with the SHA-256 that the hub announces are kept.\n"
+      "Two pulls of one model wait for each other.\n"
+      "\n"
+      "Environment:\n"
+      "  HF_ENDPOINT               another hub (default: https://huggingface.co); only here\n"
+      "                            may http: stand\n"
+      "  HF_TOKEN                  for gated and private models, else the file HF_HOME/token;\n"
+      "                            sent to the hub's own host alone, never shown\n"
+      "  HF_HOME, HF_HUB_CACHE     the cache of the hub's other programs: what is there, with\n"
+      "                            the right hash, is copied instead of fetched\n"
+      "  HF_HUB_OFFLINE            1: nothing is fetched from the hub\n"
+      "  HF_HUB_DOWNLOAD_TIMEOUT   seconds to connect and without answer (default: 30)\n"
+      "  TAXON_PULL_TRIES          tries in a row without progress (default: 5)\n"
+      "  TAXON_PULL_DELAY          milliseconds before the second, then doubled (default: 500)\n"
+      "  HTTPS_PROXY, NO_PROXY     as curl reads them",
       out);
   if (fclose(out) != 0) cli_out_of_memory();
   return text;
@@ -101,9 +123,13 @@ int verb_pull(int argc, char **argv) {
   command_line line = {
       .verb = argv[0],
       .summary = "fetch a model or a data set by name, or take in a local model",
-      .usage = "NAME... [options]\nMODEL.gguf [options]",
+      .usage = "NAME... [options]\n"
+               "hf:OWNER/NAME[@REVISION][/FILE] [options]\n"
+               "MODEL.gguf [options]",
       .about = about,
-      .examples = "  taxon pull smollm2-135m data:customer-feedback --dir feedback",
+      .examples = "  taxon pull smollm2-135m data:customer-feedback --dir feedback\n"
+                  "  taxon pull hf:HuggingFaceTB/SmolLM2-360M-Instruct-GGUF\n"
+                  "  taxon pull hf:bartowski/SmolLM2-135M-Instruct-GGUF/Q8_0",
       .options = options,
       .option_count = sizeof options / sizeof options[0],
       .common = &common,

@@ -282,7 +282,7 @@ typedef struct tx_catalogue_entry {
   const char *name;    /* "smollm2-135m", "data:tweets" */
   const char *summary; /* one line */
   const char *license;
-  int64_t bytes; /* of what is fetched */
+  int64_t bytes; /* of what is fetched; 0: not known beforehand */
 } tx_catalogue_entry;
 
 TX_API size_t tx_catalogue_count(void);
@@ -294,8 +294,9 @@ typedef struct tx_pulled {
   bool fetched; /* false: it was there already, and its hash was right */
 } tx_pulled;
 
-/* Fetches a known name ("smollm2-135m", "data:customer-feedback"), or takes in
- * a local path, verifies it, and keeps it under `home` (NULL: the default).
+/* Fetches a known name ("smollm2-135m", "data:customer-feedback") or a model of
+ * the Hugging Face hub ("hf:owner/name[@revision][/file]"), or takes in a local
+ * path, verifies it, and keeps it under `home` (NULL: the default).
  * Data sets are written as train.tsv, val.tsv and test.tsv into `directory`
  * (NULL: the current one); files of these names with other contents are left
  * alone, and refused.  Where a name gives a data set, path is the directory, and

@@ -25,6 +25,7 @@ libjansson-dev         module jansson
 libssl-dev             module libcrypto
 libxxhash-dev          module libxxhash
 libarchive-dev         module libarchive
+libcurl4-openssl-dev   module libcurl
 libcsv-dev             header csv.h
 liblbfgs-dev           header lbfgs.h
 python3-pip            python pip
@@ -32,6 +33,7 @@ END
     test) cat << 'END' ;;
 libcmocka-dev          header setjmp.h,stdarg.h,stddef.h,stdint.h,cmocka.h
 libopenblas-openmp-dev header cblas.h
+python3                program python3
 END
     clang) cat << 'END' ;;
 clang                  program clang

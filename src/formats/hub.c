@@ -2,17 +2,19 @@
  * is verified before it gets its lasting name. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "formats/file.h"
 #include "formats/gguf.h"
+#include "formats/http.h"
 #include "formats/hub_parts.h"
 #include "formats/nearest.h"
 #include "formats/stream.h"
 #include "formats/unpack.h"
 
-enum { CHUNK = 1 << 18, MEMBER_BYTES = 64 << 20 };
+enum { CHUNK = 1 << 18, MEMBER_BYTES = 64 << 20, SMS_BYTES = 4 << 20 };
 
 /* ---- copying while hashing ---- */
 
@@ -74,7 +76,7 @@ static tx_status copy_verified(const origin *from, const char *path, int64_t byt
 
 /* ---- a known model ---- */
 
-static void fill_pulled(tx_pulled *pulled, const char *name, const char *path,
+void tx_fill_pulled(tx_pulled *pulled, const char *name, const char *path,
                         const tx_receipt *receipt, bool fetched) {
   *pulled = (tx_pulled){.bytes = receipt->bytes, .fetched = fetched};
   snprintf(pulled->name, sizeof pulled->name, "%s", name);
@@ -94,7 +96,7 @@ static tx_receipt known_receipt(const tx_known *known, size_t source) {
 }
 
 /* Whether the file is there and is the one with this size and hash. */
-static tx_status is_right(const char *path, int64_t bytes, const char *sha256, bool *right,
+tx_status tx_file_is_right(const char *path, int64_t bytes, const char *sha256, bool *right,
                           const tx_watch *watch, tx_error *error) {
   tx_file_facts facts = tx_file_look(path);
   *right = facts.regular && facts.bytes == bytes;
@@ -146,7 +148,7 @@ static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *
   char path[TX_PATH_SIZE], models[TX_PATH_SIZE];
   TX_TRY(tx_model_path(home, known->name, ".gguf", path, error));
   bool right;
-  TX_TRY(is_right(path, known->bytes, known->sha256, &right, watch, error));
+  TX_TRY(tx_file_is_right(path, known->bytes, known->sha256, &right, watch, error));
   size_t source = 0;
   if (!right) {
     if (tx_file_look(path).exists) {
@@ -164,7 +166,7 @@ static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *
   /* A model that is there may lie in a home that cannot be written. */
   tx_status status =
       noted ? TX_OK : tx_receipt_write(home, known->name, receipt, right ? NULL : error);
-  fill_pulled(pulled, known->name, path, &receipt, !right);
+  tx_fill_pulled(pulled, known->name, path, &receipt, !right);
   return right ? TX_OK : status;
 }
 
@@ -194,15 +196,34 @@ static tx_status read_member(const tx_known_source *source, const char *archive,
   return status;
 }
 
-static tx_status pull_data(const tx_known *known, const char *home, const char *directory,
-                           tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
-  char archive[TX_PATH_SIZE];
-  bool fetched;
-  if (!directory || !*directory) directory = ".";
-  TX_TRY(tx_fetch_archive(&known->sources[0], home, archive, &fetched, watch, error));
-  TX_TRY(tx_directory_make(directory, error));
+/* The sources in order, as for a model. */
+static tx_status fetch_data(const tx_known *known, const char *home, char archive[TX_PATH_SIZE],
+                            size_t *used, bool *fetched, const tx_watch *watch, tx_error *error) {
+  tx_error first = {0};
+  for (size_t i = 0; i < TX_KNOWN_SOURCES && known->sources[i].address; i++) {
+    tx_error trouble = {0};
+    char sentence[1400];
+    *used = i;
+    tx_status status =
+        tx_fetch_archive(&known->sources[i], home, archive, fetched, watch, &trouble);
+    if (status == TX_OK) return TX_OK;
+    if (first.status == TX_OK) first = trouble;
+    if (status == TX_ERROR_INTERRUPTED) break;
+    bool more = i + 1 < TX_KNOWN_SOURCES && known->sources[i + 1].address;
+    if (more) {
+      tx_watch_note(watch, "%s; it is fetched by its address",
+                    tx_error_sentence(&trouble, sentence, sizeof sentence));
+    }
+  }
+  if (error && error->status == TX_OK) *error = first;
+  return first.status;
+}
+
+static tx_status write_sentiment(const tx_known *known, const tx_known_source *source,
+                                 const char *archive, const char *directory,
+                                 const tx_watch *watch, tx_error *error) {
   tx_buffer lines = {0};
-  tx_status status = read_member(&known->sources[0], archive, &lines, error);
+  tx_status status = read_member(source, archive, &lines, error);
   if (status == TX_OK) {
     tx_progress progress = {watch, "unpack", 0, (int64_t)lines.size};
     status = tx_progress_add(&progress, (int64_t)lines.size, error);
@@ -211,16 +232,101 @@ static tx_status pull_data(const tx_known *known, const char *home, const char *
     status = tx_sentiment_write((tx_text){lines.data, lines.size}, known->name, directory, error);
   }
   tx_buffer_free(&lines);
+  return status;
+}
+
+static tx_status pull_data(const tx_known *known, const char *home, const char *directory,
+                           tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
+  char archive[TX_PATH_SIZE];
+  bool fetched;
+  size_t used = 0;
+  TX_TRY(fetch_data(known, home, archive, &used, &fetched, watch, error));
+  TX_TRY(tx_directory_make(directory, error));
+  if (known->kind == TX_KNOWN_MAIL) {
+    TX_TRY(tx_mail_write(archive, directory, watch, error));
+  } else {
+    TX_TRY(write_sentiment(known, &known->sources[used], archive, directory, watch, error));
+  }
+  tx_receipt receipt = known_receipt(known, used);
+  tx_fill_pulled(pulled, known->name, directory, &receipt, fetched);
+  return TX_OK;
+}
+
+/* ---- a data set without a known hash ---- */
+
+static tx_status write_sms(tx_text archive, const char *directory, tx_error *error) {
+  tx_unpack *unpack = NULL;
+  tx_buffer lines = {0};
+  tx_status status =
+      tx_unpack_open_bytes(archive, "the archive", "SMSSpamCollection", &unpack, error);
+  if (status == TX_OK) status = tx_unpack_all(unpack, SMS_BYTES, &lines, error);
+  if (status == TX_OK) status = tx_directory_make(directory, error);
+  if (status == TX_OK) status = tx_sms_write((tx_text){lines.data, lines.size}, directory, error);
+  tx_unpack_close(unpack);
+  tx_buffer_free(&lines);
+  return status;
+}
+
+static tx_status keep_archive(const char *path, const tx_buffer *bytes, tx_error *error) {
+  tx_writer *writer;
+  TX_TRY(tx_writer_open(path, &writer, error));
+  tx_status status = tx_writer_add(writer, bytes->data, bytes->size, error);
+  if (status == TX_OK) return tx_writer_commit(writer, error);
+  tx_writer_cancel(writer);
+  return status;
+}
+
+static tx_status fetch_sms(const char *url, const char *path, const char *directory,
+                           const tx_watch *watch, tx_error *error) {
+  tx_buffer bytes = {0};
+  tx_http_request request = {.url = url,
+                             .plain = strncmp(url, "http:", 5) == 0,
+                             .rules = tx_http_rules_defaults(),
+                             .watch = watch};
+  tx_status status = tx_http_get_bytes(&request, SMS_BYTES, &bytes, NULL, error);
+  if (status == TX_OK) {
+    tx_progress progress = {watch, "fetch", 0, (int64_t)bytes.size};
+    status = tx_progress_add(&progress, (int64_t)bytes.size, error);
+  }
+  if (status == TX_OK) status = write_sms((tx_text){bytes.data, bytes.size}, directory, error);
+  if (status == TX_OK) status = keep_archive(path, &bytes, error);
+  tx_buffer_free(&bytes);
+  return status;
+}
+
+static tx_status pull_sms(const tx_known *known, const char *home, const char *directory,
+                          tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
+  char path[TX_PATH_SIZE];
+  const char *other = getenv("TAXON_SMS_SPAM_URL"); /* a mirror */
+  const char *url = other && *other ? other : known->sources[0].address;
+  tx_lock lock;
+  TX_TRY(tx_path_join(path, home, "downloads/sms-spam-collection.zip", error));
+  TX_TRY(tx_home_lock(home, "sms-spam-collection.zip", &lock, watch, error));
+  bool there = tx_file_look(path).regular;
+  tx_map map = {0};
+  tx_status status = there ? tx_map_open(path, &map, error) : TX_OK;
+  if (status == TX_OK) {
+    tx_text bytes = {(const char *)map.data, map.size};
+    status = there ? write_sms(bytes, directory, error)
+                   : fetch_sms(url, path, directory, watch, error);
+  }
+  tx_map_close(&map);
+  tx_lock_free(&lock);
   TX_TRY(status);
-  tx_receipt receipt = known_receipt(known, 0);
-  fill_pulled(pulled, known->name, directory, &receipt, fetched);
+  tx_receipt receipt = {.bytes = tx_file_look(path).bytes};
+  snprintf(receipt.license, sizeof receipt.license, "%s", known->license);
+  snprintf(receipt.source, sizeof receipt.source, "%.*s", (int)strcspn(url, "?"), url);
+  TX_TRY(tx_sha256_file(path, receipt.sha256, error));
+  tx_fill_pulled(pulled, known->name, directory, &receipt, !there);
   return TX_OK;
 }
 
 tx_status tx_pull_known(const tx_known *known, const char *home, const char *directory,
                         tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
   if (known->kind == TX_KNOWN_MODEL) return pull_model(known, home, pulled, watch, error);
-  return pull_data(known, home, directory, pulled, watch, error);
+  if (!directory || !*directory) directory = ".";
+  return (known->kind == TX_KNOWN_SMS ? pull_sms : pull_data)(known, home, directory, pulled, watch,
+                                                              error);
 }
 
 /* ---- a model from a path ---- */
@@ -243,7 +349,7 @@ static tx_status name_of(const char *path, char name[256], tx_error *error) {
 
 /* Reading it as a GGUF file is the check; its licence is noted where it says
  * one. */
-static tx_status look_at_model(const char *path, tx_receipt *receipt, tx_error *error) {
+tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *error) {
   tx_gguf *gguf;
   TX_TRY(tx_gguf_open(path, &gguf, error));
   uint64_t size;
@@ -256,7 +362,6 @@ static tx_status look_at_model(const char *path, tx_receipt *receipt, tx_error *
     if (!tx_is_utf8(tx_text_of(receipt->license))) receipt->license[0] = '\0'; /* cut */
   }
   tx_gguf_close(gguf);
-  snprintf(receipt->source, sizeof receipt->source, "file:%s", path);
   return TX_OK;
 }
 
@@ -271,7 +376,7 @@ static tx_status check_name(const char *name, const char *path, const tx_receipt
   *there = tx_file_look(path).exists;
   if (!*there) return TX_OK;
   bool same;
-  TX_TRY(is_right(path, receipt->bytes, receipt->sha256, &same, watch, error));
+  TX_TRY(tx_file_is_right(path, receipt->bytes, receipt->sha256, &same, watch, error));
   if (same) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
                  "another model is called %s already (%s); give the file another name or remove "
@@ -279,7 +384,7 @@ static tx_status check_name(const char *name, const char *path, const tx_receipt
                  name, path);
 }
 
-static tx_status copy_model(const char *from, const char *home, const char *path,
+tx_status tx_copy_model(const char *from, const char *home, const char *path,
                             const tx_receipt *receipt, const tx_watch *watch, tx_error *error) {
   char models[TX_PATH_SIZE];
   TX_TRY(tx_path_join(models, home, "models", error));
@@ -297,15 +402,16 @@ static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled
   tx_receipt receipt = {0};
   bool there = false;
   TX_TRY(name_of(from, name, error));
-  TX_TRY(look_at_model(from, &receipt, error));
+  TX_TRY(tx_look_at_model(from, &receipt, error));
+  snprintf(receipt.source, sizeof receipt.source, "file:%s", from);
   TX_TRY(tx_model_path(home, name, ".gguf", path, error));
   TX_TRY(tx_hash_file(from, "verify", watch, receipt.sha256, error));
   TX_TRY(check_name(name, path, &receipt, &there, watch, error));
   if (!there) {
-    TX_TRY(copy_model(from, home, path, &receipt, watch, error));
+    TX_TRY(tx_copy_model(from, home, path, &receipt, watch, error));
     TX_TRY(tx_receipt_write(home, name, receipt, error));
   }
-  fill_pulled(pulled, name, path, &receipt, !there);
+  tx_fill_pulled(pulled, name, path, &receipt, !there);
   return TX_OK;
 }
 
@@ -333,12 +439,7 @@ static tx_status pull(const char *what, const char *home, const char *directory,
                       const tx_watch *watch, tx_error *error) {
   const tx_known *known = tx_known_find(what);
   if (known) return tx_pull_known(known, home, directory, pulled, watch, error);
-  if (strncmp(what, "hf:", 3) == 0) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%.200s: the hub cannot be pulled from yet; download the .gguf file and pull "
-                   "its path",
-                   what);
-  }
+  if (strncmp(what, "hf:", 3) == 0) return tx_pull_hub(what, home, pulled, watch, error);
   if (tx_looks_like_path(what) || tx_file_look(what).exists) {
     return pull_path(what, home, pulled, watch, error);
   }

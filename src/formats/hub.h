@@ -5,7 +5,9 @@
  * Under the home:
  *   models/NAME.gguf   a model, and NAME.json its receipt: name, sha256, bytes,
  *                      license, source, modified (the file's time, in ns)
- *   downloads/         archives of data sets, by package and version */
+ *   downloads/         archives of data sets, by package and version; NAME-KEY.part,
+ *                      what a fetch from the hub has so far
+ *   locks/NAME.lock    held while NAME is fetched */
 #ifndef TX_FORMATS_HUB_H
 #define TX_FORMATS_HUB_H
 

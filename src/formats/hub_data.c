@@ -5,43 +5,18 @@
  * 0.5, else "neutral" (ratings run from -4 to 4).
  * Wording: as published, HTML entities and all; a line that is not UTF-8 is
  * taken for windows-1252, and control bytes become spaces.
- * Splits: an id "12_3" is sentence 3 of review 12.  Sentences of one review, and
- * reviews that share a text (as tx_text_fingerprint sees it), form one group,
- * and a group is never split.  Test rows are 18 %, validation rows 12 %, the rest
- * is for training, and each has its share of every label as nearly as whole
- * groups allow: the largest group first (then by the XXH64 of the first one's
- * review or id), each goes where it brings the counts nearest to their targets
- * in the sense of chi-square.  Rows keep their order. */
-#include <stdlib.h>
+ * Groups: an id "12_3" is sentence 3 of review 12; sentences of one review form
+ * one.  How they are split: hub_split.c. */
 #include <string.h>
 
-#include "base/hash.h"
-#include "formats/file.h"
 #include "formats/hub_parts.h"
-#include "formats/nearest.h"
-#include "formats/table.h"
 
-enum { DIGITS = 18, LABELS = 3 };
-
-typedef enum { SPLIT_TRAIN, SPLIT_VAL, SPLIT_TEST, SPLIT_COUNT } split;
-
-static const double shares[SPLIT_COUNT] = {0.70, 0.12, 0.18};
-static const char *const label_names[LABELS] = {"negative", "neutral", "positive"};
-
-typedef struct {
-  tx_text group; /* the review's id, or the row's own; borrowed */
-  tx_text text;  /* in the arena */
-  int label;     /* of label_names */
-  split split;
-} sentence;
+enum { DIGITS = 18 };
 
 typedef struct {
   const char *name; /* for messages */
-  tx_arena *arena;
-  sentence *rows; /* (count) */
-  size_t count;
-  size_t *parents; /* (count): union-find; a root is the smallest row of its group */
-} making;
+  tx_set set;
+} reading;
 
 /* ---- lines ---- */
 
@@ -70,43 +45,7 @@ static bool parse_rating(tx_text text, double *rating) {
   return digits > 0 && *rating >= -4 && *rating <= 4;
 }
 
-static void append_point(tx_buffer *text, unsigned point) {
-  if (point < 0x80) {
-    tx_buffer_append_byte(text, (char)point);
-  } else if (point < 0x800) {
-    tx_buffer_append_byte(text, (char)(0xc0 | point >> 6));
-    tx_buffer_append_byte(text, (char)(0x80 | (point & 0x3f)));
-  } else {
-    tx_buffer_append_byte(text, (char)(0xe0 | point >> 12));
-    tx_buffer_append_byte(text, (char)(0x80 | (point >> 6 & 0x3f)));
-    tx_buffer_append_byte(text, (char)(0x80 | (point & 0x3f)));
-  }
-}
-
-/* The text as it is written: UTF-8, no control bytes. */
-static bool clean_text(tx_text from, tx_arena *arena, tx_text *text) {
-  static const unsigned short upper[32] = {
-      /* of windows-1252, 0x80..0x9f; holes stay what they are */
-      0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
-      0x2039, 0x152,  0x8d,   0x17d,  0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-      0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
-  bool utf8 = tx_is_utf8(from);
-  tx_buffer made = {0};
-  for (size_t i = 0; i < from.size; i++) {
-    unsigned char byte = (unsigned char)from.data[i];
-    if (byte < 0x20 || byte == 0x7f) byte = ' ';
-    if (utf8) {
-      tx_buffer_append_byte(&made, (char)byte);
-    } else {
-      append_point(&made, byte >= 0x80 && byte < 0xa0 ? upper[byte - 0x80] : byte);
-    }
-  }
-  *text = (tx_text){made.failed ? NULL : tx_arena_string(arena, made.data, made.size), made.size};
-  tx_buffer_free(&made);
-  return text->data != NULL;
-}
-
-static tx_status parse_line(making *work, tx_text line, int64_t number, tx_error *error) {
+static tx_status parse_line(reading *work, tx_text line, int64_t number, tx_error *error) {
   const char *end = line.data + line.size;
   const char *first = memchr(line.data, '\t', line.size);
   const char *second = first ? memchr(first + 1, '\t', (size_t)(end - first - 1)) : NULL;
@@ -116,24 +55,23 @@ static tx_status parse_line(making *work, tx_text line, int64_t number, tx_error
     return tx_fail_line(error, TX_ERROR_INPUT, work->name, number,
                         "an id, a rating from -4 to 4 and a text were expected");
   }
-  sentence *row = &work->rows[work->count++];
+  tx_set_row *row = &work->set.rows[work->set.count++];
   size_t id = (size_t)(first - line.data);
   const char *mark = memchr(line.data, '_', id);
   row->group = (tx_text){line.data, mark ? (size_t)(mark - line.data) : id};
   row->label = rating <= -0.5 ? 0 : rating >= 0.5 ? 2 : 1;
-  if (!clean_text((tx_text){second + 1, (size_t)(end - second - 1)}, work->arena, &row->text)) {
+  if (!tx_set_clean((tx_text){second + 1, (size_t)(end - second - 1)}, work->set.arena, &row->text)) {
     return tx_fail_memory(error, line.size, "a text");
   }
   return TX_OK;
 }
 
-static tx_status parse_lines(making *work, tx_text lines, tx_error *error) {
+static tx_status parse_lines(reading *work, tx_text lines, tx_error *error) {
   size_t most = 1;
   for (size_t i = 0; i < lines.size; i++) most += lines.data[i] == '\n';
-  work->rows = tx_arena_array(work->arena, most, sizeof *work->rows);
-  work->parents = tx_arena_array(work->arena, most, sizeof *work->parents);
-  if (!work->rows || !work->parents) {
-    return tx_fail_memory(error, most * sizeof *work->rows, "the rows of a data set");
+  work->set.rows = tx_arena_array(work->set.arena, most, sizeof *work->set.rows);
+  if (!work->set.rows) {
+    return tx_fail_memory(error, most * sizeof *work->set.rows, "the rows of a data set");
   }
   int64_t number = 0;
   for (size_t at = 0; at < lines.size;) {
@@ -148,184 +86,16 @@ static tx_status parse_lines(making *work, tx_text lines, tx_error *error) {
   return TX_OK;
 }
 
-/* ---- groups ---- */
-
-typedef struct {
-  uint64_t key;
-  size_t row;
-  size_t counts[LABELS]; /* of a group's rows */
-} keyed;
-
-static size_t rows_of(const keyed *group) {
-  return group->counts[0] + group->counts[1] + group->counts[2];
-}
-
-static int by_key(const void *a, const void *b) {
-  const keyed *x = a, *y = b;
-  if (x->key != y->key) return x->key < y->key ? -1 : 1;
-  return x->row < y->row ? -1 : x->row > y->row;
-}
-
-static int by_size(const void *a, const void *b) {
-  size_t x = rows_of(a), y = rows_of(b);
-  return x != y ? (x > y ? -1 : 1) : by_key(a, b);
-}
-
-static size_t find_root(making *work, size_t row) {
-  while (work->parents[row] != row) {
-    work->parents[row] = work->parents[work->parents[row]];
-    row = work->parents[row];
-  }
-  return row;
-}
-
-static void join(making *work, size_t a, size_t b) {
-  a = find_root(work, a);
-  b = find_root(work, b);
-  if (a < b) work->parents[b] = a;
-  if (b < a) work->parents[a] = b;
-}
-
-/* Rows with one key become one group. */
-static void join_equal(making *work, keyed *keys) {
-  qsort(keys, work->count, sizeof *keys, by_key);
-  for (size_t i = 1; i < work->count; i++) {
-    if (keys[i].key == keys[i - 1].key) join(work, keys[i - 1].row, keys[i].row);
-  }
-}
-
-/* What adding the group to a part changes of the sum of (count - target)^2 / target. */
-static double cost_of(const keyed *group, const double counts[LABELS],
-                      const double targets[LABELS]) {
-  double cost = 0;
-  for (int l = 0; l < LABELS; l++) {
-    double more = (double)group->counts[l];
-    if (targets[l] > 0) cost += more * (2 * (counts[l] - targets[l]) + more) / targets[l];
-  }
-  return cost;
-}
-
-static void assign(making *work, const keyed *groups, size_t count) {
-  double counts[SPLIT_COUNT][LABELS] = {{0}}, targets[SPLIT_COUNT][LABELS] = {{0}};
-  for (size_t i = 0; i < work->count; i++) {
-    for (int s = 0; s < SPLIT_COUNT; s++) targets[s][work->rows[i].label] += shares[s];
-  }
-  for (size_t i = 0; i < count; i++) {
-    int best = 0;
-    for (int s = 1; s < SPLIT_COUNT; s++) {
-      if (cost_of(&groups[i], counts[s], targets[s]) <
-          cost_of(&groups[i], counts[best], targets[best])) {
-        best = s;
-      }
-    }
-    for (int l = 0; l < LABELS; l++) counts[best][l] += (double)groups[i].counts[l];
-    work->rows[groups[i].row].split = (split)best;
-  }
-  for (size_t i = 0; i < work->count; i++)
-    work->rows[i].split = work->rows[find_root(work, i)].split;
-}
-
-static tx_status split_rows(making *work, tx_error *error) {
-  keyed *keys = tx_arena_array(work->arena, work->count, sizeof *keys);
-  if (!keys) return tx_fail_memory(error, work->count * sizeof *keys, "the rows of a data set");
-  for (size_t i = 0; i < work->count; i++) {
-    work->parents[i] = i;
-    tx_text group = work->rows[i].group;
-    keys[i] = (keyed){tx_hash64(group.data, group.size, 0), i, {0}};
-  }
-  join_equal(work, keys);
-  for (size_t i = 0; i < work->count; i++) {
-    keys[i] = (keyed){tx_text_fingerprint(work->rows[i].text), i, {0}};
-  }
-  join_equal(work, keys);
-  for (size_t i = 0; i < work->count; i++) {
-    tx_text group = work->rows[i].group;
-    keys[i] = (keyed){tx_hash64(group.data, group.size, 0), i, {0}};
-  }
-  for (size_t i = 0; i < work->count; i++) {
-    keys[find_root(work, i)].counts[work->rows[i].label]++;
-  }
-  size_t groups = 0;
-  for (size_t i = 0; i < work->count; i++) {
-    if (rows_of(&keys[i])) keys[groups++] = keys[i];
-  }
-  qsort(keys, groups, sizeof *keys, by_size);
-  assign(work, keys, groups);
-  return TX_OK;
-}
-
-/* ---- files ---- */
-
-static bool make_table(const making *work, split part, tx_buffer *table) {
-  tx_buffer_append_string(table, "label\ttext\n");
-  for (size_t i = 0; i < work->count; i++) {
-    const sentence *row = &work->rows[i];
-    if (row->split != part) continue;
-    tx_buffer_append_string(table, label_names[row->label]);
-    tx_buffer_append_byte(table, '\t');
-    tx_buffer_append(table, row->text.data, row->text.size);
-    tx_buffer_append_byte(table, '\n');
-  }
-  return !table->failed;
-}
-
-/* Somebody's own train.tsv must not be lost. */
-static tx_status check_place(const char *path, const tx_buffer *table, bool *there,
-                             tx_error *error) {
-  *there = tx_file_look(path).exists;
-  if (!*there) return TX_OK;
-  tx_map map;
-  TX_TRY(tx_map_open(path, &map, error));
-  bool same = map.size == table->size && memcmp(map.data, table->data, table->size) == 0;
-  tx_map_close(&map);
-  if (same) return TX_OK;
-  return tx_fail(error, TX_ERROR_INPUT,
-                 "%s is there already with other contents; remove it or choose another directory",
-                 path);
-}
-
-static tx_status write_file(const char *path, const tx_buffer *bytes, tx_error *error) {
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(path, &writer, error));
-  tx_status status = tx_writer_add(writer, bytes->data, bytes->size, error);
-  if (status != TX_OK) {
-    tx_writer_cancel(writer);
-    return status;
-  }
-  return tx_writer_commit(writer, error);
-}
-
-static tx_status write_tables(const making *work, const char *directory,
-                              tx_buffer tables[SPLIT_COUNT], tx_error *error) {
-  static const char *const names[SPLIT_COUNT] = {"train.tsv", "val.tsv", "test.tsv"};
-  bool there[SPLIT_COUNT];
-  char path[TX_PATH_SIZE];
-  for (int i = 0; i < SPLIT_COUNT; i++) {
-    if (!make_table(work, (split)i, &tables[i])) {
-      return tx_fail_memory(error, tables[i].size, "a data set");
-    }
-    TX_TRY(tx_path_join(path, directory, names[i], error));
-    TX_TRY(check_place(path, &tables[i], &there[i], error));
-  }
-  for (int i = 0; i < SPLIT_COUNT; i++) {
-    TX_TRY(tx_path_join(path, directory, names[i], error));
-    if (!there[i]) TX_TRY(write_file(path, &tables[i], error));
-  }
-  return TX_OK;
-}
-
 tx_status tx_sentiment_write(tx_text lines, const char *name, const char *directory,
                              tx_error *error) {
-  making work = {.name = name, .arena = tx_arena_new()};
-  if (!work.arena) return tx_fail_memory(error, lines.size, "a data set");
-  tx_buffer tables[SPLIT_COUNT] = {{0}};
+  static const char *const labels[] = {"negative", "neutral", "positive"};
+  reading work = {.name = name, .set = {.labels = labels, .arena = tx_arena_new()}};
+  if (!work.set.arena) return tx_fail_memory(error, lines.size, "a data set");
   tx_status status = parse_lines(&work, lines, error);
-  if (status == TX_OK && work.count == 0) {
+  if (status == TX_OK && work.set.count == 0) {
     status = tx_fail_line(error, TX_ERROR_INPUT, name, 1, "the file has no rows");
   }
-  if (status == TX_OK) status = split_rows(&work, error);
-  if (status == TX_OK) status = write_tables(&work, directory, tables, error);
-  for (int i = 0; i < SPLIT_COUNT; i++) tx_buffer_free(&tables[i]);
-  tx_arena_free(work.arena);
+  if (status == TX_OK) status = tx_set_write(&work.set, directory, error);
+  tx_arena_free(work.set.arena);
   return status;
 }

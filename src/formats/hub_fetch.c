@@ -1,13 +1,15 @@
-/* Archives from package indexes, by the index's own client, verified by size
- * and SHA-256 before anything reads them. */
+/* Archives from package indexes, by the index's own client or by their address,
+ * verified by size and SHA-256 before anything reads them. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "formats/file.h"
+#include "formats/http.h"
 #include "formats/hub_parts.h"
 #include "formats/nearest.h"
+#include "formats/partial.h"
 #include "formats/process.h"
 #include "formats/stream.h"
 
@@ -62,11 +64,16 @@ tx_text tx_address_member(const char *address, int index) {
   return (tx_text){from, strcspn(from, "!")};
 }
 
-/* "pip:package==version!..." */
+static bool is_npm(const tx_known_source *source) {
+  return strncmp(source->address, "npm:", 4) == 0;
+}
+
+/* "pip:package==version!..." or "npm:..." */
 static bool split_address(const char *address, char package[NAME_SIZE], char version[NAME_SIZE]) {
   tx_text head = tx_address_member(address, 0);
   const char *equals = strstr(address, "==");
-  if (strncmp(address, "pip:", 4) != 0 || !equals || equals > head.data + head.size) return false;
+  bool client = strncmp(address, "pip:", 4) == 0 || strncmp(address, "npm:", 4) == 0;
+  if (!client || !equals || equals > head.data + head.size) return false;
   int name = (int)(equals - address) - 4;
   int rest = (int)(head.data + head.size - equals) - 2;
   return snprintf(package, NAME_SIZE, "%.*s", name, address + 4) < NAME_SIZE &&
@@ -97,7 +104,8 @@ static tx_status explain(const tx_known_source *source, int code, const tx_buffe
                          tx_error *error) {
   static const char *const no_pip[] = {"No module named pip", "No module named 'pip'", NULL};
   static const char *const other_file[] = {"DO NOT MATCH THE HASHES", NULL};
-  static const char *const full[] = {"No space left on device", "Disk quota exceeded", NULL};
+  static const char *const full[] = {"No space left on device", "Disk quota exceeded", "ENOSPC",
+                                     NULL};
   static const char *const network[] = {"Failed to establish a new connection",
                                         "NewConnectionError",
                                         "NameResolutionError",
@@ -113,10 +121,20 @@ static tx_status explain(const tx_known_source *source, int code, const tx_buffe
                                         "ProxyError",
                                         "SSLError",
                                         "Connection aborted",
+                                        "ECONNREFUSED",
+                                        "ENOTFOUND",
+                                        "EAI_AGAIN",
+                                        "ETIMEDOUT",
+                                        "ECONNRESET",
                                         NULL};
+  const char *client = is_npm(source) ? "npm" : "pip";
   char package[TX_SHOWN_SIZE], reason[TX_SHOWN_SIZE];
   tx_text head = tx_address_member(source->address, 0);
   tx_show_name((tx_text){head.data + 4, head.size - 4}, package);
+  if (code == TX_PROCESS_MISSING && is_npm(source)) {
+    return tx_fail(error, TX_ERROR_SYSTEM, "npm is needed to fetch %s and is not there; install npm",
+                   package);
+  }
   if (code == TX_PROCESS_MISSING) {
     return tx_fail(error, TX_ERROR_SYSTEM,
                    "python3 is needed to fetch %s and is not there; install python3-pip", package);
@@ -138,11 +156,11 @@ static tx_status explain(const tx_known_source *source, int code, const tx_buffe
   tx_show_name(last_line(complaint), reason);
   if (says(complaint, network)) {
     return tx_fail(error, TX_ERROR_SYSTEM,
-                   "cannot reach the package index for %s; check the network and try again (pip "
+                   "cannot reach the package index for %s; check the network and try again (%s "
                    "says: %s)",
-                   package, reason);
+                   package, client, reason);
   }
-  return tx_fail(error, TX_ERROR_SYSTEM, "pip could not fetch %s: %s", package, reason);
+  return tx_fail(error, TX_ERROR_SYSTEM, "%s could not fetch %s: %s", client, package, reason);
 }
 
 /* ---- running it ---- */
@@ -179,6 +197,44 @@ static tx_status write_wish(const tx_known_source *source, const char *path, tx_
   return tx_writer_commit(writer, error);
 }
 
+/* Runs the client; its environment is over the present one. */
+static tx_status run_client(const tx_known_source *source, const char *const *arguments,
+                            const char *const *environment, const char *directory,
+                            const tx_watch *watch, tx_error *error) {
+  fetching work = {{watch, "fetch", 0, source->bytes}, directory};
+  tx_process process = {arguments, environment, tick, &work};
+  tx_buffer complaint = {0};
+  int code = 0;
+  tx_status status = tx_process_run(&process, &code, &complaint, error);
+  if (status == TX_OK && code != 0) status = explain(source, code, &complaint, error);
+  if (status == TX_OK) {
+    status = tx_progress_add(&work.progress, source->bytes - work.progress.done, error);
+  }
+  tx_buffer_free(&complaint);
+  return status;
+}
+
+/* npm holds what it fetches against the hash of its own index, and runs nothing
+ * of it; its cache goes with the directory. */
+static tx_status run_npm(const tx_known_source *source, const char *package, const char *version,
+                         const char *directory, const char *files, const tx_watch *watch,
+                         tx_error *error) {
+  char wanted[2 * NAME_SIZE + 2], cache[TX_PATH_SIZE + 32];
+  snprintf(wanted, sizeof wanted, "%s@%s", package, version);
+  snprintf(cache, sizeof cache, "npm_config_cache=%s/cache", directory);
+  const char *arguments[] = {"npm",
+                             "pack",
+                             wanted,
+                             "--pack-destination",
+                             files,
+                             "--ignore-scripts",
+                             "--loglevel=error",
+                             "--fetch-retries=2",
+                             NULL};
+  const char *environment[] = {cache, "npm_config_update_notifier=false", "LC_ALL=C.UTF-8", NULL};
+  return run_client(source, arguments, environment, directory, watch, error);
+}
+
 /* Runs pip in `directory`, a temporary one, which then holds the archive under
  * files/. */
 static tx_status run_pip(const tx_known_source *source, const char *package, const char *directory,
@@ -209,17 +265,7 @@ static tx_status run_pip(const tx_known_source *source, const char *package, con
                              wish,
                              NULL};
   const char *environment[] = {scratch, "LC_ALL=C.UTF-8", NULL};
-  fetching work = {{watch, "fetch", 0, source->bytes}, directory};
-  tx_process process = {arguments, environment, tick, &work};
-  tx_buffer complaint = {0};
-  int code = 0;
-  tx_status status = tx_process_run(&process, &code, &complaint, error);
-  if (status == TX_OK && code != 0) status = explain(source, code, &complaint, error);
-  if (status == TX_OK) {
-    status = tx_progress_add(&work.progress, source->bytes - work.progress.done, error);
-  }
-  tx_buffer_free(&complaint);
-  return status;
+  return run_client(source, arguments, environment, directory, watch, error);
 }
 
 static tx_status check_archive(const tx_known_source *source, const char *path, bool *right,
@@ -242,7 +288,8 @@ static tx_status take_archive(const tx_known_source *source, const char *files, 
   size_t count;
   tx_status status = tx_directory_names(files, arena, &names, &count, error);
   if (status == TX_OK && count != 1) {
-    status = tx_fail(error, TX_ERROR_SYSTEM, "pip left %zu files instead of one; try again", count);
+    status = tx_fail(error, TX_ERROR_SYSTEM, "%s left %zu files instead of one; try again",
+                     is_npm(source) ? "npm" : "pip", count);
   }
   if (status == TX_OK) status = tx_path_join(fetched, files, names[0], error);
   tx_arena_free(arena);
@@ -251,14 +298,18 @@ static tx_status take_archive(const tx_known_source *source, const char *files, 
   if (status == TX_OK && !right) {
     status = tx_fail(error, TX_ERROR_INPUT,
                      "what was fetched is not the known file of %" PRId64
-                     " bytes (SHA-256 %s); check which index pip uses",
-                     source->bytes, source->sha256);
+                     " bytes (SHA-256 %s); check which index %s uses",
+                     source->bytes, source->sha256, is_npm(source) ? "npm" : "pip");
   }
   return status == TX_OK ? tx_file_move(fetched, path, error) : status;
 }
 
-/* What a killed run left behind, more than a day before this directory was made. */
-static void remove_leftovers(const char *downloads, const char *fresh) {
+static bool ends_with(const char *name, const char *ending) {
+  size_t size = strlen(name), end = strlen(ending);
+  return size > end && strcmp(name + size - end, ending) == 0;
+}
+
+void tx_remove_leftovers(const char *downloads, const char *fresh) {
   static const int64_t day = (int64_t)86400 * 1000000000;
   tx_arena *arena = tx_arena_new();
   char **names, path[TX_PATH_SIZE];
@@ -266,44 +317,148 @@ static void remove_leftovers(const char *downloads, const char *fresh) {
   if (!arena || tx_directory_names(downloads, arena, &names, &count, NULL) != TX_OK) count = 0;
   int64_t now = tx_file_look(fresh).modified;
   for (size_t i = 0; i < count; i++) {
-    if (strncmp(names[i], ".fetch-", 7) != 0) continue;
-    if (tx_path_join(path, downloads, names[i], NULL) != TX_OK) continue;
+    bool temporary = strncmp(names[i], ".fetch-", 7) == 0, part = ends_with(names[i], ".part");
+    if ((!temporary && !part) || tx_path_join(path, downloads, names[i], NULL) != TX_OK) continue;
     tx_file_facts facts = tx_file_look(path);
-    if (facts.directory && facts.modified < now - day) tx_directory_remove(path);
+    if (temporary && facts.directory && facts.modified < now - day) tx_directory_remove(path);
+    if (part && facts.regular && facts.modified < now - 30 * day) tx_file_remove(path);
   }
   tx_arena_free(arena);
 }
 
-static tx_status fetch(const tx_known_source *source, const char *package, const char *downloads,
-                       const char *path, const tx_watch *watch, tx_error *error) {
-  char directory[TX_PATH_SIZE], files[TX_PATH_SIZE];
+static tx_status fetch(const tx_known_source *source, const char *downloads, const char *path,
+                       const tx_watch *watch, tx_error *error) {
+  char directory[TX_PATH_SIZE], files[TX_PATH_SIZE], package[NAME_SIZE], version[NAME_SIZE];
+  split_address(source->address, package, version);
   TX_TRY(tx_directory_temporary(downloads, directory, error));
-  remove_leftovers(downloads, directory);
+  tx_remove_leftovers(downloads, directory);
   tx_status status = tx_path_join(files, directory, "files", error);
   if (status == TX_OK) status = tx_directory_make(files, error);
-  if (status == TX_OK) status = run_pip(source, package, directory, files, watch, error);
+  if (status == TX_OK && is_npm(source)) {
+    status = run_npm(source, package, version, directory, files, watch, error);
+  } else if (status == TX_OK) {
+    status = run_pip(source, package, directory, files, watch, error);
+  }
   if (status == TX_OK) status = take_archive(source, files, path, watch, error);
   tx_directory_remove(directory);
   return status;
 }
 
+/* ---- by address ---- */
+
+static bool is_address(const char *address) {
+  return strncmp(address, "https://", 8) == 0 || strncmp(address, "http://", 7) == 0;
+}
+
+typedef struct {
+  tx_partial *partial;
+  tx_progress progress;
+} body;
+
+static tx_status add_to_file(void *context, const void *data, size_t size, tx_error *error) {
+  body *to = context;
+  TX_TRY(tx_partial_add(to->partial, data, size, error));
+  return tx_progress_add(&to->progress, (int64_t)size, error);
+}
+
+static tx_status restart_file(void *context, tx_error *error) {
+  body *to = context;
+  to->progress.done = 0;
+  return tx_partial_restart(to->partial, error);
+}
+
+static tx_status fetch_rest(const tx_known_source *source, body *to, const tx_watch *watch,
+                            tx_error *error) {
+  char url[1024], hex[65];
+  tx_text head = tx_address_member(source->address, 0);
+  snprintf(url, sizeof url, "%.*s", (int)head.size, head.data);
+  tx_http_sink sink = {.context = to,
+                       .add = add_to_file,
+                       .restart = restart_file,
+                       .at = tx_partial_size(to->partial),
+                       .size = source->bytes,
+                       .limit = source->bytes};
+  tx_http_request request = {.url = url,
+                             .plain = strncmp(url, "http:", 5) == 0,
+                             .rules = tx_http_rules_defaults(),
+                             .watch = watch};
+  to->progress.done = sink.at;
+  if (sink.at < sink.size) TX_TRY(tx_http_get(&request, &sink, NULL, error));
+  TX_TRY(tx_partial_hash(to->partial, hex, error));
+  if (strcmp(hex, source->sha256) == 0) return TX_OK;
+  tx_partial_remove(to->partial);
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "what was fetched has the SHA-256 %s instead of %s; it was not kept; try again, "
+                 "and check any proxy",
+                 hex, source->sha256);
+}
+
+static tx_status fetch_address(const tx_known_source *source, const char *downloads,
+                               const char *path, const tx_watch *watch, tx_error *error) {
+  char part[TX_PATH_SIZE + 8];
+  snprintf(part, sizeof part, "%s.part", path);
+  TX_TRY(tx_space_check(downloads, source->bytes, error));
+  body to = {.progress = {watch, "fetch", 0, source->bytes}};
+  TX_TRY(tx_partial_open(part, source->bytes, &to.partial, watch, error));
+  tx_status status = fetch_rest(source, &to, watch, error);
+  if (status == TX_OK) status = tx_partial_keep(to.partial, path, error);
+  tx_partial_close(to.partial);
+  return status;
+}
+
+/* ---- either ---- */
+
+/* What the archive is called here: without the scope of an npm package, and so
+ * the same by its address. */
+static bool name_archive(const tx_known_source *source, char name[2 * NAME_SIZE + 16]) {
+  char package[NAME_SIZE], version[NAME_SIZE];
+  size_t size = 2 * NAME_SIZE + 16;
+  if (is_address(source->address)) {
+    tx_text head = tx_address_member(source->address, 0);
+    size_t from = head.size;
+    while (from > 0 && head.data[from - 1] != '/') from--;
+    int used = snprintf(name, size, "%.*s", (int)(head.size - from), head.data + from);
+    return used > 0 && (size_t)used < size;
+  }
+  if (!split_address(source->address, package, version)) return false;
+  const char *slash = strchr(package, '/');
+  snprintf(name, size, "%s-%s%s", slash ? slash + 1 : package, version,
+           is_npm(source)           ? ".tgz"
+           : source->source_package ? ".tar.gz"
+                                    : ".whl");
+  return true;
+}
+
+static tx_status fetch_locked(const tx_known_source *source, const char *home, const char *name,
+                              const char *path, bool *fetched, const tx_watch *watch,
+                              tx_error *error) {
+  char downloads[TX_PATH_SIZE];
+  tx_lock lock;
+  bool right;
+  TX_TRY(tx_path_join(downloads, home, "downloads", error));
+  TX_TRY(tx_directory_make(downloads, error));
+  TX_TRY(tx_home_lock(home, name, &lock, watch, error));
+  tx_status status = check_archive(source, path, &right, watch, error);
+  if (status == TX_OK && !right) {
+    status = (is_address(source->address) ? fetch_address : fetch)(source, downloads, path, watch,
+                                                                  error);
+    *fetched = status == TX_OK;
+  }
+  tx_lock_free(&lock);
+  return status;
+}
+
 tx_status tx_fetch_archive(const tx_known_source *source, const char *home, char path[TX_PATH_SIZE],
                            bool *fetched, const tx_watch *watch, tx_error *error) {
-  char package[NAME_SIZE], version[NAME_SIZE], name[2 * NAME_SIZE + 16], downloads[TX_PATH_SIZE];
+  char name[2 * NAME_SIZE + 16], downloads[TX_PATH_SIZE];
+  bool right;
   *fetched = false;
-  if (!split_address(source->address, package, version)) {
+  if (!name_archive(source, name)) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "the source %.100s is not understood",
                    source->address);
   }
-  snprintf(name, sizeof name, "%s-%s%s", package, version,
-           source->source_package ? ".tar.gz" : ".whl");
   TX_TRY(tx_path_join(downloads, home, "downloads", error));
   TX_TRY(tx_path_join(path, downloads, name, error));
-  bool right;
   TX_TRY(check_archive(source, path, &right, watch, error));
-  if (right) return TX_OK;
-  TX_TRY(tx_directory_make(downloads, error));
-  TX_TRY(fetch(source, package, downloads, path, watch, error));
-  *fetched = true;
-  return TX_OK;
+  return right ? TX_OK : fetch_locked(source, home, name, path, fetched, watch, error);
 }

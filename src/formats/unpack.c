@@ -85,6 +85,31 @@ tx_status tx_unpack_open_bytes(tx_text bytes, const char *name, const char *memb
                error);
 }
 
+tx_status tx_unpack_open_members(const char *path, tx_unpack **unpack, tx_error *error) {
+  *unpack = NULL;
+  tx_unpack *made;
+  TX_TRY(make(path, "", &made, error));
+  if (archive_read_open_filename(made->archive, path, BLOCK) != ARCHIVE_OK) {
+    tx_status status = fail_damaged(made, error);
+    tx_unpack_close(made);
+    return status;
+  }
+  *unpack = made;
+  return TX_OK;
+}
+
+tx_status tx_unpack_next(tx_unpack *unpack, const char **name, tx_error *error) {
+  struct archive_entry *entry;
+  *name = NULL;
+  while (!*name) {
+    int state = archive_read_next_header(unpack->archive, &entry);
+    if (state == ARCHIVE_EOF) return TX_OK;
+    if (state != ARCHIVE_OK && state != ARCHIVE_WARN) return fail_damaged(unpack, error);
+    if (archive_entry_filetype(entry) == AE_IFREG) *name = archive_entry_pathname(entry);
+  }
+  return TX_OK;
+}
+
 tx_status tx_unpack_read(tx_unpack *unpack, void *data, size_t size, size_t *got, tx_error *error) {
   la_ssize_t count = archive_read_data(unpack->archive, data, size);
   *got = count > 0 ? (size_t)count : 0;
