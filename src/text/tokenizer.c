@@ -12,7 +12,7 @@
 #include "text/special.h"
 #include "text/split.h"
 
-enum { MOST = 1 << 24 }; /* of tokens, and of merges */
+enum { MOST = 1 << 20 }; /* of tokens, and of merges: twice what the largest models have */
 
 struct tx_tokenizer {
   size_t count;

@@ -381,9 +381,9 @@ static void test_wrong_numbers_are_refused(void **state) {
   own_make(&o);
   o.vocabulary.count = 0;
   expect_refused(&o, "own.gguf: the vocabulary has no tokens" ADVICE);
-  o.vocabulary.count = (1 << 24) + 1;
+  o.vocabulary.count = (1 << 20) + 1;
   expect_refused(&o,
-                 "own.gguf: the vocabulary has 16777217 tokens and 5 merges, where 16777216 of "
+                 "own.gguf: the vocabulary has 1048577 tokens and 5 merges, where 1048576 of "
                  "each is the most" ADVICE);
   own_make(&o);
   o.kinds[3] = 7;
