@@ -25,10 +25,16 @@
 #define FAILING_SANITIZED 1
 #endif
 
-static int64_t failing_at;      /* the call to fail, from 1; 0: none.  Counted down to 0 */
-static int64_t failing_blocks;  /* in use, less those from before this program counted */
-static int64_t failing_bytes;   /* the same in bytes */
-static int64_t failing_highest; /* of failing_bytes, since it was last set by the test */
+#define FAILING_MAYBE __attribute__((unused))
+
+/* The call to fail, from 1; 0: none.  Counted down to 0. */
+FAILING_MAYBE static int64_t failing_at;
+/* In use, less those from before this program counted; and the same in bytes. */
+FAILING_MAYBE static int64_t failing_blocks, failing_bytes;
+/* Allocations that shared libraries ask for themselves never fail: not all of them bear it. */
+FAILING_MAYBE static bool failing_own_only;
+/* Of failing_bytes, since the test last set it. */
+FAILING_MAYBE static int64_t failing_highest;
 
 static inline bool failing_now(void) { return failing_at > 0 && --failing_at == 0; }
 
@@ -66,14 +72,23 @@ static inline void *failing_no_memory(void) {
   return NULL;
 }
 
+extern const char __executable_start, etext; /* the linker's: this program's code */
+
+static inline bool failing_here(const void *caller) {
+  uintptr_t at = (uintptr_t)caller;
+  bool own = at >= (uintptr_t)&__executable_start && at < (uintptr_t)&etext;
+  return (own || !failing_own_only) && failing_now();
+}
+#define FAILING_HERE() failing_here(__builtin_return_address(0))
+
 void *malloc(size_t size) {
-  return failing_now() ? failing_no_memory() : failing_count(__libc_malloc(size));
+  return FAILING_HERE() ? failing_no_memory() : failing_count(__libc_malloc(size));
 }
 void *calloc(size_t count, size_t size) {
-  return failing_now() ? failing_no_memory() : failing_count(__libc_calloc(count, size));
+  return FAILING_HERE() ? failing_no_memory() : failing_count(__libc_calloc(count, size));
 }
 void *realloc(void *block, size_t size) {
-  if (failing_now()) return failing_no_memory();
+  if (FAILING_HERE()) return failing_no_memory();
   failing_forget(block);
   void *grown = __libc_realloc(block, size);
   failing_count(grown ? grown : block);
@@ -83,6 +98,107 @@ void free(void *block) {
   failing_forget(block);
   __libc_free(block);
 }
+#endif
+
+#ifdef FAILING_SYSTEM
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int failing_code = EIO; /* errno of the failing call; 0: read, write and getrandom do nothing */
+
+/* The C library's own, looked up without being counted. */
+static inline void *failing_next(const char *name) {
+  int64_t kept = failing_at;
+  failing_at = 0;
+  void *found = dlsym(RTLD_NEXT, name);
+  failing_at = kept;
+  return found;
+}
+
+/* `failure` is what the call returns; `code` errno with it. */
+#define FAILING_CALL_(type, name, parameters, arguments, failure, code)     \
+  __attribute__((visibility("default"))) type name parameters;             \
+  type name parameters {                                                   \
+    static type(*next) parameters;                                         \
+    if (!next) *(void **)(void *)&next = failing_next(#name);              \
+    if (!failing_now()) return next arguments;                             \
+    errno = code;                                                          \
+    return failure;                                                        \
+  }
+#define FAILING_CALL(name, parameters, arguments) \
+  FAILING_CALL_(int, name, parameters, arguments, -1, failing_code)
+#define FAILING_BYTES(name, parameters, arguments) \
+  FAILING_CALL_(ssize_t, name, parameters, arguments, failing_code ? -1 : 0, failing_code)
+#define FAILING_CODE(name, parameters, arguments) \
+  FAILING_CALL_(int, name, parameters, arguments, failing_code ? failing_code : EIO, errno)
+
+FAILING_BYTES(read, (int file, void *data, size_t size), (file, data, size))
+FAILING_BYTES(write, (int file, const void *data, size_t size), (file, data, size))
+FAILING_BYTES(getrandom, (void *data, size_t size, unsigned flags), (data, size, flags))
+FAILING_CALL(fsync, (int file), (file))
+/* Not EAGAIN: that means that another process holds the lock. */
+FAILING_CALL_(int, flock, (int file, int how), (file, how), -1, ENOLCK)
+FAILING_CALL(rename, (const char *from, const char *to), (from, to))
+FAILING_CALL(mkdir, (const char *path, mode_t mode), (path, mode))
+FAILING_CALL(stat, (const char *path, struct stat *facts), (path, facts))
+FAILING_CALL(lstat, (const char *path, struct stat *facts), (path, facts))
+FAILING_CALL(fstat, (int file, struct stat *facts), (file, facts))
+FAILING_CALL(fstatat, (int at, const char *path, struct stat *facts, int flags),
+             (at, path, facts, flags))
+FAILING_CALL(mkostemp, (char *path, int flags), (path, flags))
+FAILING_CALL(pipe2, (int ends[2], int flags), (ends, flags))
+FAILING_CODE(posix_fallocate, (int file, off_t from, off_t size), (file, from, size))
+FAILING_CODE(posix_spawn_file_actions_init, (posix_spawn_file_actions_t * a), (a))
+FAILING_CODE(posix_spawn_file_actions_addopen,
+             (posix_spawn_file_actions_t * a, int file, const char *path, int flags, mode_t mode),
+             (a, file, path, flags, mode))
+FAILING_CODE(posix_spawn_file_actions_adddup2, (posix_spawn_file_actions_t * a, int from, int to),
+             (a, from, to))
+FAILING_CODE(posix_spawnattr_init, (posix_spawnattr_t * a), (a))
+FAILING_CODE(posix_spawnp,
+             (pid_t * child, const char *program, const posix_spawn_file_actions_t *actions,
+              const posix_spawnattr_t *attributes, char *const arguments[], char *const list[]),
+             (child, program, actions, attributes, arguments, list))
+FAILING_CALL_(char *, mkdtemp, (char *path), (path), NULL, failing_code)
+FAILING_CALL_(void *, mmap, (void *at, size_t size, int access, int flags, int file, off_t from),
+              (at, size, access, flags, file, from), MAP_FAILED, failing_code)
+FAILING_CALL_(DIR *, opendir, (const char *path), (path), NULL, failing_code)
+FAILING_CALL_(DIR *, fdopendir, (int file), (file), NULL, failing_code)
+FAILING_CALL_(pid_t, waitpid, (pid_t child, int *state, int flags), (child, state, flags), -1, EINTR)
+
+__attribute__((visibility("default"))) int open(const char *path, int flags, ...);
+__attribute__((visibility("default"))) int openat(int at, const char *path, int flags, ...);
+
+int open(const char *path, int flags, ...) {
+  static int (*next)(const char *path, int flags, ...);
+  va_list arguments;
+  va_start(arguments, flags);
+  bool makes = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+  mode_t mode = makes ? va_arg(arguments, mode_t) : 0;
+  va_end(arguments);
+  if (!next) *(void **)(void *)&next = failing_next("open");
+  if (!failing_now()) return next(path, flags, mode);
+  errno = failing_code;
+  return -1;
+}
+int openat(int at, const char *path, int flags, ...) {
+  static int (*next)(int at, const char *path, int flags, ...);
+  if (!next) *(void **)(void *)&next = failing_next("openat");
+  if (!failing_now()) return next(at, path, flags);
+  errno = failing_code;
+  return -1;
+}
+
 #endif
 
 /* Runs `job` once for each of its calls that can fail, which then does; stops
