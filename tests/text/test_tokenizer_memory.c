@@ -12,6 +12,7 @@
 
 #include "failing.h"
 #include "text/bytes.h"
+#include "text/encode.h"
 #include "text/tokenizer.h"
 
 #ifdef FAILING_WORKS
@@ -94,6 +95,46 @@ static void test_encoding(void **state) {
   tx_tokenizer_free(tokenizer);
 }
 
+/* Sequences of several texts, one of them empty. */
+static int encode_texts(void *tokenizer) {
+  static const tx_text texts[] = {{"aaa b", 5}, {"", 0}, {"a", 1}};
+  tx_encoded encoded;
+  tx_error error = {0};
+  tx_status status = tx_encode(tokenizer, texts, 3, 10, &encoded, &error);
+  assert_int_equal(status, error.status);
+  if (status == TX_OK) assert_int_equal(encoded.offsets[3], 6);
+  tx_encoded_free(&encoded);
+  return status;
+}
+
+static int encode_nothing(void *tokenizer) {
+  tx_encoded encoded;
+  tx_status status = tx_encode(tokenizer, (const tx_text[]){{"", 0}}, 1, 10, &encoded, NULL);
+  tx_encoded_free(&encoded);
+  return status;
+}
+
+static int64_t blocks_before;
+
+static void check_texts(void *tokenizer, int64_t call, bool failed, int status) {
+  (void)tokenizer, (void)call;
+  assert_int_equal(status, failed ? TX_ERROR_SYSTEM : TX_OK);
+  assert_int_equal(failing_blocks, blocks_before);
+}
+
+static void test_sequences(void **state) {
+  (void)state;
+  tx_tokenizer *tokenizer;
+  tx_error error = {0};
+  assert_int_equal(make(&tokenizer, &error), TX_OK);
+  failing_own_only = true;
+  blocks_before = failing_blocks;
+  assert_true(failing_each(encode_texts, check_texts, tokenizer) >= 6);
+  assert_true(failing_each(encode_nothing, check_texts, tokenizer) >= 4);
+  failing_own_only = false;
+  tx_tokenizer_free(tokenizer);
+}
+
 #else
 
 static void test_making(void **state) {
@@ -102,11 +143,13 @@ static void test_making(void **state) {
 }
 
 static void test_encoding(void **state) { test_making(state); }
+static void test_sequences(void **state) { test_making(state); }
 
 #endif
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_making),
-                                     cmocka_unit_test(test_encoding)};
+                                     cmocka_unit_test(test_encoding),
+                                     cmocka_unit_test(test_sequences)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,7 +157,7 @@ static void model_missing(tx_buffer *file) { header(file, 3, 0, 0); }
 static void rule_unknown(tx_buffer *file) {
   header(file, 3, 0, 4);
   key(file, "tokenizer.ggml.model", STRING), string(file, "gpt2");
-  key(file, "tokenizer.ggml.pre", STRING), string(file, "\033[2Jnew");
+  key(file, "tokenizer.ggml.pre", STRING), string(file, "\033[2Jn\xc3\xa9w");
   array(file, "tokenizer.ggml.tokens", STRING, 1), string(file, "a");
   array(file, "tokenizer.ggml.merges", STRING, 0);
 }
@@ -225,7 +225,7 @@ static const struct {
                    " is a whole number, not a string; convert the model again"},
     {model_missing, "m.gguf: " KEY("model") MISSING},
     {rule_unknown,
-     "m.gguf: the tokenizer's split rule \"?[2Jnew\" (tokenizer.ggml.pre) is not known; use a "
+     "m.gguf: the tokenizer's split rule \"?[2Jn?\?w\" (tokenizer.ggml.pre) is not known; use a "
      "model with one of these: gpt-2, smollm"},
     {rule_missing, "m.gguf: key 'general.architecture'" MISSING},
 };
