@@ -100,7 +100,7 @@ void free(void *block) {
 }
 #endif
 
-#ifdef FAILING_SYSTEM
+#if defined(FAILING_SYSTEM) && defined(FAILING_WORKS)
 
 #include <dirent.h>
 #include <dlfcn.h>

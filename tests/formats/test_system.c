@@ -26,6 +26,7 @@
 
 static tx_error job_error;
 
+#ifdef FAILING_WORKS
 /* libarchive crashes where some of its own allocations fail; what it would say
  * of the others is said here. */
 FAILING_CALL_(struct archive *, archive_read_new, (void), (), NULL, ENOMEM)
@@ -37,6 +38,7 @@ FAILING_CALL_(const char *, archive_error_string, (struct archive * a), (a), NUL
 FAILING_CALL_(const char *, archive_entry_pathname, (struct archive_entry * e), (e), NULL, errno)
 FAILING_CALL_(int, archive_read_next_header, (struct archive * a, struct archive_entry **e), (a, e),
               ARCHIVE_FATAL, errno)
+#endif
 
 /* ---- the jobs -------------------------------------------------------------- */
 
@@ -192,6 +194,8 @@ static int unpack_member(void *context) {
 
 /* ---- the check --------------------------------------------------------------- */
 
+#ifdef FAILING_WORKS
+
 typedef struct watched {
   int (*job)(void *context);
   void *context;
@@ -232,7 +236,6 @@ static void check_run(void *context, int64_t call, bool failed, int result) {
 /* The first `reasons` reasons in turn; at least `refusals` of them must have been told. */
 static void fail_each(int (*job)(void *context), const char *name, size_t reasons, int64_t calls,
                       int refusals) {
-#ifdef FAILING_WORKS
   static const int codes[] = {EIO,   EINTR,  ENOENT,  EACCES, ENOSPC, 0,     EDQUOT,
                               EPERM, EROFS,  EFBIG,   EISDIR, ENOTDIR, ELOOP, ENXIO,
                               ENAMETOOLONG,  EAGAIN,  EEXIST, ENOMEM,  EINVAL};
@@ -248,11 +251,18 @@ static void fail_each(int (*job)(void *context), const char *name, size_t reason
   }
   failing_code = EIO;
   if (w.refusals < refusals) fail_msg("only %d refusals", w.refusals);
-#else
-  (void)job, (void)name, (void)reasons, (void)calls, (void)refusals;
-  skip();
-#endif
 }
+
+#else /* the jobs are done, and nothing fails */
+
+static void fail_each(int (*job)(void *context), const char *name, size_t reasons, int64_t calls,
+                      int refusals) {
+  (void)reasons, (void)calls, (void)refusals;
+  job_error = (tx_error){0};
+  assert_int_equal(job((void *)(uintptr_t)name), TX_OK);
+}
+
+#endif
 
 static void test_writing(void **state) {
   (void)state;
