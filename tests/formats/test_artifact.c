@@ -190,7 +190,7 @@ static void test_without_an_error(void **state) {
 
 static void test_too_many_labels(void **state) {
   (void)state;
-  static char names[TX_MAX_LABELS + 1][8];
+  static char names[TX_MAX_LABELS + 1][16];
   static tx_text labels[TX_MAX_LABELS + 1];
   for (int i = 0; i <= TX_MAX_LABELS; i++) {
     snprintf(names[i], sizeof names[i], "%06d", i);

@@ -477,7 +477,7 @@ static void test_tokens_made_to_collide(void **state) {
 
 static void test_merges_made_to_collide(void **state) {
   (void)state;
-  static char bytes[SIDE][8], joined[CHOSEN][16], spelled[CHOSEN][16];
+  static char bytes[SIDE][16], joined[CHOSEN][32], spelled[CHOSEN][32];
   static tx_text tokens[SIDE + CHOSEN], merges[CHOSEN];
   for (int i = 0; i < SIDE; i++) {
     snprintf(bytes[i], sizeof bytes[i], "x%d", i);
