@@ -76,7 +76,7 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
       case AS_FLOAT:
         tx_gguf_add_float(writer, fields[i].key, *(const double *)(const void *)place);
         break;
-      case AS_STRING:
+      default:
         tx_gguf_add_string(writer, fields[i].key, *(const tx_text *)(const void *)place);
         break;
     }

@@ -1,41 +1,21 @@
-/* The GGUF reader: header, keys, tensor table, placement of the data.
+/* Opening a GGUF file: header, keys, tensor table, placement of the data.
  *
  * Nothing is allocated from a count of the file before the count was held
  * against the bytes that are left, and against MAX_NAMES; nothing is pointed to
  * before it was found to lie inside the file.  The arrays of strings (whole
  * vocabularies) are walked once at opening and become tx_text only when asked
- * for.  All numbers are read through tx_cursor. */
-#include "formats/gguf.h"
-
+ * for.  All numbers are read through tx_cursor.  What a key holds is told by
+ * gguf_values.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cursor.h"
 #include "base/memory.h"
-#include "formats/file.h"
-#include "formats/names.h"
+#include "formats/gguf_parts.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensor data is used in place, as little-endian");
-
-typedef enum value_type {
-  VALUE_U8,
-  VALUE_I8,
-  VALUE_U16,
-  VALUE_I16,
-  VALUE_U32,
-  VALUE_I32,
-  VALUE_F32,
-  VALUE_BOOL,
-  VALUE_STRING,
-  VALUE_ARRAY,
-  VALUE_U64,
-  VALUE_I64,
-  VALUE_F64,
-  VALUE_TYPES
-} value_type;
 
 enum {
   DEFAULT_ALIGNMENT = 32,
@@ -47,142 +27,7 @@ enum {
   MIN_STRING_BYTES = 8,          /* its length */
   MIN_KEY_BYTES = 8 + 1 + 4 + 1, /* name, type, value */
   MIN_TENSOR_BYTES = 8 + 1 + 4 + 8 + 4 + 8, /* name, dimensions, shape, type, offset */
-  SPARE_BYTES = 16 << 20,                   /* memory allowed beyond the size of the file */
-  SHOWN = 64                                /* bytes of a name in a message */
 };
-
-#define WHOLE "a whole number", "an array of whole numbers"
-#define REAL "a real number", "an array of real numbers"
-
-static const struct {
-  const char *one, *many; /* as a sentence wants it */
-  uint32_t size;          /* bytes; 0: no fixed size */
-} value_facts[VALUE_TYPES] = {
-    [VALUE_U8] = {WHOLE, 1},
-    [VALUE_I8] = {WHOLE, 1},
-    [VALUE_U16] = {WHOLE, 2},
-    [VALUE_I16] = {WHOLE, 2},
-    [VALUE_U32] = {WHOLE, 4},
-    [VALUE_I32] = {WHOLE, 4},
-    [VALUE_F32] = {REAL, 4},
-    [VALUE_BOOL] = {"true or false", "an array of true and false", 1},
-    [VALUE_STRING] = {"a string", "an array of strings", 0},
-    [VALUE_ARRAY] = {"an array", "an array of arrays", 0},
-    [VALUE_U64] = {WHOLE, 8},
-    [VALUE_I64] = {WHOLE, 8},
-    [VALUE_F64] = {REAL, 8},
-};
-
-typedef struct entry {
-  uint8_t type, element; /* value_type; `element` of arrays only */
-  uint64_t at;           /* of the value; of an array its first element */
-  uint64_t count;        /* of an array */
-  tx_text *strings;      /* of an array of strings, once asked for */
-} entry;
-
-struct tx_gguf {
-  char *path;
-  tx_map map; /* closed with the handle; empty when the bytes are borrowed */
-  const unsigned char *data;
-  uint64_t size;
-  uint32_t alignment;
-  tx_names keys, tensor_names;
-  entry *entries;     /* (keys.count) */
-  tx_tensor *tensors; /* (tensor_names.count) */
-  char *name_copies;  /* the NUL-terminated names of the tensors */
-};
-
-bool tx_tensor_type_find(uint32_t type, tx_tensor_type_facts *facts) {
-  switch ((tx_tensor_type)type) {
-    case TX_TENSOR_F32:
-      *facts = (tx_tensor_type_facts){"F32", 1, 4};
-      return true;
-    case TX_TENSOR_F16:
-      *facts = (tx_tensor_type_facts){"F16", 1, 2};
-      return true;
-    case TX_TENSOR_Q4_0:
-      *facts = (tx_tensor_type_facts){"Q4_0", 32, 18};
-      return true;
-    case TX_TENSOR_Q4_1:
-      *facts = (tx_tensor_type_facts){"Q4_1", 32, 20};
-      return true;
-    case TX_TENSOR_Q5_0:
-      *facts = (tx_tensor_type_facts){"Q5_0", 32, 22};
-      return true;
-    case TX_TENSOR_Q5_1:
-      *facts = (tx_tensor_type_facts){"Q5_1", 32, 24};
-      return true;
-    case TX_TENSOR_Q8_0:
-      *facts = (tx_tensor_type_facts){"Q8_0", 32, 34};
-      return true;
-    case TX_TENSOR_Q4_K:
-      *facts = (tx_tensor_type_facts){"Q4_K", 256, 144};
-      return true;
-    case TX_TENSOR_Q5_K:
-      *facts = (tx_tensor_type_facts){"Q5_K", 256, 176};
-      return true;
-    case TX_TENSOR_Q6_K:
-      *facts = (tx_tensor_type_facts){"Q6_K", 256, 210};
-      return true;
-    case TX_TENSOR_I32:
-      *facts = (tx_tensor_type_facts){"I32", 1, 4};
-      return true;
-    case TX_TENSOR_I64:
-      *facts = (tx_tensor_type_facts){"I64", 1, 8};
-      return true;
-    case TX_TENSOR_BF16:
-      *facts = (tx_tensor_type_facts){"BF16", 1, 2};
-      return true;
-  }
-  return false;
-}
-
-/* ---- messages ------------------------------------------------------------- */
-
-typedef struct shown {
-  char text[SHOWN + 4];
-} shown;
-
-/* A name of the file as a message can carry it: short, and no control bytes. */
-static shown show(tx_text name) {
-  shown result;
-  size_t size = name.size < SHOWN ? name.size : SHOWN;
-  for (size_t i = 0; i < size; i++) {
-    char byte = name.data[i];
-    result.text[i] = byte >= 0x20 && byte < 0x7f ? byte : '?';
-  }
-  memcpy(result.text + size, size < name.size ? "..." : "", size < name.size ? 4 : 1);
-  return result;
-}
-
-/* ---- opening: shared --------------------------------------------------- */
-
-/* Every message about the file's contents names the file and a byte of it. */
-#define BROKEN(gguf, at, ...) tx_fail_byte(error, TX_ERROR_INPUT, (gguf)->path, at, __VA_ARGS__)
-
-/* The length, then the bytes.  `what` names it for messages. */
-static tx_status read_string(tx_cursor *cursor, uint64_t limit, const char *what, tx_text *text) {
-  uint64_t at = cursor->at;
-  uint64_t size = tx_cursor_u64(cursor, what);
-  if (cursor->failed) return TX_ERROR_INPUT;
-  if (size > tx_cursor_left(cursor)) {
-    cursor->at = at;
-    return tx_cursor_fail(cursor,
-                          "%s claims %" PRIu64 " bytes, %" PRIu64
-                          " are left; the file is cut short or damaged, fetch it again",
-                          what, size, cursor->size - at - 8);
-  }
-  if (size > limit) {
-    cursor->at = at;
-    return tx_cursor_fail(cursor,
-                          "%s has %" PRIu64 " bytes, at most %" PRIu64
-                          " are allowed; the file is damaged, fetch it again",
-                          what, size, limit);
-  }
-  text->data = (const char *)tx_cursor_bytes(cursor, size, what);
-  text->size = (size_t)size;
-  return TX_OK;
-}
 
 /* The name of a key or a tensor: not empty, no NUL, and new in its table. */
 static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *kind, uint64_t limit,
@@ -191,7 +36,7 @@ static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *k
   uint64_t at = cursor->at;
   tx_text name;
   snprintf(what, sizeof what, "the name of %s %zu", kind, table->count + 1);
-  TX_TRY(read_string(cursor, limit, what, &name));
+  TX_TRY(tx_gguf_read_string(cursor, limit, what, &name));
   if (name.size == 0 || memchr(name.data, 0, name.size)) {
     return BROKEN(gguf, at, "%s %s; the file is damaged, fetch it again", what,
                   name.size == 0 ? "is empty" : "holds a NUL byte");
@@ -201,7 +46,7 @@ static tx_status read_name(const tx_gguf *gguf, tx_cursor *cursor, const char *k
       return TX_OK;
     case TX_NAMES_TWICE:
       return BROKEN(gguf, at, "%s '%s' appears twice; convert the model again", kind,
-                    show(name).text);
+                    tx_gguf_show(name).text);
     case TX_NAMES_CROWDED:
       break;
   }
@@ -274,69 +119,71 @@ static tx_status check_bools(const tx_gguf *gguf, const unsigned char *bytes, ui
       return BROKEN(gguf, (uint64_t)(bytes - gguf->data) + i,
                     "key '%s' holds %d where only 0 and 1 are allowed; the file is damaged, fetch "
                     "it again",
-                    show(key).text, bytes[i]);
+                    tx_gguf_show(key).text, bytes[i]);
     }
   }
   return TX_OK;
 }
 
-static tx_status read_array(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry *value,
+static tx_status read_array(tx_gguf *gguf, tx_cursor *cursor, tx_text key, tx_gguf_entry *value,
                             tx_error *error) {
-  char what[SHOWN + 32];
-  snprintf(what, sizeof what, "the value of key '%s'", show(key).text);
+  char what[TX_GGUF_SHOWN + 32];
+  snprintf(what, sizeof what, "the value of key '%s'", tx_gguf_show(key).text);
   uint64_t at = cursor->at;
   uint32_t element = tx_cursor_u32(cursor, what);
   uint64_t count = tx_cursor_u64(cursor, what);
   if (cursor->failed) return TX_ERROR_INPUT;
-  if (element >= VALUE_TYPES || element == VALUE_ARRAY) {
+  if (element >= TX_GGUF_TYPES || element == TX_GGUF_ARRAY) {
     return BROKEN(gguf, at,
                   "key '%s' is an array of %s (type %" PRIu32
                   "), which is not read; convert the model again",
-                  show(key).text, element == VALUE_ARRAY ? "arrays" : "an unknown type", element);
+                  tx_gguf_show(key).text, element == TX_GGUF_ARRAY ? "arrays" : "an unknown type",
+                  element);
   }
-  uint64_t least = value_facts[element].size ? value_facts[element].size : MIN_STRING_BYTES;
+  uint64_t least = tx_gguf_value_facts[element].size;
+  if (element == TX_GGUF_STRING) least = MIN_STRING_BYTES;
   if (count > tx_cursor_left(cursor) / least) {
     return BROKEN(gguf, at + 4,
                   "key '%s' claims %" PRIu64 " values, which %" PRIu64
                   " bytes cannot hold; the file is cut short or damaged, fetch it again",
-                  show(key).text, count, tx_cursor_left(cursor));
+                  tx_gguf_show(key).text, count, tx_cursor_left(cursor));
   }
   value->element = (uint8_t)element;
   value->count = count;
   value->at = cursor->at;
-  if (element != VALUE_STRING) {
+  if (element != TX_GGUF_STRING) {
     const unsigned char *bytes = tx_cursor_bytes(cursor, count * least, what);
-    if (element == VALUE_BOOL) TX_TRY(check_bools(gguf, bytes, count, key, error));
+    if (element == TX_GGUF_BOOL) TX_TRY(check_bools(gguf, bytes, count, key, error));
     return TX_OK;
   }
   for (uint64_t i = 0; i < count; i++) {
     tx_text text;
-    TX_TRY(read_string(cursor, UINT64_MAX, what, &text));
+    TX_TRY(tx_gguf_read_string(cursor, UINT64_MAX, what, &text));
   }
   return TX_OK;
 }
 
-static tx_status read_value(tx_gguf *gguf, tx_cursor *cursor, tx_text key, entry *value,
+static tx_status read_value(tx_gguf *gguf, tx_cursor *cursor, tx_text key, tx_gguf_entry *value,
                             tx_error *error) {
-  char what[SHOWN + 32];
-  snprintf(what, sizeof what, "the value of key '%s'", show(key).text);
+  char what[TX_GGUF_SHOWN + 32];
+  snprintf(what, sizeof what, "the value of key '%s'", tx_gguf_show(key).text);
   uint64_t at = cursor->at;
   uint32_t type = tx_cursor_u32(cursor, what);
   if (cursor->failed) return TX_ERROR_INPUT;
-  if (type >= VALUE_TYPES) {
+  if (type >= TX_GGUF_TYPES) {
     return BROKEN(gguf, at,
                   "key '%s' has the unknown type %" PRIu32 "; fetch it again or use a newer taxon",
-                  show(key).text, type);
+                  tx_gguf_show(key).text, type);
   }
-  *value = (entry){.type = (uint8_t)type, .at = cursor->at};
-  if (type == VALUE_ARRAY) return read_array(gguf, cursor, key, value, error);
-  if (type == VALUE_STRING) {
+  *value = (tx_gguf_entry){.type = (uint8_t)type, .at = cursor->at};
+  if (type == TX_GGUF_ARRAY) return read_array(gguf, cursor, key, value, error);
+  if (type == TX_GGUF_STRING) {
     tx_text text;
-    return read_string(cursor, UINT64_MAX, what, &text);
+    return tx_gguf_read_string(cursor, UINT64_MAX, what, &text);
   }
-  const unsigned char *bytes = tx_cursor_bytes(cursor, value_facts[type].size, what);
+  const unsigned char *bytes = tx_cursor_bytes(cursor, tx_gguf_value_facts[type].size, what);
   if (!bytes) return TX_ERROR_INPUT;
-  return type == VALUE_BOOL ? check_bools(gguf, bytes, 1, key, error) : TX_OK;
+  return type == TX_GGUF_BOOL ? check_bools(gguf, bytes, 1, key, error) : TX_OK;
 }
 
 static tx_status read_keys(tx_gguf *gguf, tx_cursor *cursor, uint64_t count, tx_error *error) {
@@ -356,8 +203,8 @@ static tx_status read_alignment(tx_gguf *gguf, tx_error *error) {
   size_t index;
   gguf->alignment = DEFAULT_ALIGNMENT;
   if (!tx_names_find(&gguf->keys, "general.alignment", &index)) return TX_OK;
-  const entry *value = &gguf->entries[index];
-  if (value->type != VALUE_U32) {
+  const tx_gguf_entry *value = &gguf->entries[index];
+  if (value->type != TX_GGUF_U32) {
     return BROKEN(gguf, value->at,
                   "key 'general.alignment' is not a 32-bit unsigned number; "
                   "convert the model again");
@@ -388,7 +235,7 @@ static tx_status read_shape(tx_gguf *gguf, tx_cursor *cursor, tx_text name, tx_t
                   "tensor '%s' has %" PRIu32
                   " dimensions, 1 to %d are read; convert the "
                   "model again",
-                  show(name).text, dimensions, TX_TENSOR_DIMENSIONS);
+                  tx_gguf_show(name).text, dimensions, TX_TENSOR_DIMENSIONS);
   }
   tensor->dimensions = (int)dimensions;
   *values = 1;
@@ -402,13 +249,13 @@ static tx_status read_shape(tx_gguf *gguf, tx_cursor *cursor, tx_text name, tx_t
       return BROKEN(gguf, at,
                     "tensor '%s' has no values: dimension %" PRIu32
                     " is 0; convert the model again",
-                    show(name).text, i + 1);
+                    tx_gguf_show(name).text, i + 1);
     }
     if (extent > INT64_MAX || !tx_multiply(*values, extent, values) || *values > INT64_MAX) {
       return BROKEN(gguf, at,
                     "the shape of tensor '%s' overflows at dimension %" PRIu32 " (%" PRIu64
                     "); the file is damaged, fetch it again",
-                    show(name).text, i + 1, extent);
+                    tx_gguf_show(name).text, i + 1, extent);
     }
     tensor->shape[i] = (int64_t)extent;
   }
@@ -426,19 +273,19 @@ static tx_status read_type(tx_gguf *gguf, tx_cursor *cursor, tx_text name, tx_te
                   "tensor '%s' is stored as ggml type %" PRIu32
                   ", which this program does not read; convert it to Q8_0 or F16 (llama-quantize "
                   "does) or fetch another file of the model",
-                  show(name).text, type);
+                  tx_gguf_show(name).text, type);
   }
   if (tensor->shape[0] % facts.block != 0) {
     return BROKEN(gguf, at,
                   "tensor '%s' has rows of %" PRId64 " values, not whole blocks of %" PRId64
                   " as %s needs; convert the model again",
-                  show(name).text, tensor->shape[0], facts.block, facts.name);
+                  tx_gguf_show(name).text, tensor->shape[0], facts.block, facts.name);
   }
   if (!tx_multiply(values / (uint64_t)facts.block, (uint64_t)facts.block_bytes, &tensor->size)) {
     return BROKEN(gguf, at,
                   "the size in bytes of tensor '%s' overflows; the file is damaged, "
                   "fetch it again",
-                  show(name).text);
+                  tx_gguf_show(name).text);
   }
   tensor->type = (tx_tensor_type)type;
   return TX_OK;
@@ -459,7 +306,7 @@ static tx_status read_tensor(tx_gguf *gguf, tx_cursor *cursor, tx_tensor *tensor
     return BROKEN(gguf, at,
                   "the offset %" PRIu64 " of tensor '%s' is not a multiple of %" PRIu32
                   "; the file is damaged, fetch it again",
-                  tensor->offset, show(name).text, gguf->alignment);
+                  tensor->offset, tx_gguf_show(name).text, gguf->alignment);
   }
   return TX_OK;
 }
@@ -473,7 +320,7 @@ static tx_status place_tensor(tx_gguf *gguf, uint64_t start, tx_text name, tx_te
                   "the file ends before the data of tensor '%s' does (%" PRIu64
                   " bytes at offset %" PRIu64 " from byte %" PRIu64
                   "); it is cut short or damaged, fetch it again",
-                  show(name).text, tensor->size, tensor->offset, start);
+                  tx_gguf_show(name).text, tensor->size, tensor->offset, start);
   }
   tensor->offset = from;
   tensor->data = gguf->data + from;
@@ -501,7 +348,7 @@ static tx_status check_overlaps(const tx_gguf *gguf, tx_error *error) {
     status = BROKEN(gguf, sorted[i]->offset,
                     "the data of tensors '%s' and '%s' overlap; the file "
                     "is damaged, fetch it again",
-                    show(first).text, show(second).text);
+                    tx_gguf_show(first).text, tx_gguf_show(second).text);
   }
   tx_free(sorted);
   return status;
@@ -616,220 +463,4 @@ const tx_tensor *tx_gguf_tensor_at(const tx_gguf *gguf, size_t index) {
 const tx_tensor *tx_gguf_tensor(const tx_gguf *gguf, const char *name) {
   size_t index;
   return tx_names_find(&gguf->tensor_names, name, &index) ? &gguf->tensors[index] : NULL;
-}
-
-/* ---- values ------------------------------------------------------------ */
-
-bool tx_gguf_has(const tx_gguf *gguf, const char *key) {
-  size_t index;
-  return tx_names_find(&gguf->keys, key, &index);
-}
-
-/* NULL, with the failure, where there is none. */
-static entry *find_value(const tx_gguf *gguf, const char *key, tx_error *error) {
-  size_t index;
-  if (tx_names_find(&gguf->keys, key, &index)) return &gguf->entries[index];
-  tx_fail_line(error, TX_ERROR_INPUT, gguf->path, 0,
-               "key '%s' is missing; the file is of another kind or was not converted completely, "
-               "fetch or convert it again",
-               key);
-  return NULL;
-}
-
-static tx_status fail_type(const tx_gguf *gguf, const char *key, const entry *value,
-                           const char *wanted, tx_error *error) {
-  const char *is =
-      value->type == VALUE_ARRAY ? value_facts[value->element].many : value_facts[value->type].one;
-  return BROKEN(gguf, value->at, "key '%s' is %s, not %s; convert the model again", key, is,
-                wanted);
-}
-
-static bool is_whole(uint8_t type) {
-  switch ((value_type)type) {
-    case VALUE_U8:
-    case VALUE_I8:
-    case VALUE_U16:
-    case VALUE_I16:
-    case VALUE_U32:
-    case VALUE_I32:
-    case VALUE_U64:
-    case VALUE_I64:
-      return true;
-    default:
-      return false;
-  }
-}
-
-/* One number of a checked place; false where a 64-bit unsigned one is too large. */
-static bool load_int(const unsigned char *at, uint8_t type, int64_t *value) {
-  size_t size = value_facts[type].size;
-  uint64_t bits = 0;
-  memcpy(&bits, at, size);
-  switch ((value_type)type) {
-    case VALUE_I8:
-      *value = (int8_t)bits;
-      return true;
-    case VALUE_I16:
-      *value = (int16_t)bits;
-      return true;
-    case VALUE_I32:
-      *value = (int32_t)bits;
-      return true;
-    default:
-      *value = (int64_t)bits;
-      return type != VALUE_U64 || bits <= INT64_MAX;
-  }
-}
-
-static double load_float(const unsigned char *at, uint8_t type) {
-  if (type == VALUE_F32) {
-    float single;
-    memcpy(&single, at, sizeof single);
-    return (double)single;
-  }
-  double value;
-  memcpy(&value, at, sizeof value);
-  return value;
-}
-
-static tx_status fail_large(const tx_gguf *gguf, const char *key, uint64_t at, tx_error *error) {
-  return BROKEN(gguf, at,
-                "key '%s' holds a number beyond 2^63 - 1; the file is damaged, fetch it "
-                "again",
-                key);
-}
-
-tx_status tx_gguf_int(const tx_gguf *gguf, const char *key, int64_t *value, tx_error *error) {
-  *value = 0;
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (!is_whole(found->type)) return fail_type(gguf, key, found, "a whole number", error);
-  int64_t loaded;
-  if (!load_int(gguf->data + found->at, found->type, &loaded)) {
-    return fail_large(gguf, key, found->at, error);
-  }
-  *value = loaded;
-  return TX_OK;
-}
-
-tx_status tx_gguf_float(const tx_gguf *gguf, const char *key, double *value, tx_error *error) {
-  *value = 0;
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (found->type != VALUE_F32 && found->type != VALUE_F64) {
-    return fail_type(gguf, key, found, "a real number", error);
-  }
-  *value = load_float(gguf->data + found->at, found->type);
-  return TX_OK;
-}
-
-tx_status tx_gguf_bool(const tx_gguf *gguf, const char *key, bool *value, tx_error *error) {
-  *value = false;
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (found->type != VALUE_BOOL) return fail_type(gguf, key, found, "true or false", error);
-  *value = gguf->data[found->at] == 1;
-  return TX_OK;
-}
-
-tx_status tx_gguf_string(const tx_gguf *gguf, const char *key, tx_text *value, tx_error *error) {
-  *value = (tx_text){"", 0};
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (found->type != VALUE_STRING) return fail_type(gguf, key, found, "a string", error);
-  tx_cursor cursor = tx_cursor_make(gguf->data, gguf->size, gguf->path, error);
-  cursor.at = found->at;
-  return read_string(&cursor, UINT64_MAX, "a string", value);
-}
-
-/* ---- arrays ------------------------------------------------------------ */
-
-/* An array of few bytes each must not become one of many times the file. */
-static tx_status check_memory(const tx_gguf *gguf, const char *key, const entry *value, size_t unit,
-                              tx_error *error) {
-  if (value->count <= (gguf->size + SPARE_BYTES) / unit) return TX_OK;
-  return BROKEN(gguf, value->at,
-                "key '%s' holds %" PRIu64
-                " values, more than a file of this size can mean; the file is damaged, fetch it "
-                "again",
-                key, value->count);
-}
-
-static tx_status make_strings(const tx_gguf *gguf, entry *value, tx_error *error) {
-  tx_text *strings = tx_alloc_array((size_t)value->count, sizeof *strings);
-  if (!strings) {
-    return tx_fail_memory(error, value->count * sizeof *strings, "the strings of a model");
-  }
-  tx_cursor cursor = tx_cursor_make(gguf->data, gguf->size, gguf->path, error);
-  cursor.at = value->at;
-  for (uint64_t i = 0; i < value->count; i++) {
-    tx_status status = read_string(&cursor, UINT64_MAX, "a string", &strings[i]);
-    if (status != TX_OK) {
-      tx_free(strings);
-      return status;
-    }
-  }
-  value->strings = strings;
-  return TX_OK;
-}
-
-tx_status tx_gguf_strings(const tx_gguf *gguf, const char *key, const tx_text **strings,
-                          size_t *count, tx_error *error) {
-  *strings = NULL;
-  *count = 0;
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (found->type != VALUE_ARRAY || found->element != VALUE_STRING) {
-    return fail_type(gguf, key, found, "an array of strings", error);
-  }
-  TX_TRY(check_memory(gguf, key, found, sizeof **strings, error));
-  if (!found->strings) TX_TRY(make_strings(gguf, found, error));
-  *strings = found->strings;
-  *count = (size_t)found->count;
-  return TX_OK;
-}
-
-tx_status tx_gguf_ints(const tx_gguf *gguf, const char *key, int64_t **values, size_t *count,
-                       tx_error *error) {
-  *values = NULL;
-  *count = 0;
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (found->type != VALUE_ARRAY || !is_whole(found->element)) {
-    return fail_type(gguf, key, found, "an array of whole numbers", error);
-  }
-  TX_TRY(check_memory(gguf, key, found, sizeof **values, error));
-  int64_t *made = tx_alloc_array((size_t)found->count, sizeof *made);
-  if (!made) return tx_fail_memory(error, found->count * sizeof *made, "the numbers of a model");
-  uint64_t size = value_facts[found->element].size;
-  for (uint64_t i = 0; i < found->count; i++) {
-    uint64_t at = found->at + i * size;
-    if (load_int(gguf->data + at, found->element, &made[i])) continue;
-    tx_free(made);
-    return fail_large(gguf, key, at, error);
-  }
-  *values = made;
-  *count = (size_t)found->count;
-  return TX_OK;
-}
-
-tx_status tx_gguf_floats(const tx_gguf *gguf, const char *key, double **values, size_t *count,
-                         tx_error *error) {
-  *values = NULL;
-  *count = 0;
-  entry *found = find_value(gguf, key, error);
-  if (!found) return TX_ERROR_INPUT;
-  if (found->type != VALUE_ARRAY || (found->element != VALUE_F32 && found->element != VALUE_F64)) {
-    return fail_type(gguf, key, found, "an array of real numbers", error);
-  }
-  TX_TRY(check_memory(gguf, key, found, sizeof **values, error));
-  double *made = tx_alloc_array((size_t)found->count, sizeof *made);
-  if (!made) return tx_fail_memory(error, found->count * sizeof *made, "the numbers of a model");
-  uint64_t size = value_facts[found->element].size;
-  for (uint64_t i = 0; i < found->count; i++) {
-    made[i] = load_float(gguf->data + found->at + i * size, found->element);
-  }
-  *values = made;
-  *count = (size_t)found->count;
-  return TX_OK;
 }

@@ -8,13 +8,11 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
-#include "formats/file.h"
+#include "formats/gguf_parts.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written as they lie");
 
 enum { ALIGNMENT = 32, MAX_KEY = 65535, MAX_TENSOR_NAME = 63, MAX_NAMES = 1 << 16 };
-
-enum { VALUE_BOOL = 7, VALUE_STRING = 8, VALUE_ARRAY = 9, VALUE_I64 = 11, VALUE_F64 = 12 };
 
 typedef struct payload {
   const void *data; /* borrowed */
@@ -101,33 +99,33 @@ static bool begin_key(tx_gguf_writer *writer, const char *key, uint32_t type) {
 }
 
 static bool begin_array(tx_gguf_writer *writer, const char *key, uint32_t element, size_t count) {
-  if (!begin_key(writer, key, VALUE_ARRAY)) return false;
+  if (!begin_key(writer, key, TX_GGUF_ARRAY)) return false;
   put_u32(&writer->keys, element);
   put_u64(&writer->keys, count);
   return true;
 }
 
 void tx_gguf_add_int(tx_gguf_writer *writer, const char *key, int64_t value) {
-  if (begin_key(writer, key, VALUE_I64)) put_u64(&writer->keys, (uint64_t)value);
+  if (begin_key(writer, key, TX_GGUF_I64)) put_u64(&writer->keys, (uint64_t)value);
 }
 
 void tx_gguf_add_float(tx_gguf_writer *writer, const char *key, double value) {
-  if (begin_key(writer, key, VALUE_F64)) {
+  if (begin_key(writer, key, TX_GGUF_F64)) {
     tx_buffer_append(&writer->keys, &value, sizeof value);
   }
 }
 
 void tx_gguf_add_bool(tx_gguf_writer *writer, const char *key, bool value) {
-  if (begin_key(writer, key, VALUE_BOOL)) tx_buffer_append_byte(&writer->keys, value ? 1 : 0);
+  if (begin_key(writer, key, TX_GGUF_BOOL)) tx_buffer_append_byte(&writer->keys, value ? 1 : 0);
 }
 
 void tx_gguf_add_string(tx_gguf_writer *writer, const char *key, tx_text value) {
-  if (begin_key(writer, key, VALUE_STRING)) put_string(&writer->keys, value);
+  if (begin_key(writer, key, TX_GGUF_STRING)) put_string(&writer->keys, value);
 }
 
 void tx_gguf_add_strings(tx_gguf_writer *writer, const char *key, const tx_text *values,
                          size_t count) {
-  if (!begin_array(writer, key, VALUE_STRING, count)) return;
+  if (!begin_array(writer, key, TX_GGUF_STRING, count)) return;
   for (size_t i = 0; i < count; i++) put_string(&writer->keys, values[i]);
 }
 
@@ -140,12 +138,12 @@ static void put_numbers(tx_gguf_writer *writer, const void *values, size_t count
 
 void tx_gguf_add_ints(tx_gguf_writer *writer, const char *key, const int64_t *values,
                       size_t count) {
-  if (begin_array(writer, key, VALUE_I64, count)) put_numbers(writer, values, count);
+  if (begin_array(writer, key, TX_GGUF_I64, count)) put_numbers(writer, values, count);
 }
 
 void tx_gguf_add_floats(tx_gguf_writer *writer, const char *key, const double *values,
                         size_t count) {
-  if (begin_array(writer, key, VALUE_F64, count)) put_numbers(writer, values, count);
+  if (begin_array(writer, key, TX_GGUF_F64, count)) put_numbers(writer, values, count);
 }
 
 /* ---- tensors ----------------------------------------------------------- */

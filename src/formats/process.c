@@ -96,10 +96,7 @@ static bool has_ended(pid_t child, int *code) {
   int state;
   pid_t ended = waitpid(child, &state, WNOHANG);
   if (ended == 0 || (ended < 0 && errno == EINTR)) return false;
-  *code = ended < 0            ? 0
-          : WIFEXITED(state)   ? WEXITSTATUS(state)
-          : WIFSIGNALED(state) ? 128 + WTERMSIG(state)
-                               : 1;
+  *code = ended < 0 ? 0 : WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
   return true;
 }
 

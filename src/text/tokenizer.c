@@ -12,7 +12,7 @@
 #include "text/special.h"
 #include "text/split.h"
 
-enum { MOST = 1 << 24 }; /* of tokens, and of merges */
+enum { MOST = 1 << 20 }; /* of tokens, and of merges: twice what the largest models have */
 
 struct tx_tokenizer {
   size_t count;
@@ -41,6 +41,16 @@ typedef struct making {
 #define REFUSE(making, ...) \
   tx_fail_line((making)->error, TX_ERROR_INPUT, (making)->file, 0, __VA_ARGS__)
 static const char ADVICE[] = "the file is damaged or was badly converted, fetch it again";
+
+/* Before anything is added up: so many of these sizes cannot overflow. */
+static tx_status check_sizes(making *m) {
+  const tx_vocabulary *vocabulary = m->vocabulary;
+  for (size_t i = 0; i < vocabulary->count; i++) {
+    if (vocabulary->tokens[i].size <= INT32_MAX) continue;
+    return REFUSE(m, "token %zu is %zu bytes long; %s", i, vocabulary->tokens[i].size, ADVICE);
+  }
+  return TX_OK;
+}
 
 static tx_status check_kinds(making *m) {
   const tx_vocabulary *vocabulary = m->vocabulary;
@@ -111,9 +121,7 @@ static tx_status decode_tokens(making *m) {
   const tx_vocabulary *vocabulary = m->vocabulary;
   tx_tokenizer *made = m->made;
   uint64_t size = 0;
-  for (size_t i = 0; i < vocabulary->count; i++) {
-    if (!tx_add(size, vocabulary->tokens[i].size, &size)) size = UINT64_MAX;
-  }
+  for (size_t i = 0; i < vocabulary->count; i++) size += vocabulary->tokens[i].size;
   made->tokens = tx_alloc_array(vocabulary->count, sizeof *made->tokens);
   made->storage = tx_alloc(size);
   if (!made->tokens || !made->storage) return tx_fail_memory(m->error, size, "a vocabulary");
@@ -238,7 +246,6 @@ static tx_status index_words(making *m) {
   for (size_t i = 0; i < m->made->count; i++) {
     if (m->made->tokens[i].size > longest) longest = m->made->tokens[i].size;
   }
-  if (longest > INT32_MAX) return REFUSE(m, "a token is %zu bytes long; %s", longest, ADVICE);
   int32_t *ids = tx_alloc_array(longest, sizeof *ids);
   if (!ids) return tx_fail_memory(m->error, longest * sizeof *ids, "a long token");
   tx_bpe_scratch scratch = {0};
@@ -250,6 +257,7 @@ static tx_status index_words(making *m) {
 
 static tx_status make(making *m) {
   TX_TRY(check_counts(m));
+  TX_TRY(check_sizes(m));
   TX_TRY(check_kinds(m));
   TX_TRY(check_ids(m));
   TX_TRY(tx_splitter_new(m->file, m->vocabulary->split, true, &m->made->splitter, m->error));

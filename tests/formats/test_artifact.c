@@ -11,6 +11,7 @@
 
 #include "tasks/made.h"
 #include "formats/artifact_make.h"
+#include "formats/table.h"
 
 static const char hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 static const int64_t fingerprints[] = {3, 8, 9};
@@ -135,6 +136,8 @@ static void test_hashes_that_make_no_sense(void **state) {
   REFUSE(base_sha256, tx_text_of(other), part);
   memcpy(other + 63, "00", 3);
   REFUSE(base_sha256, tx_text_of(other), part);
+  memcpy(other + 63, "0g", 3); /* the digits alone would do */
+  REFUSE(base_sha256, tx_text_of(other), part);
 }
 
 static void test_other_files(void **state) {
@@ -157,6 +160,50 @@ static void test_other_files(void **state) {
   MADE_FAILS(tx_artifact_open(made("later.taxon"), &gguf, &facts, error), TX_ERROR_INPUT,
              "has artifact format 2, this program reads 1; use the taxon that wrote it or train "
              "again");
+}
+
+/* GGUF files of another kind: without an architecture, or with a number as one. */
+static void test_other_architectures(void **state) {
+  (void)state;
+  for (int kind = 0; kind < 4; kind++) {
+    tx_artifact_facts facts;
+    tx_gguf *gguf;
+    tx_gguf_writer *writer = tx_gguf_writer_new();
+    if (kind == 1) tx_gguf_add_int(writer, "general.architecture", 1);
+    if (kind == 2) tx_gguf_add_string(writer, "general.architecture", tx_text_of("taxoo"));
+    if (kind == 3) tx_gguf_add_string(writer, "general.architecture", tx_text_of("taxon2"));
+    MADE_OK(tx_gguf_commit(writer, made("other.taxon"), error));
+    tx_gguf_writer_free(writer);
+    MADE_FAILS(tx_artifact_open(made("other.taxon"), &gguf, &facts, error), TX_ERROR_INPUT,
+               "is a GGUF file but not a taxon classifier; train one with: taxon train");
+    assert_null(gguf);
+  }
+}
+
+static void test_without_an_error(void **state) {
+  (void)state;
+  tx_artifact_facts facts;
+  tx_gguf *gguf;
+  assert_int_equal(tx_artifact_open("Makefile", &gguf, &facts, NULL), TX_ERROR_INPUT);
+  assert_int_equal(tx_artifact_open(llama, &gguf, &facts, NULL), TX_ERROR_INPUT);
+}
+
+static void test_too_many_labels(void **state) {
+  (void)state;
+  static char names[TX_MAX_LABELS + 1][16];
+  static tx_text labels[TX_MAX_LABELS + 1];
+  for (int i = 0; i <= TX_MAX_LABELS; i++) {
+    snprintf(names[i], sizeof names[i], "%06d", i);
+    labels[i] = tx_text_of(names[i]);
+  }
+  tx_artifact_facts facts = facts_in_order(), got;
+  tx_gguf *gguf;
+  facts.labels = labels;
+  facts.label_count = TX_MAX_LABELS + 1;
+  refuse(&facts, "it has no labels, only one, or too many; the artifact is damaged");
+  facts.label_count = TX_MAX_LABELS;
+  MADE_OK(tx_artifact_open(written(&facts), &gguf, &got, error));
+  tx_gguf_close(gguf);
 }
 
 /* Each key renamed in turn is missing, and the message names it. */
@@ -256,6 +303,9 @@ int main(void) {
       cmocka_unit_test(test_labels_that_make_no_sense),
       cmocka_unit_test(test_hashes_that_make_no_sense),
       cmocka_unit_test(test_other_files),
+      cmocka_unit_test(test_other_architectures),
+      cmocka_unit_test(test_without_an_error),
+      cmocka_unit_test(test_too_many_labels),
       cmocka_unit_test(test_missing_keys),
       cmocka_unit_test(test_cut_short),
       cmocka_unit_test(test_changed_bytes),

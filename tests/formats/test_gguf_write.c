@@ -225,6 +225,47 @@ static void add_no_data(tx_gguf_writer *writer) {
   tx_gguf_add_tensor(writer, "t", TX_TENSOR_F32, 1, (const int64_t[]){6}, NULL);
 }
 
+static void add_no_dimensions(tx_gguf_writer *writer) {
+  tx_gguf_add_tensor(writer, "t", TX_TENSOR_F32, 0, (const int64_t[]){1}, weights);
+}
+static void add_beyond_any_file(tx_gguf_writer *writer) { /* 2^62 bytes each; none is read */
+  for (int i = 0; i < 4; i++) {
+    char name[2] = {(char)('a' + i), 0};
+    tx_gguf_add_tensor(writer, name, TX_TENSOR_F32, 1, (const int64_t[]){(int64_t)1 << 60}, weights);
+  }
+}
+static void add_unpadded(tx_gguf_writer *writer) {
+  static const int64_t most[] = {INT64_MAX / 2 - 15}, rest[] = {31};
+  tx_gguf_add_tensor(writer, "a", TX_TENSOR_F16, 1, most, weights);
+  tx_gguf_add_tensor(writer, "b", TX_TENSOR_F16, 1, most, weights);
+  tx_gguf_add_tensor(writer, "c", TX_TENSOR_F16, 1, rest, weights);
+}
+/* After a failure every add is without effect. */
+static void add_all_after_a_failure(tx_gguf_writer *writer) {
+  tx_gguf_add_int(writer, "", 1);
+  tx_gguf_add_int(writer, "int", 1);
+  tx_gguf_add_bool(writer, "bool", true);
+  tx_gguf_add_float(writer, "float", 1);
+  tx_gguf_add_string(writer, "string", tx_text_of("s"));
+  tx_gguf_add_strings(writer, "strings", NULL, 1);
+  tx_gguf_add_ints(writer, "ints", NULL, 1);
+  tx_gguf_add_floats(writer, "floats", NULL, 1);
+  tx_gguf_add_tensor(writer, "t", TX_TENSOR_F32, 1, (const int64_t[]){6}, weights);
+}
+
+static void test_impossible_counts_are_no_memory(void **state) {
+  (void)state;
+  static const size_t counts[] = {SIZE_MAX, SIZE_MAX / 8, SIZE_MAX / 16 + 1};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    tx_error error = {0};
+    tx_gguf_writer *writer = tx_gguf_writer_new();
+    tx_gguf_add_ints(writer, "many", NULL, counts[i]); /* not read: there is no room for them */
+    assert_int_equal(tx_gguf_commit(writer, path, &error), TX_ERROR_SYSTEM);
+    assert_non_null(strstr(error.message, "out of memory"));
+    tx_gguf_writer_free(writer);
+  }
+}
+
 static void test_misuse_is_told_at_commit(void **state) {
   (void)state;
   static const struct {
@@ -247,6 +288,11 @@ static void test_misuse_is_told_at_commit(void **state) {
        "tensor 't' has rows of 33 values, not whole blocks of 32 as Q8_0 needs; choose another "
        "type"},
       {add_no_data, "tensor 't' has no data; give it some"},
+      {add_no_dimensions, "tensor 't' has 0 dimensions, 1 to 4 are written; reshape it"},
+      {add_beyond_any_file, "tensor 'd' does not fit into a file; leave it out"},
+      {add_unpadded, "tensor 'c' does not fit into a file; leave it out"},
+      {add_all_after_a_failure,
+       "the name of a key has 0 bytes, it needs 1 to 65535; choose another name"},
   };
   unlink(path);
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -280,6 +326,7 @@ int main(void) {
       cmocka_unit_test(test_gives_back_what_was_written),
       cmocka_unit_test(test_same_calls_same_bytes),
       cmocka_unit_test(test_nothing_at_all_is_a_file),
+      cmocka_unit_test(test_impossible_counts_are_no_memory),
       cmocka_unit_test(test_misuse_is_told_at_commit),
       cmocka_unit_test(test_failed_commit_can_be_tried_again),
   };

@@ -11,50 +11,12 @@
 
 #include <cmocka.h>
 
+#include "failing.h"
 #include "score/linear.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
 
 static char path[64];
 
-#if !defined(__SANITIZE_ADDRESS__)
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *block, size_t size);
-extern void __libc_free(void *block);
-
-static int until_failure; /* 0: none fails */
-static int blocks;        /* in use, less those from before this program counted */
-
-static void *count(void *block) {
-  blocks += block != NULL;
-  return block;
-}
-
-static bool fails(void) { return until_failure > 0 && --until_failure == 0; }
-
-/* Visible, so that liblbfgs takes them too. */
-#define VISIBLE __attribute__((visibility("default")))
-VISIBLE void *malloc(size_t size);
-VISIBLE void *calloc(size_t n, size_t size);
-VISIBLE void *realloc(void *block, size_t size);
-VISIBLE void free(void *block);
-
-void *malloc(size_t size) { return fails() ? NULL : count(__libc_malloc(size)); }
-void *calloc(size_t n, size_t size) { return fails() ? NULL : count(__libc_calloc(n, size)); }
-void *realloc(void *block, size_t size) {
-  if (fails()) return NULL;
-  return block ? __libc_realloc(block, size) : count(__libc_realloc(block, size));
-}
-void free(void *block) {
-  blocks -= block != NULL;
-  __libc_free(block);
-}
+#ifdef FAILING_WORKS
 
 static tx_text texts[30];
 static int32_t labels[30];
@@ -86,12 +48,12 @@ static int fail_each(tx_status (*run)(tx_error *error), int *refusals) {
   *refusals = 0;
   for (int at = 1;; at++) {
     tx_error error = {0};
-    int before = blocks;
-    until_failure = at;
+    int64_t before = failing_blocks;
+    failing_at = at;
     tx_status status = run(&error);
-    bool reached = until_failure == 0;
-    until_failure = 0;
-    assert_int_equal(blocks, before);
+    bool reached = failing_at == 0;
+    failing_at = 0;
+    assert_int_equal(failing_blocks, before);
     if (status != TX_OK) assert_int_equal(status, TX_ERROR_SYSTEM);
     *refusals += status != TX_OK;
     if (!reached) {

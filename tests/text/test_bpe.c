@@ -94,10 +94,37 @@ static void test_without_merges(void **state) {
   tx_bpe_free(bpe);
 }
 
+/* Pairs whose place in the table is the same, found by the table's own hash (a
+ * file made to do harm would be made like that): it gives up, and merges none of
+ * those that it could not take. */
+static void test_gives_up_on_pairs_made_to_collide(void **state) {
+  (void)state;
+  enum { COUNT = 1100, SHIFT = 64 - 12, FULL = 1024 }; /* 2 * COUNT fit into 12 bits */
+  tx_bpe *bpe = tx_bpe_new(COUNT);
+  assert_non_null(bpe);
+  int32_t right = 0;
+  for (size_t added = 0; added <= FULL; right++) {
+    uint64_t key = (uint64_t)7 << 32 | (uint32_t)right;
+    uint64_t hash = (key ^ key >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    hash = (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+    if (hash >> SHIFT) continue;
+    assert_true(tx_bpe_add(bpe, 7, right, 1) == (added < FULL ? added : SIZE_MAX));
+    added++;
+  }
+  tx_bpe_scratch scratch = {0};
+  int32_t ids[] = {7, right - 1};
+  size_t count = 2;
+  assert_true(tx_bpe_merge(bpe, ids, &count, &scratch));
+  assert_int_equal(count, 2);
+  tx_bpe_scratch_free(&scratch);
+  tx_bpe_free(bpe);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_equals_the_definition),
       cmocka_unit_test(test_without_merges),
+      cmocka_unit_test(test_gives_up_on_pairs_made_to_collide),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

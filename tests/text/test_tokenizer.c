@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/buffer.h"
+#include "base/hash.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "base/random.h"
@@ -381,10 +382,20 @@ static void test_wrong_numbers_are_refused(void **state) {
   own_make(&o);
   o.vocabulary.count = 0;
   expect_refused(&o, "own.gguf: the vocabulary has no tokens" ADVICE);
-  o.vocabulary.count = (1 << 24) + 1;
+  o.vocabulary.count = (1 << 20) + 1;
   expect_refused(&o,
-                 "own.gguf: the vocabulary has 16777217 tokens and 5 merges, where 16777216 of "
+                 "own.gguf: the vocabulary has 1048577 tokens and 5 merges, where 1048576 of "
                  "each is the most" ADVICE);
+  own_make(&o);
+  o.vocabulary.merge_count = (1 << 20) + 1;
+  expect_refused(&o,
+                 "own.gguf: the vocabulary has 264 tokens and 1048577 merges, where 1048576 of "
+                 "each is the most" ADVICE);
+  own_make(&o);
+  o.tokens[5].size = (size_t)INT32_MAX + 1; /* not looked into */
+  expect_refused(&o, "own.gguf: token 5 is 2147483648 bytes long" ADVICE);
+  o.vocabulary.file = NULL;
+  expect_refused(&o, "the vocabulary: token 5 is 2147483648 bytes long" ADVICE);
   own_make(&o);
   o.kinds[3] = 7;
   expect_refused(&o, "own.gguf: token 3 is of kind 7, where kinds run from 1 to 6" ADVICE);
@@ -438,6 +449,62 @@ static void test_wrong_merges_are_refused(void **state) {
     o.merges[2] = tx_text_of(wrong[i].merge);
     expect_refused(&o, wrong[i].sentence);
   }
+}
+
+/* Tokens, and then pairs of tokens, that share a place in their table: found by
+ * trying, as one who means harm would. */
+enum { CHOSEN = 1025, SIDE = 2200 };
+
+static void test_tokens_made_to_collide(void **state) {
+  (void)state;
+  static char bytes[CHOSEN][12];
+  static tx_text tokens[CHOSEN];
+  uint32_t number = 0;
+  for (int i = 0; i < CHOSEN; i++) {
+    size_t size;
+    do {
+      size = (size_t)snprintf(bytes[i], sizeof bytes[i], "%u", (unsigned)number++);
+    } while (tx_hash64(bytes[i], size, 0) & 4095);
+    tokens[i] = (tx_text){bytes[i], size};
+  }
+  own o;
+  own_make(&o);
+  o.vocabulary.tokens = tokens;
+  o.vocabulary.count = CHOSEN;
+  o.vocabulary.kinds = NULL;
+  expect_refused(&o, "own.gguf: token 1024 was made to slow down its search" ADVICE);
+}
+
+static void test_merges_made_to_collide(void **state) {
+  (void)state;
+  static char bytes[SIDE][16], joined[CHOSEN][32], spelled[CHOSEN][32];
+  static tx_text tokens[SIDE + CHOSEN], merges[CHOSEN];
+  for (int i = 0; i < SIDE; i++) {
+    snprintf(bytes[i], sizeof bytes[i], "x%d", i);
+    tokens[i] = tx_text_of(bytes[i]);
+  }
+  size_t found = 0;
+  for (uint32_t left = 0; left < SIDE && found < CHOSEN; left++) {
+    for (uint32_t right = 0; right < SIDE && found < CHOSEN; right++) {
+      uint64_t key = (uint64_t)left << 32 | right; /* as bpe.c places it: 12 bits for 1025 */
+      uint64_t hash = (key ^ key >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+      if ((hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15) >> 52) continue;
+      snprintf(joined[found], sizeof joined[found], "x%ux%u", (unsigned)left, (unsigned)right);
+      snprintf(spelled[found], sizeof spelled[found], "x%u x%u", (unsigned)left, (unsigned)right);
+      tokens[SIDE + found] = tx_text_of(joined[found]);
+      merges[found] = tx_text_of(spelled[found]);
+      found++;
+    }
+  }
+  assert_int_equal(found, CHOSEN);
+  own o;
+  own_make(&o);
+  o.vocabulary.tokens = tokens;
+  o.vocabulary.count = SIDE + CHOSEN;
+  o.vocabulary.kinds = NULL;
+  o.vocabulary.merges = merges;
+  o.vocabulary.merge_count = CHOSEN;
+  expect_refused(&o, "own.gguf: merge 1024 was made to slow down its search" ADVICE);
 }
 
 static void test_odd_vocabularies_are_fine(void **state) {
@@ -659,6 +726,8 @@ int main(void) {
       cmocka_unit_test(test_wrong_numbers_are_refused),
       cmocka_unit_test(test_wrong_tokens_are_refused),
       cmocka_unit_test(test_wrong_merges_are_refused),
+      cmocka_unit_test(test_tokens_made_to_collide),
+      cmocka_unit_test(test_merges_made_to_collide),
       cmocka_unit_test(test_odd_vocabularies_are_fine),
       cmocka_unit_test(test_keys_of_a_file),
       cmocka_unit_test(test_changed_bytes_do_no_harm),
