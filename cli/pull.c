@@ -67,7 +67,7 @@ static char *known_names(void) {
       "against the known size and SHA-256; what is here already is not fetched again.\n"
       "--json prints a line for each name.",
       out);
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   return text;
 }
 
