@@ -134,5 +134,6 @@ clean:
 	rm -rf $(BUILD)
 
 include bench/rules.mk
+include tests/faults/rules.mk
 
 -include $(DEPENDS)

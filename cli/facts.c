@@ -91,7 +91,7 @@ char *facts_value(const char *key, const json_t *value) {
   FILE *out = open_memstream(&text, &size);
   if (!out) cli_out_of_memory();
   if (value) print_value(out, key, value);
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   return text;
 }
 

@@ -39,7 +39,7 @@ char *help_of_option(const option *of) {
     fprintf(out, " (default: %s)", value);
   }
   free(value);
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   return text;
 }
 
@@ -53,7 +53,7 @@ static char *argument_of(const option *of) {
   if (of->type == OPTION_CHOICE) {
     for (int i = 0; of->choices[i]; i++) fprintf(out, "%s%s", i == 0 ? "" : "|", of->choices[i]);
   }
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   return text;
 }
 

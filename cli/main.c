@@ -1,6 +1,7 @@
 /* taxon: finds the verb and runs it.  What a verb does stands in its own file. */
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -106,6 +107,13 @@ char *cli_copy(const char *data, size_t size) {
   char *copy = cli_array(size + 1, 1);
   if (size > 0) memcpy(copy, data, size);
   return copy;
+}
+
+/* Where its memory is short, jansson may leave out a character and say nothing. */
+static void *json_memory(size_t size) {
+  void *block = malloc(size);
+  if (!block) cli_out_of_memory();
+  return block;
 }
 
 /* ---- the process ------------------------------------------------------- */
@@ -228,6 +236,7 @@ int main(int argc, char **argv) {
   /* A reader that leaves is a failed write, which out_flush() sees, not the end
    * of a training in its middle. */
   signal(SIGPIPE, SIG_IGN);
+  json_set_alloc_funcs(json_memory, free);
   if (argc < 2) {
     print_help(stderr, HELP_TEXT);
     return CLI_USAGE;

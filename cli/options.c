@@ -82,7 +82,7 @@ char *options_value(const option *of) {
   if (of->type == OPTION_REAL) print_real(out, *(double *)of->value);
   if (of->type == OPTION_CHOICE) fputs(of->choices[*(int *)of->value], out);
   if (of->type == OPTION_FLAG) fputs(*(bool *)of->value ? "yes" : "no", out);
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   return text;
 }
 
@@ -174,7 +174,7 @@ static int refuse_value(const char *verb, const option *of, const char *text) {
   FILE *out = open_memstream(&wanted, &size);
   if (!out) cli_out_of_memory();
   print_wanted(out, of);
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !wanted) cli_out_of_memory(); /* glibc forgets to say */
   const char *near = nearest_choice(of, text);
   int status = cli_usage_error(verb, "--%s must be %s, not '%s'%s%s%s", of->name, wanted, text,
                                near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -433,7 +433,7 @@ char *options_command(const command_line *line, const option *defaults) {
     print_argument(out, order[i], value);
     free(value);
   }
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   free(order);
   return text;
 }

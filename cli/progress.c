@@ -131,7 +131,7 @@ static void draw(const progress *state, int64_t done, int64_t total, const char 
   if (unit && !is_bytes(unit)) fprintf(out, " %s", unit);
   if (rate > 0) print_rate(out, rate, unit);
   if (rate > 0 && total > done) print_left(out, (double)(total - done) / rate);
-  if (fclose(out) == 0) {
+  if (fclose(out) == 0 && line) {
     char *shown = out_cut(line, terminal_width() - 1);
     fprintf(stderr, "%s%s", WIPE, shown);
     fflush(stderr);

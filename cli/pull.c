@@ -89,7 +89,7 @@ static char *known_names(void) {
       "  TAXON_PULL_DELAY          milliseconds before the second, then doubled (default: 500)\n"
       "  HTTPS_PROXY, NO_PROXY     as curl reads them",
       out);
-  if (fclose(out) != 0) cli_out_of_memory();
+  if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
   return text;
 }
 

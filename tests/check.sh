@@ -4,6 +4,7 @@
 #   the command line's golden cases under AddressSanitizer and UBSan
 #   a small training, evaluation and prediction under valgrind
 #   threads under ThreadSanitizer
+#   each allocation of a small training, evaluation and prediction fails
 #   static analysis by clang
 #   the manual pages and completions, with mandoc and zsh
 #
@@ -71,6 +72,9 @@ if check 'build with ThreadSanitizer' make -s CC=clang BUILD=build/tsan \
     check "threads under ThreadSanitizer: $name" "build/tsan/tests/$name"
   done
 fi
+
+check 'build with calls that fail' make -s faults &&
+  check 'every n-th call fails' sh tests/faults.sh build 1000000 1
 
 # What clang finds, without what cannot happen: a buffer with a capacity and no
 # data, a term found in a table that has none.

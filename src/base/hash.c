@@ -1,44 +1,41 @@
-/* SHA-256 through OpenSSL's EVP interface, XXH64 through xxHash. */
+/* SHA-256 through libcrypto, XXH64 through xxHash.
+ *
+ * The functions of <openssl/sha.h>, not the EVP interface that OpenSSL 3 would
+ * rather have called: EVP first sets up all of libcrypto, in thousands of
+ * allocations, and crashes where one of them fails.  These need no memory at all
+ * and run the same code for the processor. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/hash.h"
 
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <xxhash.h>
 
 #include "base/memory.h"
 
 struct tx_sha256 {
-  EVP_MD_CTX *context;
+  SHA256_CTX context;
 };
 
 tx_sha256 *tx_sha256_new(void) {
   tx_sha256 *state = tx_alloc(sizeof *state);
-  if (!state) return NULL;
-  state->context = EVP_MD_CTX_new();
-  if (!state->context || EVP_DigestInit_ex(state->context, EVP_sha256(), NULL) != 1) {
-    tx_sha256_free(state);
-    return NULL;
-  }
-  return state;
+  if (state && SHA256_Init(&state->context) == 1) return state;
+  tx_free(state);
+  return NULL;
 }
 
 bool tx_sha256_add(tx_sha256 *state, const void *data, size_t size) {
-  return EVP_DigestUpdate(state->context, data, size) == 1;
+  return SHA256_Update(&state->context, data, size) == 1;
 }
 
 bool tx_sha256_finish(tx_sha256 *state, char hex[TX_SHA256_HEX]) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  if (EVP_DigestFinal_ex(state->context, digest, &size) != 1 || size != 32) return false;
-  for (unsigned i = 0; i < size; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  if (SHA256_Final(digest, &state->context) != 1) return false;
+  for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
   return true;
 }
 
-void tx_sha256_free(tx_sha256 *state) {
-  if (!state) return;
-  EVP_MD_CTX_free(state->context);
-  tx_free(state);
-}
+void tx_sha256_free(tx_sha256 *state) { tx_free(state); }
 
 bool tx_sha256_bytes(const void *data, size_t size, char hex[TX_SHA256_HEX]) {
   tx_sha256 *state = tx_sha256_new();

@@ -91,6 +91,7 @@ static char *spell_real(json_t *value) {
     char *spelled = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
     if (!spelled || digits == 17) return spelled;
     json_t *again = json_loads(spelled, JSON_DECODE_ANY, NULL);
+    if (!again) return free(spelled), NULL;
     double was = json_real_value(value), is = json_real_value(again);
     json_decref(again);
     if (!(was < is) && !(was > is)) return spelled;
@@ -136,6 +137,22 @@ static tx_status fail_json(const json_error_t *why, const char *file, int64_t li
                       tx_show_name(tx_text_of(why->text), shown), why->position);
 }
 
+/* *value is new.  Where memory was short the JSON library speaks of a wrong line:
+ * so a wrong line is read once more, if there is memory. */
+static tx_status parse_line(tx_text line, const char *file, int64_t number, json_t **value,
+                            tx_error *error) {
+  size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
+  json_error_t why;
+  *value = json_loadb(line.data, line.size, flags, &why);
+  if (!*value) {
+    void *memory = tx_alloc(line.size + 4096);
+    if (!memory) return tx_fail_memory(error, line.size, "a JSON object");
+    tx_free(memory);
+    *value = json_loadb(line.data, line.size, flags, &why);
+  }
+  return *value ? TX_OK : fail_json(&why, file, number, error);
+}
+
 static tx_status take_object(json_t *object, tx_table_input *input, tx_table_cells *cells,
                              tx_error *error) {
   if (!json_is_object(object)) {
@@ -173,10 +190,8 @@ tx_status tx_jsonl_next(tx_table_input *input, tx_table_cells *cells, bool *foun
     if (!*found) return TX_OK;
   } while (is_blank(line));
   tx_table_cells_begin(cells, start);
-  json_error_t why;
-  json_t *object = json_loadb(line.data, line.size,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &why);
-  if (!object) return fail_json(&why, input->name, start, error);
+  json_t *object;
+  TX_TRY(parse_line(line, input->name, start, &object, error));
   tx_status status = take_object(object, input, cells, error);
   json_decref(object);
   return status;

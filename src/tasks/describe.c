@@ -9,9 +9,22 @@
 #include "formats/hub.h"
 #include "model/model.h"
 
-/* Bytes from a file may not be UTF-8, which JSON must be: such a string is null. */
+/* Takes `value`, which is NULL when there was no memory for it; nothing of a
+ * description may be missing in silence. */
+static void put(bool *whole, json_t *object, const char *key, json_t *value) {
+  if (json_object_set_new(object, key, value) != 0) *whole = false;
+}
+
+/* Bytes from a file may not be UTF-8, which JSON must be: such a string is null.
+ * NULL when out of memory, which the library does not tell from that. */
 static json_t *text_json(tx_text text) {
-  json_t *value = json_stringn(text.data ? text.data : "", text.size);
+  const char *data = text.data ? text.data : "";
+  json_t *value = json_stringn(data, text.size);
+  if (value) return value;
+  json_t *unchecked = json_stringn_nocheck(data, text.size);
+  if (!unchecked) return NULL;
+  json_decref(unchecked);
+  value = json_stringn(data, text.size);
   return value ? value : json_null();
 }
 
@@ -24,7 +37,7 @@ static json_t *optional_text(const tx_gguf *gguf, const char *key) {
 
 /* ---- a model ----------------------------------------------------------- */
 
-static json_t *tensor_types(const tx_gguf *gguf, int64_t *parameters) {
+static json_t *tensor_types(const tx_gguf *gguf, int64_t *parameters, bool *whole) {
   json_t *types = json_object();
   *parameters = 0;
   for (size_t i = 0; i < tx_gguf_tensor_count(gguf); i++) {
@@ -35,12 +48,12 @@ static json_t *tensor_types(const tx_gguf *gguf, int64_t *parameters) {
     for (int d = 0; d < tensor->dimensions; d++) values *= tensor->shape[d];
     *parameters += values;
     json_t *count = json_object_get(types, facts.name);
-    json_object_set_new(types, facts.name, json_integer(json_integer_value(count) + 1));
+    put(whole, types, facts.name, json_integer(json_integer_value(count) + 1));
   }
   return types;
 }
 
-static tx_status add_model(const char *path, const tx_model *model, json_t *object,
+static tx_status add_model(const char *path, const tx_model *model, json_t *object, bool *whole,
                            tx_error *error) {
   const tx_gguf *gguf = tx_model_gguf(model);
   tx_facts facts = *tx_model_facts(model);
@@ -49,95 +62,96 @@ static tx_status add_model(const char *path, const tx_model *model, json_t *obje
   uint64_t size;
   const unsigned char *bytes = tx_gguf_bytes(gguf, &size);
   if (!tx_sha256_bytes(bytes, size, hex)) return tx_fail_memory(error, 256, "a hash");
-  json_t *types = tensor_types(gguf, &parameters);
-  json_object_set_new(object, "kind", json_string("model"));
-  json_object_set_new(object, "name", optional_text(gguf, "general.name"));
-  json_object_set_new(object, "path", text_json(tx_text_of(path)));
-  json_object_set_new(object, "architecture", json_string(facts.architecture->name));
-  json_object_set_new(object, "parameters", json_integer(parameters));
-  json_object_set_new(object, "layers", json_integer(facts.blocks));
-  json_object_set_new(object, "width", json_integer(facts.width));
-  json_object_set_new(object, "heads", json_integer(facts.heads));
-  json_object_set_new(object, "kv_heads", json_integer(facts.kv_heads));
-  json_object_set_new(object, "vocabulary", json_integer(facts.vocabulary));
-  json_object_set_new(object, "context", json_integer(facts.context));
-  json_object_set_new(object, "tensor_types", types);
-  json_object_set_new(object, "license", optional_text(gguf, "general.license"));
-  json_object_set_new(object, "bytes", json_integer((json_int_t)size));
-  json_object_set_new(object, "sha256", json_string(hex));
+  json_t *types = tensor_types(gguf, &parameters, whole);
+  put(whole, object, "kind", json_string("model"));
+  put(whole, object, "name", optional_text(gguf, "general.name"));
+  put(whole, object, "path", text_json(tx_text_of(path)));
+  put(whole, object, "architecture", json_string(facts.architecture->name));
+  put(whole, object, "parameters", json_integer(parameters));
+  put(whole, object, "layers", json_integer(facts.blocks));
+  put(whole, object, "width", json_integer(facts.width));
+  put(whole, object, "heads", json_integer(facts.heads));
+  put(whole, object, "kv_heads", json_integer(facts.kv_heads));
+  put(whole, object, "vocabulary", json_integer(facts.vocabulary));
+  put(whole, object, "context", json_integer(facts.context));
+  put(whole, object, "tensor_types", types);
+  put(whole, object, "license", optional_text(gguf, "general.license"));
+  put(whole, object, "bytes", json_integer((json_int_t)size));
+  put(whole, object, "sha256", json_string(hex));
   return TX_OK;
 }
 
 /* Opened as for use, so that what is described can be used. */
-static tx_status describe_model(const char *path, json_t *object, tx_error *error) {
+static tx_status describe_model(const char *path, json_t *object, bool *whole,
+                                tx_error *error) {
   tx_model *model;
   TX_TRY(tx_model_open(path, NULL, &model, error));
-  tx_status status = add_model(path, model, object, error);
+  tx_status status = add_model(path, model, object, whole, error);
   tx_model_close(model);
   return status;
 }
 
 /* ---- a classifier ------------------------------------------------------ */
 
-static json_t *training_json(const tx_artifact_facts *f) {
+static json_t *training_json(const tx_artifact_facts *f, bool *whole) {
   json_t *training = json_object();
-  json_object_set_new(training, "rows", json_integer(f->train_rows));
-  json_object_set_new(training, "tokens", json_integer(f->tokens));
-  json_object_set_new(training, "cut", json_integer(f->cut));
-  json_object_set_new(training, "data_sha256", text_json(f->data_sha256));
-  json_object_set_new(training, "seed", json_integer(f->seed));
-  json_object_set_new(training, "blocks", json_integer(f->blocks_trained));
-  json_object_set_new(training, "epochs", json_integer(f->epochs));
-  json_object_set_new(training, "best_epoch", json_integer(f->best_epoch));
-  json_object_set_new(training, "batch", json_integer(f->batch));
-  json_object_set_new(training, "accumulate", json_integer(f->accumulate));
-  json_object_set_new(training, "learning_rate", json_real(f->learning_rate));
-  json_object_set_new(training, "weight_decay", json_real(f->weight_decay));
-  json_object_set_new(training, "penalty", json_real(f->penalty));
-  json_object_set_new(training, "head_solver", text_json(f->head_solver));
-  json_object_set_new(training, "class_weights", text_json(f->class_weights));
-  json_object_set_new(training, "schedule", text_json(f->schedule));
-  json_object_set_new(training, "trained_parameters", json_integer(f->trained_parameters));
-  json_object_set_new(training, "command", text_json(f->command));
-  json_object_set_new(training, "version", text_json(f->version));
+  put(whole, training, "rows", json_integer(f->train_rows));
+  put(whole, training, "tokens", json_integer(f->tokens));
+  put(whole, training, "cut", json_integer(f->cut));
+  put(whole, training, "data_sha256", text_json(f->data_sha256));
+  put(whole, training, "seed", json_integer(f->seed));
+  put(whole, training, "blocks", json_integer(f->blocks_trained));
+  put(whole, training, "epochs", json_integer(f->epochs));
+  put(whole, training, "best_epoch", json_integer(f->best_epoch));
+  put(whole, training, "batch", json_integer(f->batch));
+  put(whole, training, "accumulate", json_integer(f->accumulate));
+  put(whole, training, "learning_rate", json_real(f->learning_rate));
+  put(whole, training, "weight_decay", json_real(f->weight_decay));
+  put(whole, training, "penalty", json_real(f->penalty));
+  put(whole, training, "head_solver", text_json(f->head_solver));
+  put(whole, training, "class_weights", text_json(f->class_weights));
+  put(whole, training, "schedule", text_json(f->schedule));
+  put(whole, training, "trained_parameters", json_integer(f->trained_parameters));
+  put(whole, training, "command", text_json(f->command));
+  put(whole, training, "version", text_json(f->version));
   return training;
 }
 
-static json_t *validation_json(const tx_artifact_facts *f) {
+static json_t *validation_json(const tx_artifact_facts *f, bool *whole) {
   json_t *validation = json_object(), *baselines = json_object();
-  json_object_set_new(validation, "rows", json_integer(f->val_rows));
-  json_object_set_new(validation, "data_sha256", text_json(f->validation_sha256));
-  json_object_set_new(validation, "accuracy", json_real(f->val_accuracy));
-  json_object_set_new(validation, "accuracy_ci95", json_pack("[f,f]", f->val_lo, f->val_hi));
-  json_object_set_new(validation, "macro_f1", json_real(f->val_macro_f1));
-  json_object_set_new(validation, "nll", json_real(f->val_nll));
-  json_object_set_new(baselines, "majority", json_real(f->majority_accuracy));
-  json_object_set_new(baselines, "linear", json_real(f->linear_accuracy));
-  json_object_set_new(validation, "baselines", baselines);
+  put(whole, validation, "rows", json_integer(f->val_rows));
+  put(whole, validation, "data_sha256", text_json(f->validation_sha256));
+  put(whole, validation, "accuracy", json_real(f->val_accuracy));
+  put(whole, validation, "accuracy_ci95", json_pack("[f,f]", f->val_lo, f->val_hi));
+  put(whole, validation, "macro_f1", json_real(f->val_macro_f1));
+  put(whole, validation, "nll", json_real(f->val_nll));
+  put(whole, baselines, "majority", json_real(f->majority_accuracy));
+  put(whole, baselines, "linear", json_real(f->linear_accuracy));
+  put(whole, validation, "baselines", baselines);
   return validation;
 }
 
 static void describe_classifier(const char *path, const tx_gguf *gguf, const tx_artifact_facts *f,
-                                json_t *object) {
+                                json_t *object, bool *whole) {
   json_t *labels = json_array(), *base = json_object();
   uint64_t size;
   (void)tx_gguf_bytes(gguf, &size);
   for (size_t i = 0; i < f->label_count; i++)
-    json_array_append_new(labels, text_json(f->labels[i]));
-  json_object_set_new(base, "name", text_json(f->base_name));
-  json_object_set_new(base, "sha256", text_json(f->base_sha256));
-  json_object_set_new(object, "kind", json_string("classifier"));
-  json_object_set_new(object, "path", text_json(tx_text_of(path)));
-  json_object_set_new(object, "bytes", json_integer((json_int_t)size));
-  json_object_set_new(object, "labels", labels);
-  json_object_set_new(object, "method", text_json(f->method));
-  json_object_set_new(object, "template", text_json(f->text_template));
-  json_object_set_new(object, "depth", json_integer(f->depth));
-  json_object_set_new(object, "pooling", text_json(f->pooling));
-  json_object_set_new(object, "max_tokens", json_integer(f->max_tokens));
-  json_object_set_new(object, "base", base);
-  json_object_set_new(object, "training", training_json(f));
-  json_object_set_new(object, "validation", validation_json(f));
+    if (json_array_append_new(labels, text_json(f->labels[i])) != 0) *whole = false;
+  put(whole, base, "name", text_json(f->base_name));
+  put(whole, base, "sha256", text_json(f->base_sha256));
+  put(whole, object, "kind", json_string("classifier"));
+  put(whole, object, "path", text_json(tx_text_of(path)));
+  put(whole, object, "bytes", json_integer((json_int_t)size));
+  put(whole, object, "labels", labels);
+  put(whole, object, "method", text_json(f->method));
+  put(whole, object, "template", text_json(f->text_template));
+  put(whole, object, "depth", json_integer(f->depth));
+  put(whole, object, "pooling", text_json(f->pooling));
+  put(whole, object, "max_tokens", json_integer(f->max_tokens));
+  put(whole, object, "base", base);
+  put(whole, object, "training", training_json(f, whole));
+  put(whole, object, "validation", validation_json(f, whole));
 }
 
 /* ---- either ------------------------------------------------------------ */
@@ -149,11 +163,12 @@ static bool is_artifact(const tx_gguf *gguf) {
          architecture.size == 5 && memcmp(architecture.data, "taxon", 5) == 0;
 }
 
-static tx_status describe_artifact(const char *path, json_t *object, tx_error *error) {
+static tx_status describe_artifact(const char *path, json_t *object, bool *whole,
+                                   tx_error *error) {
   tx_gguf *gguf;
   tx_artifact_facts facts;
   TX_TRY(tx_artifact_open(path, &gguf, &facts, error));
-  describe_classifier(path, gguf, &facts, object);
+  describe_classifier(path, gguf, &facts, object, whole);
   tx_gguf_close(gguf);
   return TX_OK;
 }
@@ -164,14 +179,14 @@ static bool is_named_artifact(const char *path) {
   return size > 6 && strcmp(path + size - 6, ".taxon") == 0;
 }
 
-static tx_status describe(const char *path, json_t *object, tx_error *error) {
+static tx_status describe(const char *path, json_t *object, bool *whole, tx_error *error) {
   tx_gguf *gguf;
   bool named = is_named_artifact(path);
   tx_status status = tx_gguf_open(path, &gguf, named ? NULL : error);
-  if (status != TX_OK) return named ? describe_artifact(path, object, error) : status;
+  if (status != TX_OK) return named ? describe_artifact(path, object, whole, error) : status;
   bool artifact = is_artifact(gguf);
   tx_gguf_close(gguf);
-  return artifact ? describe_artifact(path, object, error) : describe_model(path, object, error);
+  return artifact ? describe_artifact(path, object, whole, error) : describe_model(path, object, whole, error);
 }
 
 tx_status tx_describe_json(const char *what, const char *home, char **json, tx_error *error) {
@@ -180,7 +195,9 @@ tx_status tx_describe_json(const char *what, const char *home, char **json, tx_e
   TX_TRY(tx_model_locate(what, home, path, known, error));
   json_t *object = json_object();
   if (!object) return tx_fail_memory(error, 64, "a description");
-  tx_status status = describe(path, object, error);
+  bool whole = true;
+  tx_status status = describe(path, object, &whole, error);
+  if (status == TX_OK && !whole) status = tx_fail_memory(error, 4096, "a description");
   if (status == TX_OK) {
     char *text = json_dumps(object, JSON_COMPACT);
     *json = text ? tx_copy_string(text) : NULL;

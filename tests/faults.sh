@@ -1,0 +1,109 @@
+#!/bin/sh
+# The n-th allocation, read, write, sync, rename, map, opening, closing or thread
+# start of a small train, eval, predict, show and tokens fails, once or for good:
+# status 4 and a sentence, no crash, no loss of memory, no harmed file
+# (tests/faults/faults.c says what is looked at, and what is harmless).
+#
+#   sh tests/faults.sh [BUILD [EVERY STRIDE]]      after make faults
+#
+# Of the allocations every n up to EVERY (200) is tried and each STRIDE-th (37)
+# after it; of the others every one.  `make check` tries all.  Prints "ok NAME" or
+# "FAIL NAME" and why; exit status 1 when one failed.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+BUILD=${1:-build} EVERY=${2:-200} STRIDE=${3:-37}
+faults=$BUILD/tests/faults/faults
+# In memory where it can be: thousands of tries wait for the disk otherwise.
+top=$(mktemp -d -p /dev/shm 2> /dev/null || mktemp -d) || exit 4
+trap 'rm -rf "$top"' EXIT
+trap 'exit 130' INT TERM
+failed=0
+mkdir "$top/work"
+
+cp tests/golden/tiny_llama.gguf "$top/tiny.gguf"
+rows() { # separator, numbers
+  separator=$1
+  shift
+  echo "text${separator}label"
+  for i in "$@"; do echo "good fine $i${separator}good" && echo "bad poor $i${separator}bad"; done
+}
+rows , 1 2 3 4 5 6 > "$top/rows.csv"
+rows , 7 8 > "$top/val.csv"
+rows "$(printf '\t')" 7 8 > "$top/val.tsv"
+for i in 7 8; do
+  echo "{\"text\": \"good fine $i\", \"label\": \"good\"}"
+  echo "{\"text\": \"bad poor $i\", \"label\": \"bad\"}"
+done > "$top/val.jsonl"
+printf 'good\nbad\nfine\n' > "$top/lines.txt"
+"$BUILD/taxon" train --quiet --method head --penalty 1 --model "$top/tiny.gguf" \
+  --data "$top/rows.csv" --val "$top/val.csv" --out "$top/head.taxon" --home "$top/home" \
+  > "$top/log" 2>&1 || {
+  echo 'FAIL faults: an artifact is made'
+  cat "$top/log"
+  exit 1
+}
+
+# KIND and once|good of a command.
+attempt() { # name, kind, how, arguments
+  name=$1 kind=$2 how=$3
+  shift 3
+  every=1000000
+  [ "$kind" != alloc ] || every=$EVERY
+  if "$faults" "$top/work" "$kind" "$how" "$every" "$STRIDE" "$@" > "$top/log" 2>&1; then
+    echo "ok faults: $name: $(cat "$top/log")"
+  else
+    echo "FAIL faults: $name, $kind $how"
+    sed 's/^/  /' "$top/log"
+    failed=1
+  fi
+}
+
+each() { # name, kinds, arguments
+  name=$1 kinds=$2
+  shift 2
+  for kind in $kinds; do
+    for how in once good; do attempt "$name" "$kind" "$how" "$@"; done
+  done
+}
+
+# What is not seen cannot fail: a training makes calls of every kind.
+"$faults" --count "$top/work" -- train --quiet --threads 3 --model "$top/tiny.gguf" \
+  --data "$top/rows.csv" --out out.taxon --home home > "$top/log" 2>&1
+if tr ',' '\n' < "$top/log" | awk '
+    BEGIN { least["alloc"] = 500; least["read"] = 3; least["write"] = 2; least["sync"] = 2
+            least["rename"] = 1; least["map"] = 4; least["thread"] = 2; least["open"] = 4
+            least["close"] = 4 }
+    $1 in least && $2 >= least[$1] { seen++ }
+    /by libraries/ && $4 > 100 { seen++ }
+    END { exit seen != 10 }'; then
+  echo 'ok faults: calls of every kind are seen'
+else
+  echo 'FAIL faults: calls of every kind are seen'
+  sed 's/^/  /' "$top/log"
+  failed=1
+fi
+
+all='alloc read write sync rename map open close'
+train="--quiet --model $top/tiny.gguf --data $top/rows.csv --val $top/val.csv --out out.taxon"
+train="$train --home home"
+methods=$("$BUILD/taxon" train -h | sed -n 's/^ *--method \([a-z|-]*\).*/\1/p' | tr '|' ' ')
+[ -n "$methods" ] || methods='the list of methods is not in the help'
+for method in $methods; do
+  each "train --method $method" "$all" -- train --method "$method" --epochs 1 --threads 1 $train
+  each "train --method $method" thread -- train --method "$method" --epochs 1 --threads 3 $train
+done
+reading='alloc read write map open close'
+eval="$top/head.taxon --home home"
+each 'eval' "$reading" -- eval $eval --data "$top/val.csv" --threads 1
+each 'eval' thread -- eval $eval --data "$top/val.csv" --threads 3
+each 'eval of TSV' 'alloc read' -- eval $eval --data "$top/val.tsv" --threads 1
+each 'eval of JSONL' 'alloc read' -- eval $eval --data "$top/val.jsonl" --json --threads 1
+each 'predict' "$reading" -- predict $eval --threads 1 good bad
+each 'predict' thread -- predict $eval --threads 3 good bad
+each 'predict -' 'alloc read' --in "$top/lines.txt" -- predict $eval --threads 1 -
+each 'predict --data' 'alloc read' -- predict $eval --threads 1 --data "$top/val.csv"
+each 'show' "$reading" -- show $eval
+each 'show --json' 'alloc write' -- show $eval --json
+each 'show of a model' "$reading" -- show "$top/tiny.gguf" --home home
+each 'tokens' 'alloc map write' -- tokens "$top/tiny.gguf" 'good day' --home home
+exit $failed
