@@ -141,7 +141,10 @@ fi
 if wants cli; then golden_cases; fi
 if wants rules; then script tests/rules.sh sh tests/rules.sh build; fi
 if wants library; then script tests/library.sh sh tests/library.sh build; fi
-if wants survive; then script tests/survive.sh sh tests/survive.sh build; fi
+if wants survive; then
+  script tests/survive.sh sh tests/survive.sh build
+  script tests/rows.sh sh tests/rows.sh build
+fi
 if wants documentation; then script tests/documentation.sh sh tests/documentation.sh build; fi
 if wants clang; then
   if sh tools/install-dependencies.sh --check clang > /dev/null 2>&1; then
