@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -451,6 +453,96 @@ static void test_file_that_shrinks(void **state) {
   }
 }
 
+/* ---- paths and requests that cannot be met ---- */
+
+static void test_paths(void **state) {
+  (void)state;
+  char name[400];
+  assert_int_equal(symlink("circle", path_of("circle")), 0);
+  assert_string_equal(read_all(path_of("circle"), tx_table_defaults()),
+                      "[3] cannot read circle: Too many levels of symbolic links; check the path");
+  write_file("plain.csv", "text\n", 5);
+  assert_string_equal(read_all(path_of("plain.csv/a.csv"), tx_table_defaults()),
+                      "[3] cannot read plain.csv/a.csv: Not a directory; check the path");
+  memset(name, 'a', sizeof name - 1);
+  name[sizeof name - 1] = '\0';
+  tx_error error = {0};
+  tx_table *table;
+  assert_int_equal(tx_table_open(name, tx_table_defaults(), &table, &error), TX_ERROR_INPUT);
+  assert_non_null(strstr(error.message, "File name too long; check the path"));
+  int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  const char *place = path_of("socket");
+  assert_true(strlen(place) < sizeof address.sun_path);
+  memcpy(address.sun_path, place, strlen(place));
+  assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
+  assert_string_equal(read_all(path_of("socket"), tx_table_defaults()),
+                      "[3] cannot read socket: No such device or address; check the path");
+  close(listener);
+  /* Its first page cannot be read. */
+  assert_string_equal(read_all("/proc/self/mem", tx_table_defaults()),
+                      "[4] cannot read /proc/self/mem: Input/output error");
+  if (geteuid() == 0) return; /* root may read everything */
+  assert_int_equal(chmod(path_of("plain.csv"), 0), 0);
+  assert_string_equal(
+      read_all(path_of("plain.csv"), tx_table_defaults()),
+      "[3] cannot read plain.csv: Permission denied; you need the right to read it");
+}
+
+static void test_requests(void **state) {
+  (void)state;
+  char many[65 * 2 + 1];
+  for (size_t i = 0; i < 65; i++) memcpy(many + 2 * i, "a,", 2);
+  many[129] = '\0';
+  const example examples[] = {
+      {"a.csv", "a,label\n", "[2] more than 64 text columns are asked for", .text = many},
+      {"a.csv", "text\n", "[2] the name of the id column is empty", .id = ""},
+      {"a.csv", "text\n",
+       "[2] a name of a text column is empty; give names joined by commas", .text = "a,,b"},
+      {"a.csv", "text\n", "[2] the table format 'xls' is not known; use csv, tsv or jsonl",
+       .format = "xls"},
+  };
+  CHECK(examples);
+  tx_table_options options = tx_table_defaults();
+  options.text = NULL;
+  assert_string_equal(read_all(write_file("a.csv", "text,label\na,b\n", 15), options), "2|a|b|-;");
+  options.label = "";
+  assert_string_equal(read_all(path_of("a.csv"), options),
+                      "[2] the name of the label column is empty");
+  tx_error error = {0};
+  tx_dataset *data;
+  assert_int_equal(tx_dataset_read(NULL, tx_table_defaults(), NULL, &data, &error),
+                   TX_ERROR_ARGUMENT);
+  assert_string_equal(error.message, "no table is named");
+}
+
+static void test_values_of_objects(void **state) {
+  (void)state;
+  char many[1200] = "{\"label\":\"x\"", expected[600] = "";
+  for (int i = 0; i < 70; i++) sprintf(many + strlen(many), ",\"key%d\":%d", i, i);
+  strcat(many, "}");
+  snprintf(expected, sizeof expected, "[3] a.jsonl:1: there is no key 'text'; the keys are: label");
+  const char *got = read_all(write_file("a.jsonl", many, strlen(many)), tx_table_defaults());
+  assert_memory_equal(got, expected, strlen(expected));
+  static const example examples[] = {
+      {"a.jsonl", "{\"text\":false,\"label\":true}", "1|false|true|-;"},
+      {"a.jsonl", " \t\r\n{\"text\":-1e300,\"label\":0}", "2|-1e300|0|-;"},
+      {"a.jsonl", "{\"text\":{},\"label\":0}",
+       "[3] a.jsonl:1: the value of 'text' is an object; it must be a string, a number or true or "
+       "false"},
+      {"a.jsonl", "\"text\"", "[3] a.jsonl:1: the line is a JSON value; write one object a line"},
+      {"a", "\r\n{\"text\":\"a\",\"label\":\"\"}", "2|a||-;"},
+  };
+  CHECK(examples);
+  static const char nul[] = "{\"text\":\"a\",\"label\":\"x\\u0000\"}";
+  tx_error error = {0};
+  tx_dataset *data;
+  assert_int_equal(tx_dataset_read(write_file("a.jsonl", nul, sizeof nul - 1), tx_table_defaults(),
+                                   NULL, &data, &error),
+                   TX_ERROR_INPUT);
+  assert_string_equal(error.message, "the label 'x?' is not UTF-8 text; save the file as UTF-8");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_line_ends_and_marks),
@@ -464,6 +556,9 @@ int main(void) {
       cmocka_unit_test(test_file_that_grows),
       cmocka_unit_test(test_file_whose_last_row_is_being_written),
       cmocka_unit_test(test_file_that_shrinks),
+      cmocka_unit_test(test_paths),
+      cmocka_unit_test(test_requests),
+      cmocka_unit_test(test_values_of_objects),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
