@@ -236,7 +236,7 @@ int main(int argc, char **argv) {
   /* A reader that leaves is a failed write, which out_flush() sees, not the end
    * of a training in its middle. */
   signal(SIGPIPE, SIG_IGN);
-  json_set_alloc_funcs(json_memory, free);
+  signal(SIGXFSZ, SIG_IGN); /* a limit of the file size is a failed write, with its sentence */
   if (argc < 2) {
     print_help(stderr, HELP_TEXT);
     return CLI_USAGE;

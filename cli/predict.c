@@ -26,6 +26,7 @@ typedef struct {
   float *probabilities; /* (BATCH, labels) */
   tx_scored scored;
   int64_t answered;
+  bool terminal; /* answers are for a person */
   bool excerpts; /* show the text beside its label */
   progress progress;
 } predict;
@@ -82,7 +83,7 @@ static void print_answer(const predict *state, const float *row, int64_t number,
   }
   if (state->line->common->json) {
     print_json(state, row, best, number, id);
-  } else if (out_terminal()) {
+  } else if (state->terminal) {
     print_nicely(state, row[best], best, text);
   } else {
     printf("%s\t%.6f\n", state->shown[best], (double)row[best]);
@@ -112,7 +113,7 @@ static int answer(predict *state, const tx_text *texts, const tx_text *ids, size
   state->answered += (int64_t)count;
   state->scored.texts += scored.texts;
   state->scored.cut += scored.cut;
-  if (!out_terminal()) progress_report(&state->progress, "predict", state->answered, 0, "texts");
+  if (!state->terminal) progress_report(&state->progress, "predict", state->answered, 0, "texts");
   return out_flush(state->line->verb);
 }
 
@@ -272,6 +273,7 @@ static int run(predict *state) {
     return cli_fail(state->line->verb, &error, "run the same command again");
   }
   prepare_labels(state);
+  state->terminal = out_terminal();
   state->excerpts = !(reads_lines(state) && isatty(STDIN_FILENO));
   progress_begin(&state->progress, common->quiet);
   int status = state->data          ? answer_table(state)

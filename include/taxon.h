@@ -147,7 +147,8 @@ typedef struct tx_row { /* borrowed until the next row is read */
 } tx_row;
 
 /* CSV is RFC 4180, TSV is unquoted, JSONL is one object a line; the first line
- * of CSV and TSV names the columns.  "-" is standard input. */
+ * of CSV and TSV names the columns.  "-" is standard input; a pipe will do.  A
+ * file that grows meanwhile is read to the end that it has when that is reached. */
 TX_API tx_status tx_table_open(const char *path, tx_table_options options, tx_table **table,
                                tx_error *error);
 TX_API tx_status tx_table_next(tx_table *table, tx_row *row, bool *found, tx_error *error);

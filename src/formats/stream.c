@@ -19,6 +19,9 @@ struct tx_stream {
  * system's trouble. */
 static tx_status fail_open(tx_error *error, const char *path) {
   int code = errno;
+  if (code == EINTR) {
+    return tx_fail(error, TX_ERROR_INTERRUPTED, "interrupted while waiting for %s", path);
+  }
   bool input = code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
                code == ENAMETOOLONG || code == ENXIO;
   return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s", path,

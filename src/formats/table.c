@@ -1,8 +1,7 @@
-/* Tables row by row, behind one interface: which columns are asked for, which
- * format the file is in.  The formats themselves are left to table_csv.c and
- * table_lines.c. */
+/* Tables row by row, behind one interface: which columns are asked for, and the
+ * text of a row.  How a file begins is left to table_start.c, the formats to
+ * table_csv.c and table_lines.c. */
 #include <string.h>
-#include <strings.h>
 
 #include "base/memory.h"
 #include "formats/table_parts.h"
@@ -75,69 +74,6 @@ static tx_status want_columns(tx_table *table, const tx_table_options *options, 
   return TX_OK;
 }
 
-/* ---- which format ---- */
-
-static tx_status format_by_option(const char *option, tx_table_format *format, tx_error *error) {
-  if (strcmp(option, "csv") == 0) {
-    *format = TX_TABLE_CSV;
-  } else if (strcmp(option, "tsv") == 0) {
-    *format = TX_TABLE_TSV;
-  } else if (strcmp(option, "jsonl") == 0) {
-    *format = TX_TABLE_JSONL;
-  } else {
-    return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "the table format '%.40s' is not known; use csv, tsv or jsonl", option);
-  }
-  return TX_OK;
-}
-
-static bool format_by_ending(const char *path, tx_table_format *format) {
-  static const struct {
-    const char *ending;
-    tx_table_format format;
-  } known[] = {{".csv", TX_TABLE_CSV},     {".tsv", TX_TABLE_TSV},      {".tab", TX_TABLE_TSV},
-               {".jsonl", TX_TABLE_JSONL}, {".ndjson", TX_TABLE_JSONL}, {".json", TX_TABLE_JSONL}};
-  size_t size = strlen(path);
-  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-    size_t ending = strlen(known[i].ending);
-    if (size > ending && strcasecmp(path + size - ending, known[i].ending) == 0) {
-      *format = known[i].format;
-      return true;
-    }
-  }
-  return false;
-}
-
-static tx_table_format format_by_bytes(const tx_table_input *input) {
-  const char *from = input->chunk + input->at, *end = input->chunk + input->end;
-  const char *feed = from < end ? memchr(from, '\n', (size_t)(end - from)) : NULL;
-  const char *first = from;
-  while (first < end && (*first == ' ' || *first == '\n' || *first == '\r')) first++;
-  if (first < end && *first == '{') return TX_TABLE_JSONL;
-  if (feed) end = feed;
-  return from < end && memchr(from, '\t', (size_t)(end - from)) ? TX_TABLE_TSV : TX_TABLE_CSV;
-}
-
-static bool starts_with(const tx_table_input *input, const char *bytes, size_t size) {
-  return input->end - input->at >= size && memcmp(input->chunk + input->at, bytes, size) == 0;
-}
-
-/* A byte order mark is passed over; files that are no tables are told apart
- * here, where their first bytes can say what they are. */
-static tx_status look_at_start(tx_table_input *input, tx_error *error) {
-  TX_TRY(tx_table_fill_line(input, error));
-  if (starts_with(input, "\xef\xbb\xbf", 3)) input->at += 3;
-  if (starts_with(input, "\xff\xfe", 2) || starts_with(input, "\xfe\xff", 2)) {
-    return tx_fail_line(error, TX_ERROR_INPUT, input->name, 1,
-                        "the file is UTF-16; save it as UTF-8");
-  }
-  if (starts_with(input, "\x1f\x8b", 2) || starts_with(input, "PK\x03\x04", 4)) {
-    return tx_fail_line(error, TX_ERROR_INPUT, input->name, 1,
-                        "the file is compressed; unpack it first");
-  }
-  return TX_OK;
-}
-
 /* ---- opening, reading ---- */
 
 static tx_status next_row(tx_table *table, bool *found, tx_error *error) {
@@ -150,17 +86,15 @@ static tx_status next_row(tx_table *table, bool *found, tx_error *error) {
 
 static tx_status open_table(tx_table *table, const char *path, const tx_table_options *options,
                             tx_error *error) {
-  bool known = options->format != NULL;
-  if (known) TX_TRY(format_by_option(options->format, &table->format, error));
+  if (options->format) TX_TRY(tx_table_format_named(options->format, &table->format, error));
   TX_TRY(want_columns(table, options, error));
   TX_TRY(tx_stream_open(path, &table->input.stream, error));
   table->input.name = tx_stream_name(table->input.stream);
   table->input.line = 1;
   table->input.chunk = tx_alloc(TX_TABLE_CHUNK);
   if (!table->input.chunk) return tx_fail_memory(error, TX_TABLE_CHUNK, "reading a table");
-  TX_TRY(look_at_start(&table->input, error));
-  if (!known) known = format_by_ending(path, &table->format);
-  if (!known) table->format = format_by_bytes(&table->input);
+  TX_TRY(tx_table_start(&table->input, error));
+  if (!options->format) table->format = tx_table_format_found(path, &table->input);
   if (table->format == TX_TABLE_JSONL) return TX_OK;
   if (table->format == TX_TABLE_CSV) TX_TRY(tx_csv_new(&table->csv, error));
   bool found;

@@ -31,17 +31,34 @@ void tx_table_cells_add(tx_table_cells *cells, const char *data, size_t size) {
   }
 }
 
+/* A header of one column that holds what often separates columns. */
+static const char *about_separator(const tx_text *names, size_t count) {
+  if (count != 1 || names[0].size == 0) return "";
+  static const struct {
+    char letter;
+    const char *advice;
+  } known[] = {{'\t', "; if tabs separate them, say --format tsv"},
+               {';', "; if ';' separates them, write commas instead, and quote what holds a comma"},
+               {',', "; if commas separate them, say --format csv"},
+               {'|', "; if '|' separates them, write commas instead, and quote what holds a comma"}};
+  for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+    if (memchr(names[0].data, known[i].letter, names[0].size)) return known[i].advice;
+  }
+  return "";
+}
+
 tx_status tx_table_no_column(const char *file, int64_t line, const char *what, tx_text name,
                              const tx_text *names, size_t count, tx_error *error) {
   char asked[TX_SHOWN_SIZE], near[TX_SHOWN_SIZE];
-  int nearest = tx_nearest(name, names, count);
+  const char *separator = strcmp(what, "column") == 0 ? about_separator(names, count) : "";
+  int nearest = *separator ? -1 : tx_nearest(name, names, count);
   tx_buffer list = {0};
   tx_show_names(names, count, 360, &list);
   tx_status status = tx_fail_line(
-      error, TX_ERROR_INPUT, file, line, "there is no %s '%s'; the %ss are: %s%s%s%s", what,
+      error, TX_ERROR_INPUT, file, line, "there is no %s '%s'; the %ss are: %s%s%s%s%s", what,
       tx_show_name(name, asked), what, list.data ? list.data : "",
       nearest >= 0 ? "; did you mean '" : "",
-      nearest >= 0 ? tx_show_name(names[nearest], near) : "", nearest >= 0 ? "'?" : "");
+      nearest >= 0 ? tx_show_name(names[nearest], near) : "", nearest >= 0 ? "'?" : "", separator);
   tx_buffer_free(&list);
   return status;
 }

@@ -126,15 +126,28 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
   return TX_OK;
 }
 
-static tx_status fail_json(const json_error_t *why, const char *file, int64_t line,
-                           tx_error *error) {
-  char shown[TX_SHOWN_SIZE];
-  if (json_error_code(why) == json_error_out_of_memory) {
-    return tx_fail_memory(error, 0, "a JSON object");
+static json_t *parse(tx_text line, json_error_t *why) {
+  return json_loadb(line.data, line.size,
+                    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, why);
+}
+
+/* jansson takes some of its failed allocations for bad JSON, and says nothing of
+ * others; so it is asked twice, and whether there is memory. */
+static tx_status read_object(tx_text line, const char *file, int64_t number, json_t **object,
+                             tx_error *error) {
+  json_error_t why;
+  *object = parse(line, &why);
+  if (!*object) *object = parse(line, &why);
+  if (*object) return TX_OK;
+  void *room = tx_alloc(2 * line.size + 4096);
+  tx_free(room);
+  if (!room || why.text[0] == '\0' || json_error_code(&why) == json_error_out_of_memory) {
+    return tx_fail_memory(error, line.size, "a JSON object");
   }
-  return tx_fail_line(error, TX_ERROR_INPUT, file, line,
+  char shown[TX_SHOWN_SIZE];
+  return tx_fail_line(error, TX_ERROR_INPUT, file, number,
                       "not a JSON object on one line: %s (near byte %d)",
-                      tx_show_name(tx_text_of(why->text), shown), why->position);
+                      tx_show_name(tx_text_of(why.text), shown), why.position);
 }
 
 /* *value is new.  Where memory was short the JSON library speaks of a wrong line:
@@ -191,7 +204,7 @@ tx_status tx_jsonl_next(tx_table_input *input, tx_table_cells *cells, bool *foun
   } while (is_blank(line));
   tx_table_cells_begin(cells, start);
   json_t *object;
-  TX_TRY(parse_line(line, input->name, start, &object, error));
+  TX_TRY(read_object(line, input->name, start, &object, error));
   tx_status status = take_object(object, input, cells, error);
   json_decref(object);
   return status;
