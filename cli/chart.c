@@ -43,6 +43,7 @@ enum {
   ROWS = 10,
   COLUMNS = 68,
   MOST_SERIES = 8,
+  DEEPEST = 9999,
   WORST_SHOWN = 25, /* points of accuracy below the best; what is worse stands in the last row */
 };
 
@@ -60,8 +61,12 @@ typedef struct {
   char cells[ROWS][COLUMNS + 1];
 } chart_grid;
 
+/* The points may come from a file that somebody made. */
 static bool usable(const chart_depth *point) {
-  return isfinite(point->accuracy) && point->depth >= 0 && point->pooling && *point->pooling;
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+";
+  const char *name = point->pooling;
+  bool named = name && *name && strlen(name) <= 16 && name[strspn(name, plain)] == '\0';
+  return named && isfinite(point->accuracy) && point->depth >= 0 && point->depth <= DEEPEST;
 }
 
 /* The place of a pooling, added at its first use; -1: no room. */
