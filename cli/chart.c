@@ -3,7 +3,6 @@
 #include "chart.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 /* ---- reliability ------------------------------------------------------- */
@@ -66,7 +65,8 @@ static bool usable(const chart_depth *point) {
   static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+";
   const char *name = point->pooling;
   bool named = name && *name && strlen(name) <= 16 && name[strspn(name, plain)] == '\0';
-  return named && isfinite(point->accuracy) && point->depth >= 0 && point->depth <= DEEPEST;
+  bool right = point->accuracy >= 0 && point->accuracy <= 1;
+  return named && right && point->depth >= 0 && point->depth <= DEEPEST;
 }
 
 /* The place of a pooling, added at its first use; -1: no room. */
@@ -177,7 +177,7 @@ static void print_axis(FILE *out, const chart_grid *grid) {
 static void print_point(FILE *out, const char *what, const chart_depth *point, const char *end) {
   fprintf(out, "%s: depth %d, %s, %.1f %%", what, point->depth, point->pooling,
           100 * point->accuracy);
-  if (isfinite(point->standard_error) && point->standard_error > 0) {
+  if (point->standard_error > 0 && point->standard_error <= 1) {
     fprintf(out, " (standard error %.1f)", 100 * point->standard_error);
   }
   fputs(end, out);
