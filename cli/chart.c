@@ -3,7 +3,6 @@
 #include "chart.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 /* ---- reliability ------------------------------------------------------- */
@@ -43,6 +42,7 @@ enum {
   ROWS = 10,
   COLUMNS = 68,
   MOST_SERIES = 8,
+  DEEPEST = 9999,
   WORST_SHOWN = 25, /* points of accuracy below the best; what is worse stands in the last row */
 };
 
@@ -60,8 +60,13 @@ typedef struct {
   char cells[ROWS][COLUMNS + 1];
 } chart_grid;
 
+/* The points may come from a file that somebody made. */
 static bool usable(const chart_depth *point) {
-  return isfinite(point->accuracy) && point->depth >= 0 && point->pooling && *point->pooling;
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_+";
+  const char *name = point->pooling;
+  bool named = name && *name && strlen(name) <= 16 && name[strspn(name, plain)] == '\0';
+  bool right = point->accuracy >= 0 && point->accuracy <= 1;
+  return named && right && point->depth >= 0 && point->depth <= DEEPEST;
 }
 
 /* The place of a pooling, added at its first use; -1: no room. */
@@ -172,7 +177,7 @@ static void print_axis(FILE *out, const chart_grid *grid) {
 static void print_point(FILE *out, const char *what, const chart_depth *point, const char *end) {
   fprintf(out, "%s: depth %d, %s, %.1f %%", what, point->depth, point->pooling,
           100 * point->accuracy);
-  if (isfinite(point->standard_error) && point->standard_error > 0) {
+  if (point->standard_error > 0 && point->standard_error <= 1) {
     fprintf(out, " (standard error %.1f)", 100 * point->standard_error);
   }
   fputs(end, out);

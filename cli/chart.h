@@ -22,7 +22,8 @@ typedef struct chart_depth {
 
 /* Accuracy upwards, depth to the right, a letter for each pooling, and a line
  * that names the chosen depth.  At most 16 lines.  points: (count), in any
- * order; what is not finite is left out.  Prints nothing without points. */
+ * order; what is no accuracy (0 to 1), no depth or no name is left out.  Prints
+ * nothing without points. */
 void chart_depths(FILE *out, const chart_depth *points, size_t count);
 
 #endif

@@ -231,8 +231,8 @@ static void print_upper(const char *text) {
 static void print_title(const char *verb, const char *summary) {
   fputs(".\\\" Written by taxon --help=man from its tables of options.\n.TH TAXON", stdout);
   if (verb) fputs("\\-", stdout), print_upper(verb);
-  printf(" 1 %s \"taxon %s\" \"User Commands\"\n.SH NAME\ntaxon%s%s \\- %s\n", MAN_DATE, tx_version(),
-         verb ? "\\-" : "", verb ? verb : "", summary);
+  printf(" 1 %s \"taxon %s\" \"User Commands\"\n.SH NAME\ntaxon%s%s \\- %s\n", MAN_DATE,
+         tx_version(), verb ? "\\-" : "", verb ? verb : "", summary);
 }
 
 static void print_man_option(const option *of) {

@@ -48,9 +48,10 @@ int verb_models(int argc, char **argv) {
                        .summary = "list the models that are here and those that can be pulled",
                        .usage = "[options]",
                        .about =
-                           "A line for each: its name, its size, its licence and its file.  --json "
-                           "prints one array\nof objects: name, path, sha256, bytes, license, source; "
-                           "the path of what can be pulled\nand is not here yet is null.",
+                           "A line for each: its name, its size, its licence and its file.  "
+                           "--json prints one array\nof objects: name, path, sha256, bytes, "
+                           "license, source; the path of what can be pulled\nand is not here "
+                           "yet is null.",
                        .examples = "  taxon models",
                        .common = &common};
   int status;

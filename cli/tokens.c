@@ -74,7 +74,9 @@ static int tokenize_lines(const command_line *line, const tx_tokenizer *tokenize
     for (size_t i = 0; i < count && status == CLI_DONE; i++) {
       status = tokenize(line, tokenizer, texts[i], special);
     }
-    if (failure) status = cli_system_error(line->verb, "standard input: %s", strerror(failure));
+    if (failure) {
+      status = cli_system_error(line->verb, "cannot read standard input: %s", strerror(failure));
+    }
     if (status == CLI_DONE) status = out_flush(line->verb);
   }
   free(texts);

@@ -1,17 +1,30 @@
 #!/bin/sh
 # The documentation says what is true: the files it names are there, the verbs
-# and options it shows exist, the targets of make exist, and the commands of
-# the README run as they are written (on a hundred rows, where the real model
-# is there: TAXON_TEST_MODEL names it).
+# and options it shows exist, the targets of make exist, the options of
+# docs/verbs are the program's, and the commands of the README, the tutorial and
+# the verbs' pages run as they are written (on a hundred rows, where the real
+# model is there: TAXON_TEST_MODEL names it).
 #
-#   sh tests/documentation.sh [BUILD]      after make
+#   sh tests/documentation.sh [BUILD] [--update|--record]      after make
 #
+# --update writes the options into docs/verbs.  --record does too, runs all
+# commands on all rows, and writes their answers below them in docs/verbs and the
+# tutorial: read the difference before you commit it.
 # Prints "ok NAME", "FAIL NAME" or "skipped NAME: why"; exit status 1 when one failed.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 REPO=$(pwd)
 BUILD=$(cd "${1:-build}" && pwd) || exit 2
-PAGES='README.md CONTRIBUTING.md docs/*.md tests/golden/README.md'
+PAGES='README.md CONTRIBUTING.md docs/*.md docs/verbs/*.md tests/golden/README.md'
+ordered='docs/verbs/pull.md docs/verbs/models.md docs/verbs/show.md docs/verbs/tokens.md
+  docs/verbs/train.md docs/verbs/eval.md docs/verbs/predict.md'
+mode=check
+case ${2:-} in
+  '') ;;
+  --update) mode=update ;;
+  --record) mode=record ;;
+  *) echo "documentation.sh: '$2' is neither --update nor --record" >&2; exit 2 ;;
+esac
 failed=0
 top=$(mktemp -d) || exit 4
 trap 'rm -rf "$top"' EXIT
@@ -50,6 +63,7 @@ verdict 'the files it names are there'
 blocks | grep -E '(^[^:]*: (\$ )?|\| *)taxon [a-z]' | while read -r line; do
   command=$(echo "$line" | sed 's/.*taxon \([a-z]\)/\1/')
   verb=${command%% *}
+  case $verb in *:) continue ;; esac # a message
   if ! "$BUILD/taxon" "$verb" -h > "$top/help" 2>&1; then
     echo "$line (no such verb)"
     continue
@@ -97,40 +111,98 @@ done
 [ $number -gt 0 ] || echo 'there is no C in the pages' > "$found"
 verdict 'its C compiles'
 
-# The README's session, line by line, in a directory of its own.
+# The options of docs/verbs are those that the program prints.
+options_of() { # page: with its options written anew
+  "$BUILD/taxon" "$(basename "$1" .md)" --help=markdown > "$top/options"
+  awk -v options="$top/options" '
+    /^<!-- end of options -->$/ { inside = 0 }
+    !inside { print }
+    /^<!-- options -->$/ { inside = 1; while ((getline line < options) > 0) print line }' "$1"
+}
+: > "$found"
+for verb in $("$BUILD/taxon" -h | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+  page=docs/verbs/$verb.md
+  if [ ! -f "$page" ]; then
+    echo "$page is not there" >> "$found"
+    continue
+  fi
+  options_of "$page" > "$top/page"
+  [ "$mode" = check ] || cat "$top/page" > "$page"
+  diff "$page" "$top/page" >> "$found" ||
+    echo "$page is out of date: sh tests/documentation.sh build --update" >> "$found"
+done
+verdict 'each verb has a page, with the options it has'
+[ "$mode" != update ] || exit $failed
+
+# The commands of the pages, one after another in one directory, so that a page
+# may use what those before it made; the tutorial in its own.
 if [ -z "${TAXON_TEST_MODEL:-}" ]; then
-  echo "skipped documentation: the README's commands: the real model is not there"
+  echo "skipped documentation: the commands of the pages: the real model is not there"
   exit $failed
 fi
-mkdir "$top/work" "$top/bin"
+mkdir "$top/bin" "$top/README" "$top/tutorial" "$top/runs"
 ln -s "$BUILD/taxon" "$top/bin/taxon"
 export PATH="$top/bin:$PATH" TAXON_HOME="$top/home"
 mkdir -p "$top/home/models"
-ln -s "$TAXON_TEST_MODEL" "$top/home/models/smollm2-135m.gguf"
-awk '/^```console$/ { inside = 1; next } /^```/ { inside = 0 }
-  inside && /^\$ / { sub(/^\$ /, ""); print }' README.md > "$top/commands"
-: > "$found"
-[ "$(grep -c taxon "$top/commands")" -ge 5 ] || echo 'there are too few commands' > "$found"
-while read -r command; do
-  case $command in
-    make*) continue ;; # it is what runs this
-    *'pull data:'*)
-      # The data is real, and fewer rows of it are enough here.
-      (cd "$top/work" && sh -c "$command") > "$top/log" 2>&1 < /dev/null
-      status=$?
-      for table in "$top"/work/*.tsv; do
-        head -n 101 "$table" > "$top/cut" && cp "$top/cut" "$table"
-      done ;;
-    *)
-      (cd "$top/work" && sh -c "$command") > "$top/log" 2>&1 < /dev/null
-      status=$? ;;
-  esac
-  case $status,$command in
-    4,'taxon pull'*) # the system: no network
-      echo "skipped documentation: the README's commands: $(tail -n 1 "$top/log")"
-      exit $failed ;;
-  esac
-  [ $status -eq 0 ] || { echo "\$ $command"; tail -n 3 "$top/log"; } >> "$found"
-done < "$top/commands"
-verdict "the README's commands run"
+[ "$mode" = record ] || ln -s "$TAXON_TEST_MODEL" "$top/home/models/smollm2-135m.gguf"
+
+# Fewer rows are enough here; a record is of all of them.
+cut_tables() {
+  [ "$mode" = check ] || return
+  find . -name '*.tsv' | while read -r table; do
+    head -n 101 "$table" > "$top/cut" && cp "$top/cut" "$table"
+  done
+}
+
+# What a record shows: messages too, but no path, speed or memory of this machine.
+log_of() {
+  sed -e "s|$top/home|~/.cache/taxon|g" -e "s|$top/[a-zA-Z]*/|./|g" \
+    -e 's|^[0-9][^,]*, .* texts/s, .* of memory$|...|' \
+    -e 's/^\(time\|memory\)\(  *\)[0-9].*/\1\2.../' "$top/log"
+}
+
+# Runs the commands of a page; its outputs are $top/runs/PAGE.NUMBER.
+run_page() { # page, directory; 1: it cannot be run here
+  name=$(basename "$1" .md) number=0
+  : > "$found"
+  awk '/^```console$/ { inside = 1; next } /^```/ { inside = 0 }
+    inside && /^\$ / { sub(/^\$ /, ""); print }' "$1" > "$top/commands"
+  while read -r command; do
+    number=$((number + 1))
+    : > "$top/runs/$name.$number"
+    case $command in make*) continue ;; esac # it is what runs this
+    (cd "$top/$2" && sh -c "$command") > "$top/log" 2>&1 < /dev/null
+    status=$?
+    case $command in 'taxon pull'* | *'> '*.tsv) (cd "$top/$2" && cut_tables) ;; esac
+    case $status,$command in
+      4,'taxon pull'* | [1-9]*,'npm '*) return 1 ;; # no network, or no npm
+    esac
+    log_of > "$top/runs/$name.$number"
+    [ $status -eq 0 ] || { echo "\$ $command"; tail -n 3 "$top/log"; } >> "$found"
+  done < "$top/commands"
+}
+
+# Writes what the commands answered below them.
+record() { # page
+  awk -v runs="$top/runs/$(basename "$1" .md)." '
+    /^```console$/ { inside = 1; print; next }
+    /^```/ { inside = 0 }
+    inside && !/^\$ / { next }
+    { print }
+    inside { file = runs ++number; while ((getline line < file) > 0) print line; close(file) }
+  ' "$1" > "$top/page" && cat "$top/page" > "$1"
+}
+
+for page in README.md $ordered docs/tutorial.md; do
+  directory=README
+  [ "$page" != docs/tutorial.md ] || directory=tutorial
+  if ! run_page "$page" "$directory"; then
+    echo "skipped documentation: the commands of $page: $(tail -n 1 "$top/log")"
+    [ "$page" != README.md ] || exit $failed
+    continue
+  fi
+  [ -s "$top/commands" ] || echo 'there are no commands' > "$found"
+  verdict "the commands of $page run"
+  [ "$mode" != record ] || [ "$page" = README.md ] || record "$page"
+done
 exit $failed

@@ -18,24 +18,13 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "formats/missing.h"
 
 /* ---- reading ----------------------------------------------------------- */
 
-/* A path that leads to no readable file is the caller's input; the rest is the
- * system's trouble. */
-static tx_status fail_read(tx_error *error, const char *path, int code) {
-  bool input = code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
-               code == ENAMETOOLONG || code == ENXIO;
-  return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s",
-                 path[0] ? path : "''", strerror(code),
-                 code == EACCES ? "you need the right to read it"
-                 : input        ? "check the path"
-                                : "check the disk and try again");
-}
-
 static tx_status map_descriptor(int descriptor, const char *path, tx_map *map, tx_error *error) {
   struct stat facts;
-  if (fstat(descriptor, &facts) != 0) return fail_read(error, path, errno);
+  if (fstat(descriptor, &facts) != 0) return tx_fail_unreadable(path, errno, error);
   if (!S_ISREG(facts.st_mode)) {
     return tx_fail(error, TX_ERROR_INPUT, "cannot read %s: it is %s; name a regular file", path,
                    S_ISDIR(facts.st_mode)    ? "a directory"
@@ -44,7 +33,7 @@ static tx_status map_descriptor(int descriptor, const char *path, tx_map *map, t
   }
   if (facts.st_size == 0) return TX_OK;
   void *data = mmap(NULL, (size_t)facts.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  if (data == MAP_FAILED) return fail_read(error, path, errno);
+  if (data == MAP_FAILED) return tx_fail_unreadable(path, errno, error);
   *map = (tx_map){data, (uint64_t)facts.st_size};
   return TX_OK;
 }
@@ -53,7 +42,7 @@ tx_status tx_map_open(const char *path, tx_map *map, tx_error *error) {
   *map = (tx_map){NULL, 0};
   /* O_NONBLOCK: opening a FIFO without a writer must not wait for one. */
   int descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-  if (descriptor < 0) return fail_read(error, path, errno);
+  if (descriptor < 0) return tx_fail_unreadable(path, errno, error);
   tx_status status = map_descriptor(descriptor, path, map, error);
   close(descriptor);
   return status;

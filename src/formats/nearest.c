@@ -55,7 +55,7 @@ static int continued(tx_text word, const tx_text *candidates, size_t count) {
 int tx_nearest(tx_text word, const tx_text *candidates, size_t count) {
   if (word.size == 0 || word.size > LONGEST) return -1;
   int nearest = -1;
-  size_t fewest = word.size < 3 ? 2 : word.size / 3 + 2; /* exclusive */
+  size_t fewest = word.size < 6 ? 2 : word.size / 3 + 2; /* exclusive: one slip in a short word */
   for (size_t i = 0; i < count && i < INT32_MAX; i++) {
     if (candidates[i].size == 0 || candidates[i].size > LONGEST) continue;
     size_t edits = distance(word, candidates[i]);

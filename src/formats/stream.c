@@ -8,28 +8,13 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "formats/missing.h"
 
 struct tx_stream {
   int file;
   int64_t size;
   char *name;
 };
-
-/* What leads to no readable file is the caller's input; the rest is the
- * system's trouble. */
-static tx_status fail_open(tx_error *error, const char *path) {
-  int code = errno;
-  if (code == EINTR) {
-    return tx_fail(error, TX_ERROR_INTERRUPTED, "interrupted while waiting for %s", path);
-  }
-  bool input = code == ENOENT || code == ENOTDIR || code == EACCES || code == ELOOP ||
-               code == ENAMETOOLONG || code == ENXIO;
-  return tx_fail(error, input ? TX_ERROR_INPUT : TX_ERROR_SYSTEM, "cannot read %s: %s; %s", path,
-                 strerror(code),
-                 code == EACCES ? "you need the right to read it"
-                 : input        ? "check the path"
-                                : "check the disk and try again");
-}
 
 static tx_status check_kind(tx_stream *stream, const char *path, tx_error *error) {
   struct stat facts;
@@ -52,7 +37,7 @@ tx_status tx_stream_open(const char *path, tx_stream **stream, tx_error *error) 
   tx_status status = made->name ? TX_OK : tx_fail_memory(error, strlen(path), "a file's name");
   if (status == TX_OK) {
     made->file = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (made->file < 0) status = fail_open(error, path);
+    if (made->file < 0) status = tx_fail_unreadable(path, errno, error);
   }
   if (status == TX_OK) status = check_kind(made, path, error);
   if (status != TX_OK) {

@@ -113,9 +113,11 @@ static void test_many_depths_fit(void **state) {
 static void test_nothing_to_draw(void **state) {
   (void)state;
   const chart_depth odd[] = {{1, NULL, 0.5, 0, true}, {1, "", 0.5, 0, true},
-                             {1, "last", INFINITY, 0, true}, {-1, "last", 0.5, 0, true}};
+                             {1, "last", 1e300, 0, true}, {-1, "last", 0.5, 0, true},
+                             {INT32_MAX, "last", 0.5, 0, true}, {1, "\033[2J", 0.5, 0, true},
+                             {1, "a name longer than any", 0.5, 0, true}};
   FILE *out = begin();
-  chart_depths(out, odd, 4);
+  chart_depths(out, odd, sizeof odd / sizeof *odd);
   chart_depths(out, NULL, 0);
   expect(out, "");
 }
