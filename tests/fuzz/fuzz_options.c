@@ -3,6 +3,7 @@
  * back as the same command.  The input is the arguments, one a line.
  *
  * Stands in for main.c: what the parser needs of the program is below. */
+#include "../../cli/help.h"
 #include "../../cli/options.h"
 
 #include <errno.h>
@@ -115,7 +116,7 @@ static void check_number(const char *text) {
   bool taken = options_parse(&line, 2, arguments, &status);
   bool expected = false;
   for (int64_t i = LEAST; i <= MOST; i++) expected |= spells(text, i);
-  bool help = strcmp(text, "-h") == 0 || strcmp(text, "--help") == 0;
+  bool help = help_asked(text) != HELP_NONE;
   MUST(taken == (expected && !help));
   MUST(!taken || spells(text, v.count));
   options_free(&line);
@@ -145,9 +146,7 @@ static int split_command(char *text, char **arguments) {
   return count;
 }
 
-static bool asks_for_help(const char *text) {
-  return text && (strcmp(text, "-h") == 0 || strcmp(text, "--help") == 0);
-}
+static bool asks_for_help(const char *text) { return text && help_asked(text) != HELP_NONE; }
 
 static void check_command(const command_line *line, const values *v) {
   values standard, again;

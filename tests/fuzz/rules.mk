@@ -17,8 +17,9 @@ comma = ,
 FUZZ_TABLES = $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,csv tsv jsonl)
 $(FUZZ_TABLES): FUZZ_LINK = $(call wrap,$(patsubst %,stream_%,open read name size close))
 $(patsubst %,$(BUILD)/tests/fuzz/fuzz_%,artifact model): FUZZ_LINK = $(call wrap,map_open map_close)
-$(BUILD)/tests/fuzz/fuzz_options: FUZZ_LINK = $(BUILD)/cli/options.o
-$(BUILD)/tests/fuzz/fuzz_options: $(BUILD)/cli/options.o
+FUZZ_CLI = $(BUILD)/cli/options.o $(BUILD)/cli/help.o $(BUILD)/cli/complete.o
+$(BUILD)/tests/fuzz/fuzz_options: FUZZ_LINK = $(FUZZ_CLI)
+$(BUILD)/tests/fuzz/fuzz_options: $(FUZZ_CLI)
 
 # What --wrap names begins with two underscores and is declared by no header.
 FUZZ_FLAGS = -Itests/fuzz -Icli -Wno-missing-prototypes
