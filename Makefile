@@ -5,6 +5,7 @@
 #   make test       installs what is missing, and runs everything that can fail
 #   make check      the tests again under sanitizers, and a small run under valgrind
 #   make coverage   how many branches of the readers and the tokenizer the tests take
+#   make fuzz       random input to every reader, for SECONDS=60 each
 #   make bench      measurements (never assertions)
 #   make install    into PREFIX (/usr/local), below DESTDIR
 #   make clean
@@ -134,6 +135,6 @@ clean:
 	rm -rf $(BUILD)
 
 include bench/rules.mk
-include tests/faults/rules.mk
+include tests/fuzz/rules.mk
 
 -include $(DEPENDS)

@@ -400,10 +400,12 @@ static void print_quoted(FILE *out, const char *text) {
   putc('\'', out);
 }
 
+/* A value that looks like an option is joined to its name. */
 static void print_argument(FILE *out, const option *of, const char *text) {
   const char *slash = of->flags & OPTION_PATH ? strrchr(text, '/') : NULL;
-  fprintf(out, " --%s ", of->name);
-  print_quoted(out, slash && slash[1] ? slash + 1 : text);
+  const char *kept = slash && slash[1] ? slash + 1 : text;
+  fprintf(out, " --%s%c", of->name, strncmp(kept, "--", 2) == 0 ? '=' : ' ');
+  print_quoted(out, kept);
 }
 
 char *options_command(const command_line *line, const option *defaults) {

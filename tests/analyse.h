@@ -1,5 +1,5 @@
-/* Included before every file that clang analyses (tests/check.sh): tells it what
- * it cannot see from one file, that a function which reports a failure does not
+/* Included before every file that clang and gcc analyse (tests/check.sh): tells them what
+ * they cannot see from one file, that a function which reports a failure does not
  * return TX_OK. */
 #include "base/error.h"
 

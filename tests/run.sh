@@ -154,10 +154,11 @@ if wants clang; then
     skip 'build with clang' 'clang is not installed'
   fi
 fi
-if wants sanitize && build 'build with sanitizers' SANITIZE=1 unit; then
+if wants sanitize && build 'build with sanitizers' SANITIZE=1 unit fuzzers; then
   # The real model is too slow here; what it would show is shown without.
   unset TAXON_TEST_MODEL
   for source in tests/*/test_*.c; do unit_program "build/asan/${source%.c}" ' with sanitizers'; done
+  script 'tests/fuzz, seeds and kept inputs with sanitizers' sh tests/fuzz/replay.sh build/asan
 fi
 
 echo "$(since "$started") in all"

@@ -42,6 +42,9 @@ END
 valgrind               program valgrind
 mandoc                 program mandoc
 zsh                    program zsh
+clang                  program clang
+libclang-rt-14-dev     runtime clang
+cppcheck               program cppcheck
 END
     *) return 1 ;;
   esac
@@ -58,6 +61,7 @@ is_there() {
     module) pkg-config --exists "$2" 2> /dev/null ;;
     header) has_headers "$2" ;;
     python) python3 -c "import $2" > /dev/null 2>&1 ;;
+    runtime) [ -e "$("$2" -print-file-name=libclang_rt.fuzzer-x86_64.a 2> /dev/null)" ] ;;
   esac
 }
 

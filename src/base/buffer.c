@@ -15,7 +15,7 @@ bool tx_buffer_reserve(tx_buffer *buffer, size_t more) {
     return false;
   }
   size_t need = buffer->size + more + 1;
-  if (need <= buffer->capacity) return true;
+  if (buffer->data && need <= buffer->capacity) return true;
   size_t capacity = buffer->capacity ? buffer->capacity : 64;
   while (capacity < need) capacity *= 2;
   char *data = tx_resize(buffer->data, capacity);

@@ -64,9 +64,10 @@ static tx_status want_columns(tx_table *table, const tx_table_options *options, 
     if (given[i]) copies[i] = memcpy(at, given[i], sizes[i]);
     at += sizes[i];
   }
-  if ((copies[1] && !*copies[1]) || !*copies[2]) {
+  bool no_label = given[1] && !*given[1];
+  if (no_label || !*given[2]) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "the name of the %s column is empty",
-                   copies[1] && !*copies[1] ? "label" : "id");
+                   no_label ? "label" : "id");
   }
   TX_TRY(want_texts(table, copies[0], error));
   if (copies[1]) table->label = want(table, copies[1], false);

@@ -85,8 +85,11 @@ static tx_status run_waves(const tx_text *texts, int64_t count, tx_term_rule rul
         status = tx_fail_memory(error, block->capacity * sizeof(tx_term), "terms");
         break;
       }
-      tx_terms terms = {.items = block->items ? block->items + start : NULL,
-                        .count = block->ends[i % BLOCK_TEXTS] - start};
+      tx_terms terms = {0}; /* of a block without any, too */
+      if (block->items) {
+        terms = (tx_terms){.items = block->items + start,
+                           .count = block->ends[i % BLOCK_TEXTS] - start};
+      }
       if (!each(context, first + i, &terms)) {
         status = tx_fail_memory(error, terms.count * sizeof(tx_term), "terms");
       }
