@@ -237,6 +237,7 @@ int main(int argc, char **argv) {
    * of a training in its middle. */
   signal(SIGPIPE, SIG_IGN);
   signal(SIGXFSZ, SIG_IGN); /* a limit of the file size is a failed write, with its sentence */
+  json_set_alloc_funcs(json_memory, free);
   if (argc < 2) {
     print_help(stderr, HELP_TEXT);
     return CLI_USAGE;

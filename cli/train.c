@@ -23,6 +23,7 @@ typedef struct {
   int format, method, pooling, solver, schedule, weights;
   int64_t depth, max_depth, blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
   double learning_rate, weight_decay, warm_up, clip, penalty;
+  bool no_cache;
 } train;
 
 static train train_defaults(void) {
@@ -49,7 +50,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 28 };
+enum { OPTION_COUNT = 29 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -85,7 +86,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .help = "balanced: each label counts the same in all", .choices = weights,
        .flags = OPTION_RESULT},
       {"cache-mb", OPTION_INTEGER, &state->cache_mb, "N",
-       "memory for what is computed once; beyond it a temporary file is used", .most = 1 << 24},
+       "of the model's states kept in the home for later runs, and in memory", .most = 1 << 24},
+      {"no-cache", OPTION_FLAG, &state->no_cache, .help = "compute all states anew, keep none"},
       {.type = OPTION_HEADING, .help = "The head"},
       {"head-solver", OPTION_CHOICE, &state->solver, .help = "exactly, or by gradient steps",
        .choices = solvers, .flags = OPTION_RESULT},
@@ -150,6 +152,7 @@ static tx_train_options library_options(const train *state, const char *command)
   to.penalty = state->penalty;
   to.max_tokens = state->max_tokens;
   to.cache_mb = state->cache_mb;
+  to.no_cache = state->no_cache;
   to.seed = (uint64_t)state->common.seed;
   return to;
 }

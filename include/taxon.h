@@ -197,7 +197,9 @@ typedef struct tx_train_options {
   tx_schedule schedule;
   tx_class_weights class_weights;
   int64_t max_tokens; /* longer texts are cut at the end; 0: the model's context */
-  int64_t cache_mb;   /* memory for the trunk cache; beyond it a temporary file is used */
+  int64_t cache_mb;   /* bound of the states kept below the home for later runs, the least recently
+                         used out first; and of those in memory, beyond it a temporary file is used */
+  bool no_cache;      /* compute all states anew, keep none */
   uint64_t seed;
 } tx_train_options;
 

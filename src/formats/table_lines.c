@@ -91,7 +91,6 @@ static char *spell_real(json_t *value) {
     char *spelled = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits));
     if (!spelled || digits == 17) return spelled;
     json_t *again = json_loads(spelled, JSON_DECODE_ANY, NULL);
-    if (!again) return free(spelled), NULL;
     double was = json_real_value(value), is = json_real_value(again);
     json_decref(again);
     if (!(was < is) && !(was > is)) return spelled;
@@ -148,22 +147,6 @@ static tx_status read_object(tx_text line, const char *file, int64_t number, jso
   return tx_fail_line(error, TX_ERROR_INPUT, file, number,
                       "not a JSON object on one line: %s (near byte %d)",
                       tx_show_name(tx_text_of(why.text), shown), why.position);
-}
-
-/* *value is new.  Where memory was short the JSON library speaks of a wrong line:
- * so a wrong line is read once more, if there is memory. */
-static tx_status parse_line(tx_text line, const char *file, int64_t number, json_t **value,
-                            tx_error *error) {
-  size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
-  json_error_t why;
-  *value = json_loadb(line.data, line.size, flags, &why);
-  if (!*value) {
-    void *memory = tx_alloc(line.size + 4096);
-    if (!memory) return tx_fail_memory(error, line.size, "a JSON object");
-    tx_free(memory);
-    *value = json_loadb(line.data, line.size, flags, &why);
-  }
-  return *value ? TX_OK : fail_json(&why, file, number, error);
 }
 
 static tx_status take_object(json_t *object, tx_table_input *input, tx_table_cells *cells,

@@ -131,6 +131,36 @@ static json_t *validation_json(const tx_artifact_facts *f, bool *whole) {
   return validation;
 }
 
+/* Accuracy by depth, where the depth was chosen; absent or odd keys are left out. */
+static void add_depths(const tx_gguf *gguf, const tx_artifact_facts *f, json_t *object,
+                       bool *whole) {
+  int64_t *depths = NULL;
+  double *accuracies = NULL, *errors = NULL;
+  const tx_text *poolings;
+  size_t counts[4];
+  if (tx_gguf_has(gguf, "taxon.depths.depth") &&
+      tx_gguf_ints(gguf, "taxon.depths.depth", &depths, &counts[0], NULL) == TX_OK &&
+      tx_gguf_strings(gguf, "taxon.depths.pooling", &poolings, &counts[1], NULL) == TX_OK &&
+      tx_gguf_floats(gguf, "taxon.depths.accuracy", &accuracies, &counts[2], NULL) == TX_OK &&
+      tx_gguf_floats(gguf, "taxon.depths.standard_error", &errors, &counts[3], NULL) == TX_OK &&
+      counts[0] == counts[1] && counts[0] == counts[2] && counts[0] == counts[3]) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < counts[0]; i++) {
+      json_t *at = json_object();
+      bool chosen = depths[i] == f->depth && poolings[i].size == f->pooling.size &&
+                    memcmp(poolings[i].data, f->pooling.data, f->pooling.size) == 0;
+      put(whole, at, "depth", json_integer(depths[i]));
+      put(whole, at, "pooling", text_json(poolings[i]));
+      put(whole, at, "accuracy", json_real(accuracies[i]));
+      put(whole, at, "standard_error", json_real(errors[i]));
+      put(whole, at, "chosen", json_boolean(chosen));
+      if (json_array_append_new(list, at) != 0) *whole = false;
+    }
+    put(whole, object, "depths", list);
+  }
+  tx_free(depths), tx_free(accuracies), tx_free(errors);
+}
+
 static void describe_classifier(const char *path, const tx_gguf *gguf, const tx_artifact_facts *f,
                                 json_t *object, bool *whole) {
   json_t *labels = json_array(), *base = json_object();
@@ -152,6 +182,7 @@ static void describe_classifier(const char *path, const tx_gguf *gguf, const tx_
   put(whole, object, "base", base);
   put(whole, object, "training", training_json(f, whole));
   put(whole, object, "validation", validation_json(f, whole));
+  add_depths(gguf, f, object, whole);
 }
 
 /* ---- either ------------------------------------------------------------ */

@@ -162,7 +162,7 @@ static void open_cache(job *j) {
     return;
   }
   t->trunk.scratch = j->home.data;
-  t->trunk.directory = j->cache_path;
+  t->trunk.directory = t->options->no_cache ? NULL : j->cache_path;
 }
 
 /* ---- the whole --------------------------------------------------------- */

@@ -88,7 +88,7 @@ static fixture open_fixture(void) {
   fixture f = {0};
   ASSERT_OK(tx_model_open("tests/golden/tiny_llama.gguf", NULL, &f.model, error));
   ASSERT_OK(tx_pass_open(tx_model_facts(f.model), &f.pass, error));
-  ASSERT_OK(tx_tail_new(f.model, 0, TX_POOLING_LAST, CLASSES, &f.tail, error));
+  ASSERT_OK(tx_tail_new(f.model, tx_model_facts(f.model)->blocks, 0, TX_POOLING_LAST, CLASSES, &f.tail, error));
   return f;
 }
 

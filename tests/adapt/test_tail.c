@@ -43,7 +43,7 @@ static fixture open_fixture(const char *name, tx_pooling pooling, int64_t blocks
   tx_sequences sequences = {count - 1, golden_ints(f.golden, "ids", NULL), f.offsets};
   ASSERT_OK(tx_trunk_run(f.model, &f.pass, &sequences, facts->blocks - blocks, 16, f.states.rows,
                          "", NULL, error));
-  ASSERT_OK(tx_tail_new(f.model, blocks, pooling, 3, &f.tail, error));
+  ASSERT_OK(tx_tail_new(f.model, tx_model_facts(f.model)->blocks, blocks, pooling, 3, &f.tail, error));
   tx_tail_set_head(f.tail, golden_floats(f.golden, "head.weight"),
                    golden_floats(f.golden, "head.bias"));
   f.dstates = checked_memory((size_t)(f.offsets[count - 1] * facts->width) * sizeof(float));
