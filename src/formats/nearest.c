@@ -38,11 +38,11 @@ static size_t distance(tx_text a, tx_text b, bool beginning) {
   return least;
 }
 
-/* With one slip in five letters or more.  A comma makes it a list of names. */
+/* With one slip in five letters or more.  A comma or semicolon makes a list of names. */
 static bool begins(tx_text whole, tx_text beginning) {
   if (beginning.size < 3 || beginning.size > whole.size || whole.size > LONGEST) return false;
-  return distance(beginning, whole, true) <= (beginning.size >= 5) &&
-         !memchr(whole.data, ',', whole.size);
+  bool list = memchr(whole.data, ',', whole.size) || memchr(whole.data, ';', whole.size);
+  return !list && distance(beginning, whole, true) <= (beginning.size >= 5);
 }
 
 /* The first that `word` is the beginning of. */
