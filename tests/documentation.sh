@@ -189,7 +189,7 @@ record() { # page
     /^```/ { inside = 0 }
     inside && !/^\$ / { next }
     { print }
-    inside { file = runs ++number; while ((getline line < file) > 0) print line; close(file) }
+    inside { file = runs (++number); while ((getline line < file) > 0) print line; close(file) }
   ' "$1" > "$top/page" && cat "$top/page" > "$1"
 }
 

@@ -9,8 +9,9 @@ static char lower(char letter) {
   return letter >= 'A' && letter <= 'Z' ? (char)(letter - 'A' + 'a') : letter;
 }
 
-/* Optimal string alignment over at most LONGEST bytes, case ignored. */
-static size_t distance(tx_text a, tx_text b) {
+/* Optimal string alignment over at most LONGEST bytes, case ignored; or the
+ * least of those between `a` and a beginning of `b`. */
+static size_t distance(tx_text a, tx_text b, bool beginning) {
   size_t rows[3][LONGEST + 1];
   size_t *before = rows[0], *last = rows[1], *now = rows[2];
   for (size_t j = 0; j <= b.size; j++) last[j] = j;
@@ -32,16 +33,16 @@ static size_t distance(tx_text a, tx_text b) {
     last = now;
     now = spare;
   }
-  return last[b.size];
+  size_t least = last[b.size];
+  for (size_t j = 0; beginning && j < b.size; j++) least = last[j] < least ? last[j] : least;
+  return least;
 }
 
-/* Of a name; a comma after the beginning makes it a list of names. */
+/* With one slip in five letters or more.  A comma or semicolon makes a list of names. */
 static bool begins(tx_text whole, tx_text beginning) {
-  if (beginning.size < 3 || beginning.size > whole.size) return false;
-  for (size_t i = 0; i < beginning.size; i++) {
-    if (lower(whole.data[i]) != lower(beginning.data[i])) return false;
-  }
-  return !memchr(whole.data, ',', whole.size);
+  if (beginning.size < 3 || beginning.size > whole.size || whole.size > LONGEST) return false;
+  bool list = memchr(whole.data, ',', whole.size) || memchr(whole.data, ';', whole.size);
+  return !list && distance(beginning, whole, true) <= (beginning.size >= 5);
 }
 
 /* The first that `word` is the beginning of. */
@@ -58,7 +59,7 @@ int tx_nearest(tx_text word, const tx_text *candidates, size_t count) {
   size_t fewest = word.size < 6 ? 2 : word.size / 3 + 2; /* exclusive: one slip in a short word */
   for (size_t i = 0; i < count && i < INT32_MAX; i++) {
     if (candidates[i].size == 0 || candidates[i].size > LONGEST) continue;
-    size_t edits = distance(word, candidates[i]);
+    size_t edits = distance(word, candidates[i], false);
     if (edits < fewest && edits < candidates[i].size) {
       fewest = edits;
       nearest = (int)i;

@@ -7,8 +7,8 @@
 #include "taxon.h"
 
 /* Index of the candidate with the fewest edits (a letter inserted, left out,
- * changed, or two swapped; case is free), else the first that begins with at
- * least three letters of it; -1 when none is near enough to be meant. */
+ * changed, or two swapped; case is free), else the first that begins with it
+ * (three letters at least; from five on with one edit); -1 when none is near enough to be meant. */
 int tx_nearest(tx_text word, const tx_text *candidates, size_t count);
 
 enum { TX_SHOWN_SIZE = 72 };

@@ -416,6 +416,7 @@ static void test_nearest(void **state) {
   assert_int_equal(tx_nearest(tx_text_of("smolm2-135M"), names, 3), 0);
   assert_int_equal(tx_nearest(tx_text_of("data:tweet"), names, 3), 1);
   assert_int_equal(tx_nearest(tx_text_of("SMOL"), names, 3), 0);
+  assert_int_equal(tx_nearest(tx_text_of("smolm2"), names, 3), 0);
   assert_int_equal(tx_nearest(tx_text_of("sm"), names, 3), -1);
   assert_int_equal(tx_nearest(tx_text_of("llama"), names, 3), -1);
   assert_int_equal(tx_nearest(tx_text_of("y"), names, 3), -1);
