@@ -135,6 +135,7 @@ clean:
 	rm -rf $(BUILD)
 
 include bench/rules.mk
+include tests/faults/rules.mk
 include tests/fuzz/rules.mk
 
 -include $(DEPENDS)

@@ -70,6 +70,9 @@ done
 check 'show under valgrind' memory show "$top/head.taxon"
 check 'tokens under valgrind' memory tokens "$top/tiny.gguf" 'good day'
 
+check 'build with calls that fail' make -s faults &&
+  check 'every n-th call fails' sh tests/faults.sh build 1000000 1
+
 # Threads under ThreadSanitizer: the pool, training, handles in two threads at once.
 thread_tests='base/test_parallel tasks/test_train tasks/test_classifier'
 set --

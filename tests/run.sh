@@ -2,7 +2,7 @@
 # Everything that can fail: `make test`.  Installs what is missing, builds, and
 # runs every kind of test; goes on after a failure.
 #
-#   sh tests/run.sh [PART...]     unit sanitize cli rules library survive clang documentation
+#   sh tests/run.sh [PART...]     unit sanitize cli rules library survive faults clang documentation
 #
 # (all of them by default).  Prints a line for each test program or script, its
 # output only when it failed, and ends with "N passed, N failed, N skipped";
@@ -16,7 +16,7 @@ unset MAKEFLAGS MAKELEVEL MFLAGS TAXON_CPU TAXON_HOME
 export OMP_WAIT_POLICY=passive LC_ALL=C.UTF-8
 sh tools/install-dependencies.sh build test || exit $?
 
-parts=${*:-unit sanitize cli rules library survive clang documentation}
+parts=${*:-unit sanitize cli rules library survive faults clang documentation}
 passed=0 failed=0 skipped=0
 log=$(mktemp -d) || exit 4
 trap 'rm -rf "$log"' EXIT
@@ -141,6 +141,9 @@ fi
 if wants cli; then golden_cases; fi
 if wants rules; then script tests/rules.sh sh tests/rules.sh build; fi
 if wants library; then script tests/library.sh sh tests/library.sh build; fi
+if wants faults; then
+  build 'build with calls that fail' faults && script tests/faults.sh sh tests/faults.sh build
+fi
 if wants survive; then
   script tests/survive.sh sh tests/survive.sh build
   script tests/rows.sh sh tests/rows.sh build
