@@ -69,7 +69,7 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .flags = OPTION_RESULT},
       {"method", OPTION_CHOICE, &state->method,
        .help = "what is trained: a linear layer on the model's states, or the last blocks too; "
-               "auto: at the depth\nand pooling that cross-validation chooses, with its last block "
+               "auto: at the depth and pooling that cross-validation chooses, with its last block "
                "where that is better",
        .choices = methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
