@@ -191,9 +191,9 @@ static void print_chosen(FILE *out, const chart_depth *points, size_t count) {
     if (points[i].chosen) chosen = &points[i];
     if (!best || points[i].accuracy > best->accuracy) best = &points[i];
   }
-  bool same = !chosen || chosen->accuracy >= best->accuracy;
+  bool same = !chosen || !best || chosen->accuracy >= best->accuracy;
   if (chosen) print_point(out, "chosen", chosen, same ? "\n" : "; ");
-  if (!chosen || !same) print_point(out, "best", best, "\n");
+  if (best && (!chosen || !same)) print_point(out, "best", best, "\n");
 }
 
 void chart_depths(FILE *out, const chart_depth *points, size_t count) {
