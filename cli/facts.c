@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chart.h"
+
 json_t *facts_parse(const char *verb, char *json) {
   json_error_t error;
   json_t *value = json_loads(json, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
@@ -125,4 +127,21 @@ void facts_print(const json_t *object) {
   out_table table = out_table_make("ll", false);
   add_facts(&table, object, 0);
   out_table_print(&table);
+}
+
+void facts_draw_depths(const json_t *depths) {
+  size_t count = json_array_size(depths);
+  chart_depth *points = cli_array(count, sizeof *points);
+  for (size_t i = 0; i < count; i++) {
+    const json_t *at = json_array_get(depths, i);
+    points[i] = (chart_depth){
+        .depth = (int)json_integer_value(json_object_get(at, "depth")),
+        .pooling = json_string_value(json_object_get(at, "pooling")),
+        .accuracy = json_number_value(json_object_get(at, "accuracy")),
+        .standard_error = json_number_value(json_object_get(at, "standard_error")),
+        .chosen = json_is_true(json_object_get(at, "chosen"))};
+  }
+  if (count > 0) putchar('\n');
+  chart_depths(stdout, points, count);
+  free(points);
 }

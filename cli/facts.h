@@ -15,4 +15,8 @@ char *facts_value(const char *key, const json_t *value);
 /* Parses what the library returned and frees it; NULL: said, status 4. */
 json_t *facts_parse(const char *verb, char *json);
 
+/* The chart of what `show` gives as `depths`: an array of depth, pooling, accuracy,
+ * standard_error, chosen; nothing for NULL or an empty one. */
+void facts_draw_depths(const json_t *depths);
+
 #endif

@@ -1,7 +1,6 @@
 /* taxon show: what a model or a classifier is. */
 #include <stdlib.h>
 
-#include "chart.h"
 #include "facts.h"
 #include "options.h"
 
@@ -14,31 +13,13 @@ static void leave_out_idle(json_t *facts) {
   for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) json_object_del(training, steps[i]);
 }
 
-/* `depths`, as an array of depth, pooling, accuracy, standard_error, chosen. */
-static void draw_depths(const json_t *depths) {
-  size_t count = json_array_size(depths);
-  chart_depth *points = cli_array(count, sizeof *points);
-  for (size_t i = 0; i < count; i++) {
-    const json_t *at = json_array_get(depths, i);
-    points[i] = (chart_depth){
-        .depth = (int)json_integer_value(json_object_get(at, "depth")),
-        .pooling = json_string_value(json_object_get(at, "pooling")),
-        .accuracy = json_number_value(json_object_get(at, "accuracy")),
-        .standard_error = json_number_value(json_object_get(at, "standard_error")),
-        .chosen = json_is_true(json_object_get(at, "chosen"))};
-  }
-  if (count > 0) putchar('\n');
-  chart_depths(stdout, points, count);
-  free(points);
-}
-
 /* What was tried at each depth is drawn, below the rest. */
 static void print_facts(json_t *facts) {
   json_t *depths = json_incref(json_object_get(facts, "depths"));
   if (depths) json_object_del(facts, "depths");
   leave_out_idle(facts);
   facts_print(facts);
-  draw_depths(depths);
+  facts_draw_depths(depths);
   json_decref(depths);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "facts.h"
 #include "options.h"
 #include "output.h"
 #include "progress.h"
@@ -97,8 +98,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .help = "Gradient steps (--method last-block, or --head-solver sgd)"},
       {"blocks", OPTION_INTEGER, &state->blocks, "N", "how many of the last blocks", .least = 1,
        .most = 10000, .flags = OPTION_RESULT},
-      {"epochs", OPTION_INTEGER, &state->epochs, "N", "passes over the training texts", .least = 1,
-       .most = 100000, .flags = OPTION_RESULT},
+      {"epochs", OPTION_INTEGER, &state->epochs, "N", "passes over the training texts",
+       .zero = "5, or 3 for --method auto", .most = 100000, .flags = OPTION_RESULT},
       {"batch", OPTION_INTEGER, &state->batch, "N", "texts a step", .least = 1, .most = 65536,
        .flags = OPTION_RESULT},
       {"accumulate", OPTION_INTEGER, &state->accumulate, "N",
@@ -159,6 +160,20 @@ static tx_train_options library_options(const train *state, const char *command)
 
 /* ---- the report -------------------------------------------------------- */
 
+/* What the classifier just written says of itself; NULL: it cannot be read back. */
+static json_t *describe(const train *state) {
+  tx_error error = {0};
+  char *json = NULL;
+  if (tx_describe_json(state->out, state->common.home, &json, &error) != TX_OK) return NULL;
+  return facts_parse("train", json);
+}
+
+static void draw_depths(const train *state) {
+  json_t *facts = describe(state);
+  facts_draw_depths(json_object_get(facts, "depths"));
+  json_decref(facts);
+}
+
 static void print_json(const train *state, const tx_train_report *report) {
   json_t *object = json_object(), *validation = json_object(), *interval = json_array(),
          *baselines = json_object();
@@ -189,6 +204,9 @@ static void print_json(const train *state, const tx_train_report *report) {
   out_put(baselines, "majority", out_real(report->majority_accuracy));
   out_put(baselines, "linear", out_real(report->linear_accuracy));
   out_put(object, "baselines", baselines);
+  json_t *facts = describe(state), *depths = json_object_get(facts, "depths");
+  if (depths) out_put(object, "depths", json_incref(depths));
+  json_decref(facts);
   out_json(object, 15);
 }
 
@@ -304,6 +322,7 @@ static int run(const train *state, const command_line *line, const char *command
     print_scores(&report);
     putchar('\n');
     print_facts(state, &report);
+    draw_depths(state);
     print_verdict(&report);
   }
   return CLI_DONE;

@@ -215,7 +215,7 @@ static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) 
 
 static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_train_options *o = t->options;
-  tx_fit_options options = {.epochs = o->epochs,
+  tx_fit_options options = {.epochs = o->epochs > 0 ? o->epochs : o->method == TX_METHOD_AUTO ? 3 : 5,
                             .batch = o->batch,
                             .accumulate = o->accumulate,
                             .patience = o->patience,
@@ -303,6 +303,23 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   return score_rows(t, set, set->tail, probabilities, error);
 }
 
+/* Even if every error of the head went, five rows are the fewest from which a
+ * paired test (McNemar's) sees a difference: 1 / 2^5 is below 0.05. */
+enum { FEWEST_ERRORS = 5 };
+
+static bool worth_trying(const tx_training *t, const tx_label_set *set, const float *head) {
+  const tx_labelled *rows = &set->split.validation;
+  tx_metrics metrics;
+  tx_metrics_compute(head, rows->labels, rows->count, set->split.classes, &metrics, NULL, NULL);
+  int64_t errors = rows->count - metrics.correct;
+  if (errors >= FEWEST_ERRORS) return true;
+  tx_watch_note(t->watch,
+                "last block: not trained, the head alone errs on %" PRId64 " of %" PRId64
+                " validation texts, too few to see a gain in",
+                errors, rows->count);
+  return false;
+}
+
 /* Whether `tuned` is better than `head` on the validation rows: the mean loss is
  * lower beyond chance, and no more answers are wrong.  The best of several epochs
  * was taken on the same rows, which the level accounts for (Bonferroni). */
@@ -377,7 +394,7 @@ static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
   TX_TRY(tx_tail_new(t->model, set->depth, 0, set->pooling, set->split.classes, &set->tail, error));
   TX_TRY(start_head(t, set, error));
   TX_TRY(score_rows(t, set, set->tail, probabilities, error));
-  if (frozen || set->depth == 0) return TX_OK;
+  if (frozen || set->depth == 0 || !worth_trying(t, set, probabilities)) return TX_OK;
   return try_last_block(t, set, probabilities, error);
 }
 

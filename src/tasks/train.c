@@ -27,7 +27,7 @@ tx_train_options tx_train_defaults(void) {
                             .pooling = TX_POOLING_AUTO,
                             .head_solver = TX_HEAD_CONVEX,
                             .blocks = 1,
-                            .epochs = 5,
+                            .epochs = 0,
                             .batch = 8,
                             .accumulate = 1,
                             .patience = 2,
@@ -80,7 +80,7 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("depth", o->depth, 0, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("max depth", o->max_depth, 0, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("blocks", o->blocks, 1, TX_MAX_BLOCKS, error));
-  TX_TRY(check_range("epochs", o->epochs, 1, 1e6, error));
+  TX_TRY(check_range("epochs", o->epochs, 0, 1e6, error));
   TX_TRY(check_range("batch", o->batch, 1, 1 << 16, error));
   TX_TRY(check_range("accumulate", o->accumulate, 1, 1 << 16, error));
   TX_TRY(check_range("patience", o->patience, 0, 1e6, error));
