@@ -13,7 +13,7 @@
 
 /* Relative to standardised features; the right one differs between tasks. */
 static const double penalties[] = {10, 3, 1, 0.3, 0.1, 0.03};
-enum { PENALTIES = sizeof penalties / sizeof *penalties, POOLINGS = 3 };
+enum { PENALTIES = sizeof penalties / sizeof *penalties, FIRST_PENALTY = 2, POOLINGS = 3 };
 
 /* In the order of their cost. */
 static const tx_pooling poolings[POOLINGS] = {TX_POOLING_LAST, TX_POOLING_MEAN,
@@ -30,7 +30,7 @@ typedef struct {
   float *both;       /* (rows, 2 * width): last and mean, standardised */
   float *single;     /* (rows, width) */
   double *mean, *inverse;
-  uint8_t *correct;  /* (PENALTIES, rows), of one candidate */
+  uint8_t *correct;  /* (3, rows), of one candidate at three penalties */
   uint8_t *kept;     /* (candidates, rows): of each at its best penalty */
 } choice;
 
@@ -93,17 +93,32 @@ static const float *columns_of(choice *c, tx_pooling pooling, int64_t *width) {
   return c->single;
 }
 
-static tx_status try_candidate(choice *c, tx_depth_score *score, uint8_t *kept, tx_error *error) {
+/* Three neighbouring penalties around the one that was best a depth before, then
+ * further while the best of them is at an end: accuracy has one peak over them. */
+static tx_status try_candidate(choice *c, tx_depth_score *score, int *centre, uint8_t *kept,
+                               tx_error *error) {
   int64_t width;
   const float *features = columns_of(c, score->pooling, &width);
-  TX_TRY(tx_ridge_validate(&c->ridge, features, width, penalties, PENALTIES, c->correct, error));
+  int from = *centre > 0 ? *centre - 1 : 0, end = *centre + 2 < PENALTIES ? *centre + 2 : PENALTIES;
+  int low = from, high = end; /* tried so far */
   score->accuracy = -1;
-  for (int p = 0; p < PENALTIES; p++) {
-    const uint8_t *correct = c->correct + p * c->rows;
-    double accuracy = accuracy_of(c, correct);
-    if (accuracy <= score->accuracy) continue;
-    score->accuracy = accuracy;
-    memcpy(kept, correct, (size_t)c->rows);
+  while (from < end) {
+    TX_TRY(tx_ridge_validate(&c->ridge, features, width, penalties + from, end - from, c->correct,
+                             error));
+    for (int p = from; p < end; p++) {
+      const uint8_t *correct = c->correct + (p - from) * c->rows;
+      double accuracy = accuracy_of(c, correct);
+      if (accuracy <= score->accuracy) continue;
+      score->accuracy = accuracy;
+      *centre = p;
+      memcpy(kept, correct, (size_t)c->rows);
+    }
+    from = end = 0;
+    if (*centre == low && low > 0) {
+      from = low - 1, end = low--;
+    } else if (*centre == high - 1 && high < PENALTIES) {
+      from = high, end = ++high;
+    }
   }
   return TX_OK;
 }
@@ -111,6 +126,7 @@ static tx_status try_candidate(choice *c, tx_depth_score *score, uint8_t *kept, 
 static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx_watch *watch,
                          tx_error *error) {
   int depths = c->options.highest - c->options.lowest + 1;
+  int centres[POOLINGS] = {FIRST_PENALTY, FIRST_PENALTY, FIRST_PENALTY};
   *count = 0;
   for (int d = 0; d < depths; d++) {
     TX_TRY(tx_watch_check(watch, error));
@@ -120,7 +136,7 @@ static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx
       if (c->options.pooling != TX_POOLING_AUTO && c->options.pooling != poolings[p]) continue;
       tx_depth_score *score = &scores[*count];
       *score = (tx_depth_score){.depth = c->options.lowest + d, .pooling = poolings[p]};
-      TX_TRY(try_candidate(c, score, c->kept + *count * c->rows, error));
+      TX_TRY(try_candidate(c, score, &centres[p], c->kept + *count * c->rows, error));
       ++*count;
     }
   }
@@ -130,34 +146,27 @@ static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx
 
 /* ---- the choice --------------------------------------------------------- */
 
-/* The standard error of the mean of the rows' differences, 1, 0 or -1 times
- * their weights. */
-static double paired_error(const choice *c, const uint8_t *best, const uint8_t *other) {
-  double sum = 0, squares = 0, all = 0;
+/* The standard error of an accuracy over the rows, each with its weight. */
+static double standard_error_of(const choice *c, const uint8_t *correct, double accuracy) {
+  double squares = 0, all = 0;
   for (int64_t i = 0; i < c->rows; i++) {
-    double difference = ((double)best[i] - (double)other[i]) * weight_of(c, i);
-    sum += difference;
-    squares += difference * difference;
+    double away = ((double)correct[i] - accuracy) * weight_of(c, i);
+    squares += away * away;
     all += weight_of(c, i);
   }
-  double variance = squares - sum * sum / (double)c->rows;
-  return sqrt(variance > 0 ? variance : 0) / all;
+  return sqrt(squares) / all;
 }
 
 static void choose(const choice *c, tx_depth_score *scores, int count) {
-  int best = 0, chosen;
-  for (int i = 1; i < count; i++) {
+  int best = 0, chosen = 0;
+  for (int i = 0; i < count; i++) {
+    scores[i].standard_error = standard_error_of(c, c->kept + i * c->rows, scores[i].accuracy);
     if (scores[i].accuracy > scores[best].accuracy) best = i;
   }
-  for (int i = 0; i < count; i++) {
-    scores[i].standard_error =
-        paired_error(c, c->kept + best * c->rows, c->kept + i * c->rows);
-  }
-  chosen = best;
-  for (int i = best - 1; i >= 0; i--) {
-    if (scores[best].accuracy - scores[i].accuracy > scores[i].standard_error) continue;
-    bool shallower = scores[i].depth < scores[chosen].depth;
-    if (shallower || scores[i].accuracy >= scores[chosen].accuracy) chosen = i;
+  double enough = scores[best].accuracy - scores[best].standard_error;
+  while (scores[chosen].accuracy < enough) chosen++;
+  for (int i = chosen + 1; i < count && scores[i].depth == scores[chosen].depth; i++) {
+    if (scores[i].accuracy > scores[chosen].accuracy) chosen = i;
   }
   scores[chosen].chosen = true;
 }
@@ -171,7 +180,7 @@ static bool allocate(choice *c, int candidates) {
   c->single = tx_alloc_array(rows * width, sizeof *c->single);
   c->mean = tx_alloc_array(2 * width, sizeof *c->mean);
   c->inverse = tx_alloc_array(2 * width, sizeof *c->inverse);
-  c->correct = tx_alloc_array(PENALTIES * rows, sizeof *c->correct);
+  c->correct = tx_alloc_array(3 * rows, sizeof *c->correct);
   c->kept = tx_alloc_array((size_t)candidates * rows, sizeof *c->kept);
   return c->order && c->starts && c->labels && c->both && c->single && c->mean && c->inverse &&
          c->correct && c->kept;
