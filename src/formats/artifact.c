@@ -9,7 +9,8 @@
 #include "formats/nearest.h"
 #include "formats/table.h"
 
-typedef enum { AS_INT, AS_FLOAT, AS_STRING } field_kind;
+/* An optional number that is 0 is not written, and 0 where it is missing. */
+typedef enum { AS_INT, AS_FLOAT, AS_OPTIONAL_FLOAT, AS_STRING } field_kind;
 
 typedef struct {
   const char *key;
@@ -26,6 +27,7 @@ static const field fields[] = {
     FIELD("template", AS_STRING, text_template, 0, 0),
     FIELD("pooling", AS_STRING, pooling, 0, 0),
     FIELD("depth", AS_INT, depth, 0, 1024),
+    FIELD("words", AS_OPTIONAL_FLOAT, words, 0, 1),
     FIELD("max_tokens", AS_INT, max_tokens, 1, 1 << 24),
     FIELD("base.name", AS_STRING, base_name, 0, 0),
     FIELD("base.sha256", AS_STRING, base_sha256, 0, 0),
@@ -76,6 +78,11 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
       case AS_FLOAT:
         tx_gguf_add_float(writer, fields[i].key, *(const double *)(const void *)place);
         break;
+      case AS_OPTIONAL_FLOAT:
+        if (*(const double *)(const void *)place > 0) {
+          tx_gguf_add_float(writer, fields[i].key, *(const double *)(const void *)place);
+        }
+        break;
       default:
         tx_gguf_add_string(writer, fields[i].key, *(const tx_text *)(const void *)place);
         break;
@@ -109,6 +116,8 @@ static tx_status read_field(const tx_gguf *gguf, const field *f, tx_artifact_fac
   switch (f->kind) {
     case AS_INT: return read_int(gguf, f, place, error);
     case AS_FLOAT: return read_float(gguf, f, place, error);
+    case AS_OPTIONAL_FLOAT:
+      return tx_gguf_has(gguf, f->key) ? read_float(gguf, f, place, error) : TX_OK;
     default: return tx_gguf_string(gguf, f->key, place, error);
   }
 }

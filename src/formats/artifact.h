@@ -29,6 +29,7 @@ typedef struct tx_artifact_facts {
   tx_text data_sha256, validation_sha256; /* of the table's rows */
   int64_t seed, epochs, best_epoch, batch, accumulate, trained_parameters;
   double learning_rate, weight_decay, penalty;
+  double words; /* share of the linear baseline in the answers, 0..1; 0 where the key is missing */
   tx_text head_solver, class_weights, schedule, command, version;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
   int64_t majority_label;                    /* the training rows' most frequent */

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "formats/hub.h"
 #include "kernels/kernels.h"
+#include "score/blend.h"
+#include "score/linear.h"
 #include "score/network.h"
 
 tx_classifier_options tx_classifier_defaults(void) { return (tx_classifier_options){0}; }
@@ -28,7 +30,11 @@ static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx
   tx_free(name);
   TX_TRY(status);
   tx_network_options network = {path, options.max_tokens, options.batch_tokens};
-  return tx_network_open(c->artifact, &c->facts, network, &c->scorer, error);
+  TX_TRY(tx_network_open(c->artifact, &c->facts, network, &c->scorer, error));
+  if (!(c->facts.words > 0)) return TX_OK;
+  tx_scorer *words, *alone = c->scorer;
+  TX_TRY(tx_linear_load(c->artifact, (int)c->facts.label_count, &words, error));
+  return tx_blend_new(alone, words, c->facts.words, &c->scorer, error);
 }
 
 static tx_status classifier_build(tx_classifier *c, const char *path, tx_classifier_options options,

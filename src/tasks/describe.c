@@ -178,6 +178,7 @@ static void describe_classifier(const char *path, const tx_gguf *gguf, const tx_
   put(whole, object, "template", text_json(f->text_template));
   put(whole, object, "depth", json_integer(f->depth));
   put(whole, object, "pooling", text_json(f->pooling));
+  put(whole, object, "words", json_real(f->words));
   put(whole, object, "max_tokens", json_integer(f->max_tokens));
   put(whole, object, "base", base);
   put(whole, object, "training", training_json(f, whole));

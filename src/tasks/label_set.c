@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/watch.h"
 #include "kernels/product.h"
+#include "score/blend.h"
 #include "score/linear.h"
 #include "score/network.h"
 #include "trust/comparison.h"
@@ -62,6 +63,7 @@ static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *er
                          t->watch, error));
   float *probabilities = tx_alloc_array((size_t)(validation->count * classes), sizeof(float));
   if (!probabilities) return tx_fail_memory(error, (uint64_t)validation->count * 4, "scores");
+  set->linear_scores = probabilities;
   tx_status status = set->linear->score(set->linear, validation->texts, (size_t)validation->count,
                                         probabilities, NULL, t->watch, error);
   int64_t linear = 0, majority = 0;
@@ -69,7 +71,6 @@ static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *er
     linear += tx_top_label(probabilities + i * classes, classes) == validation->labels[i];
     majority += set->majority == validation->labels[i];
   }
-  tx_free(probabilities);
   set->linear_accuracy = (double)linear / (double)validation->count;
   set->majority_accuracy = (double)majority / (double)validation->count;
   return status;
@@ -314,37 +315,57 @@ static bool worth_trying(const tx_training *t, const tx_label_set *set, const fl
   int64_t errors = rows->count - metrics.correct;
   if (errors >= FEWEST_ERRORS) return true;
   tx_watch_note(t->watch,
-                "last block: not trained, the head alone errs on %" PRId64 " of %" PRId64
+                "last block: not trained, the head errs on %" PRId64 " of %" PRId64
                 " validation texts, too few to see a gain in",
                 errors, rows->count);
   return false;
 }
 
-/* Whether `tuned` is better than `head` on the validation rows: the mean loss is
- * lower beyond chance, and no more answers are wrong.  The best of several epochs
- * was taken on the same rows, which the level accounts for (Bonferroni). */
-static tx_status is_better(const tx_training *t, const tx_label_set *set, const float *tuned,
-                           const float *head, bool *better, tx_error *error) {
+/* Whether `new` is better than `old` (rows, classes) on the validation rows: the
+ * mean loss is lower, with a p-value below `level`, and no more answers are wrong. */
+static tx_status is_better(const tx_training *t, const tx_label_set *set, const char *what,
+                           const float *new, const float *old, double level, bool *better,
+                           tx_error *error) {
   const tx_labelled *rows = &set->split.validation;
   int classes = set->split.classes;
   double *gains = tx_alloc_array((size_t)rows->count, sizeof *gains);
   if (!gains) return tx_fail_memory(error, (uint64_t)rows->count * 8, "the comparison");
-  tx_metrics new, old;
-  tx_metrics_compute(tuned, rows->labels, rows->count, classes, &new, NULL, NULL);
-  tx_metrics_compute(head, rows->labels, rows->count, classes, &old, NULL, NULL);
+  tx_metrics of_new, of_old;
+  tx_metrics_compute(new, rows->labels, rows->count, classes, &of_new, NULL, NULL);
+  tx_metrics_compute(old, rows->labels, rows->count, classes, &of_old, NULL, NULL);
   for (int64_t i = 0; i < rows->count; i++) {
     int64_t at = i * classes + rows->labels[i];
-    gains[i] = tx_row_loss(head[at]) - tx_row_loss(tuned[at]);
+    gains[i] = tx_row_loss(old[at]) - tx_row_loss(new[at]);
   }
-  double p = tx_mean_above_zero(gains, rows->count) * (set->epochs > 0 ? set->epochs : 1);
+  double p = tx_mean_above_zero(gains, rows->count);
   tx_free(gains);
-  *better = p < 0.05 && new.correct >= old.correct;
+  *better = p < level && of_new.correct >= of_old.correct;
   tx_watch_note(t->watch,
-                "last block: validation loss %.4f, accuracy %.4f; the head alone %.4f, %.4f; p %.2g "
-                "over %d epoch%s: %s",
-                new.nll, new.accuracy, old.nll, old.accuracy, p < 1 ? p : 1, set->epochs,
-                set->epochs == 1 ? "" : "s", *better ? "kept" : "not kept");
+                "%s: validation loss %.4f, accuracy %.4f; without %.4f, %.4f; p %.2g: %s", what,
+                of_new.nll, of_new.accuracy, of_old.nll, of_old.accuracy, p,
+                *better ? "kept" : "not kept");
   return TX_OK;
+}
+
+/* The words beside the model, half of each in the answers: two models that err on
+ * different texts.  It costs next to nothing and has nothing to tune, so the lower
+ * validation loss decides.  `head` (rows, classes) becomes the blend then. */
+static tx_status try_words(const tx_training *t, tx_label_set *set, float *head, tx_error *error) {
+  int64_t rows = set->split.validation.count;
+  int classes = set->split.classes;
+  size_t floats = (size_t)(rows * classes);
+  float *blended = tx_alloc_array(floats, sizeof *blended);
+  bool better = false;
+  if (!blended) return tx_fail_memory(error, floats * 4, "scores");
+  memcpy(blended, head, floats * sizeof *head);
+  tx_blend(blended, set->linear_scores, rows, classes, 0.5);
+  tx_status status = is_better(t, set, "words", blended, head, 1.0, &better, error);
+  if (status == TX_OK && better) {
+    memcpy(head, blended, floats * sizeof *head);
+    set->words = 0.5;
+  }
+  tx_free(blended);
+  return status;
 }
 
 /* The last block of the cut model, from the head as it is; `head` (rows, classes)
@@ -367,7 +388,13 @@ static tx_status try_last_block(tx_training *t, tx_label_set *set, float *head, 
   }
   if (status == TX_OK && set->best_epoch > 0) {
     status = score_rows(t, set, set->tail, tuned, error);
-    if (status == TX_OK) status = is_better(t, set, tuned, head, &better, error);
+    if (status == TX_OK && set->words > 0) {
+      tx_blend(tuned, set->linear_scores, set->split.validation.count, classes, set->words);
+    }
+    if (status == TX_OK) {
+      /* The best of the epochs was taken on the same rows (Bonferroni). */
+      status = is_better(t, set, "last block", tuned, head, 0.05 / set->epochs, &better, error);
+    }
   } else if (status == TX_OK) {
     tx_watch_note(t->watch, "last block: no epoch has a lower validation loss than the head alone");
   }
@@ -394,6 +421,7 @@ static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
   TX_TRY(tx_tail_new(t->model, set->depth, 0, set->pooling, set->split.classes, &set->tail, error));
   TX_TRY(start_head(t, set, error));
   TX_TRY(score_rows(t, set, set->tail, probabilities, error));
+  if (!frozen) TX_TRY(try_words(t, set, probabilities, error));
   if (frozen || set->depth == 0 || !worth_trying(t, set, probabilities)) return TX_OK;
   return try_last_block(t, set, probabilities, error);
 }
@@ -424,6 +452,7 @@ void tx_label_set_free(tx_label_set *set) {
   tx_scorer_free(set->linear);
   tx_free(set->depths);
   tx_free(set->class_weights);
+  tx_free(set->linear_scores);
   free_rows(&set->train);
   free_rows(&set->validation);
   tx_partition_free(&set->split);

@@ -39,6 +39,8 @@ typedef struct tx_label_set {
   double *class_weights; /* (classes): balanced */
   int32_t majority;
   tx_scorer *linear;     /* the baseline */
+  float *linear_scores;  /* (validation rows, classes): its probabilities */
+  double words;          /* its share in the answers; 0: none */
   tx_depth_score *depths; /* (depth_count), where the depth was chosen */
   int depth_count;
   tx_method method;   /* what came out of it: head or last-block */

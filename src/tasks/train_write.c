@@ -104,6 +104,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .learning_rate = set->learning_rate,
       .weight_decay = o->weight_decay,
       .penalty = set->penalty,
+      .words = set->words,
       .head_solver = tx_text_of(o->head_solver == TX_HEAD_CONVEX ? "convex" : "sgd"),
       .class_weights = tx_text_of(tx_label_set_weights(t, set) ? "balanced" : "none"),
       .schedule = tx_text_of(o->schedule == TX_SCHEDULE_COSINE ? "cosine" : "constant"),
