@@ -51,7 +51,7 @@ static void test_what_is_written_is_read(void **state) {
   SAME_NUMBER(majority_label), SAME_NUMBER(majority_accuracy), SAME_NUMBER(linear_accuracy);
   const uint64_t *prints;
   int64_t count;
-  tx_artifact_fingerprints(gguf, &prints, &count);
+  tx_artifact_fingerprints(gguf, 0, &prints, &count);
   assert_int_equal(count, 3);
   assert_memory_equal(prints, fingerprints, sizeof fingerprints);
   tx_gguf_close(gguf);
@@ -289,7 +289,7 @@ static void test_fingerprints_of_another_kind(void **state) {
     tx_gguf *gguf;
     MADE_OK(write_artifact(made("prints.taxon"), &facts, &others[i], 1, error));
     MADE_OK(tx_artifact_open(made("prints.taxon"), &gguf, &facts, error));
-    tx_artifact_fingerprints(gguf, &prints, &count);
+    tx_artifact_fingerprints(gguf, 0, &prints, &count);
     assert_null(prints);
     assert_int_equal(count, 0);
     tx_gguf_close(gguf);
