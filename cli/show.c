@@ -47,12 +47,17 @@ static json_t *take(json_t *facts, const char *key) {
   return value;
 }
 
-/* Where there are heads, what is one's own stands in their table. */
+/* Where there are heads, what is one's own stands in their table, or in --json. */
 static void print_facts(json_t *facts) {
-  static const char *const own[] = {"labels", "depth", "pooling", "training", "validation"};
+  static const char *const own[] = {"labels", "depth", "pooling", "validation"};
+  static const char *const trained[] = {"rows",        "tokens",  "cut",
+                                        "data_sha256", "penalty", "trained_parameters"};
   bool several = json_is_array(json_object_get(facts, "heads"));
   json_t *heads = several ? take(facts, "heads") : NULL, *depths = take(facts, "depths");
   for (size_t i = 0; several && i < sizeof own / sizeof *own; i++) json_object_del(facts, own[i]);
+  for (size_t i = 0; several && i < sizeof trained / sizeof *trained; i++) {
+    json_object_del(json_object_get(facts, "training"), trained[i]);
+  }
   leave_out_idle(facts);
   facts_print(facts);
   if (several) {
