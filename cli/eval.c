@@ -20,7 +20,7 @@ enum {
 
 typedef struct {
   cli_common common;
-  const char *data, *label, *model;
+  const char *data, *label, *model, *head;
   char *text;
   int format;
   int64_t max_tokens;
@@ -344,6 +344,7 @@ static tx_status evaluate(const eval *state, const char *artifact, tx_evaluation
   options.home = state->common.home;
   options.model = state->model;
   options.max_tokens = state->max_tokens;
+  options.head = state->head;
   tx_table_options table = tx_table_defaults();
   if (state->text) table.text = state->text;
   if (state->label) table.label = state->label;
@@ -384,6 +385,8 @@ int verb_eval(int argc, char **argv) {
        .zero = "text"},
       {"label", OPTION_STRING, &state.label, "COLUMN", "the label", .zero = "label"},
       {"format", OPTION_CHOICE, &state.format, .help = "of the table", .choices = options_formats},
+      {"head", OPTION_STRING, &state.head, "NAME", "of a classifier of several: the one to measure",
+       .zero = "the first"},
       {"model", OPTION_STRING, &state.model, "NAME|FILE",
        "where the base model is; it must be the same file", .zero = "as the classifier names it"},
       {"max-tokens", OPTION_INTEGER, &state.max_tokens, "N", "longer texts are cut at the end",

@@ -78,6 +78,10 @@ char *options_value(const option *of) {
   if (of->type == OPTION_STRING) string = *(const char **)of->value;
   if (of->type == OPTION_COLUMNS) string = *(char **)of->value;
   if (string) fputs(string, out);
+  if (of->type == OPTION_LIST) {
+    const option_list *list = of->value;
+    for (size_t i = 0; i < list->count; i++) fprintf(out, "%s%s", i == 0 ? "" : " ", list->items[i]);
+  }
   if (of->type == OPTION_INTEGER) fprintf(out, "%" PRId64, *(int64_t *)of->value);
   if (of->type == OPTION_REAL) print_real(out, *(double *)of->value);
   if (of->type == OPTION_CHOICE) fputs(of->choices[*(int *)of->value], out);
@@ -92,6 +96,8 @@ bool options_value_is_zero(const option *of) {
       return *(const char **)of->value == NULL;
     case OPTION_COLUMNS:
       return *(char **)of->value == NULL;
+    case OPTION_LIST:
+      return ((const option_list *)of->value)->count == 0;
     case OPTION_INTEGER:
       return *(int64_t *)of->value == 0;
     case OPTION_REAL:
@@ -143,6 +149,12 @@ static void add_columns(const option *of, const char *text, bool first) {
   memcpy(*columns + held + 1, text, added + 1);
 }
 
+static void add_item(const option *of, const char *text) {
+  option_list *list = of->value;
+  list->items = cli_resize(list->items, list->count + 1, sizeof *list->items);
+  list->items[list->count++] = text;
+}
+
 /* What the option takes, in words. */
 static void print_wanted(FILE *out, const option *of) {
   if (of->type == OPTION_INTEGER) {
@@ -192,6 +204,9 @@ static int convert(const char *verb, const found_option *found, bool first) {
       break;
     case OPTION_COLUMNS:
       add_columns(of, found->value, first);
+      break;
+    case OPTION_LIST:
+      add_item(of, found->value);
       break;
     case OPTION_INTEGER:
       good = convert_integer(of, found->value);
@@ -370,7 +385,9 @@ bool options_parse(command_line *line, int argc, char **argv, int *status) {
 
 void options_free(command_line *line) {
   for (size_t i = 0; i < line->option_count; i++) {
-    if (line->options[i].type == OPTION_COLUMNS) free(*(char **)line->options[i].value);
+    const option *of = &line->options[i];
+    if (of->type == OPTION_COLUMNS) free(*(char **)of->value);
+    if (of->type == OPTION_LIST) free(((option_list *)of->value)->items);
   }
   free(line->arguments);
   line->arguments = NULL;
@@ -408,6 +425,20 @@ static void print_argument(FILE *out, const option *of, const char *text) {
   print_quoted(out, kept);
 }
 
+/* Each item of its own; of NAME:FILE the name stays before the last part of the path. */
+static void print_list(FILE *out, const option *of) {
+  const option_list *list = of->value;
+  for (size_t i = 0; i < list->count; i++) {
+    char *item = cli_copy(list->items[i], strlen(list->items[i]));
+    char *colon = strchr(item, ':'), *path = colon ? colon + 1 : item;
+    char *slash = of->flags & OPTION_PATH ? strrchr(path, '/') : NULL;
+    if (slash && slash[1]) memmove(path, slash + 1, strlen(slash + 1) + 1);
+    fprintf(out, " --%s%c", of->name, strncmp(item, "--", 2) == 0 ? '=' : ' ');
+    print_quoted(out, item);
+    free(item);
+  }
+}
+
 char *options_command(const command_line *line, const option *defaults) {
   cli_common common_defaults = options_common_defaults();
   command_line other = *line;
@@ -431,6 +462,10 @@ char *options_command(const command_line *line, const option *defaults) {
   if (!out) cli_out_of_memory();
   fprintf(out, "taxon %s", line->verb);
   for (size_t i = 0; i < kept; i++) {
+    if (order[i]->type == OPTION_LIST) {
+      print_list(out, order[i]);
+      continue;
+    }
     char *value = options_value(order[i]);
     print_argument(out, order[i], value);
     free(value);

@@ -13,6 +13,7 @@
 typedef enum option_type {
   OPTION_STRING,  /* value: const char ** */
   OPTION_COLUMNS, /* value: char **, new; may be given several times, joined by commas */
+  OPTION_LIST,    /* value: option_list *; may be given several times, each kept */
   OPTION_INTEGER, /* value: int64_t *, from least to most */
   OPTION_REAL,    /* value: double *, from low to high */
   OPTION_CHOICE,  /* value: int *, the place in `choices` */
@@ -23,8 +24,14 @@ typedef enum option_type {
 enum option_flags {
   OPTION_REQUIRED = 1,
   OPTION_RESULT = 2, /* changes what the verb makes: part of options_command() */
-  OPTION_PATH = 4,   /* a file's path: options_command() keeps the last part only */
+  OPTION_PATH = 4,   /* a file's path: options_command() keeps the last part only; of
+                        OPTION_LIST what follows the first colon is the path */
 };
+
+typedef struct option_list {
+  const char **items; /* (count), the array is new */
+  size_t count;
+} option_list;
 
 typedef struct option {
   const char *name; /* without the dashes */

@@ -14,6 +14,13 @@
 enum { BATCH = 256, BATCH_BYTES = 1 << 18 };
 
 typedef struct {
+  char *key; /* its name, for JSON; NULL: unnamed, the only one */
+  size_t labels;
+  char **keys, **shown; /* (labels): for JSON, for people */
+  float *probabilities; /* (BATCH, labels) */
+} head;
+
+typedef struct {
   command_line *line;
   const char *data, *id, *model;
   char *text;
@@ -21,9 +28,8 @@ typedef struct {
   int64_t max_tokens;
   /* The work: */
   tx_classifier *classifier;
-  size_t labels;
-  char **keys, **shown; /* (labels): for JSON, for people */
-  float *probabilities; /* (BATCH, labels) */
+  head *heads; /* (count) */
+  size_t count;
   tx_scored scored;
   int64_t answered;
   bool terminal; /* answers are for a person */
@@ -33,13 +39,41 @@ typedef struct {
 
 /* ---- answers ----------------------------------------------------------- */
 
-static void print_json(const predict *state, const float *row, size_t best, int64_t number,
-                       tx_text id) {
-  json_t *object = json_object(), *all = json_object();
-  for (size_t i = 0; i < state->labels; i++) out_put(all, state->keys[i], out_real(row[i]));
-  out_put(object, "label", json_string(state->keys[best]));
-  out_put(object, "probability", out_real(row[best]));
+static size_t best_of(const head *of, size_t row) {
+  const float *p = of->probabilities + row * of->labels;
+  size_t best = 0;
+  for (size_t i = 1; i < of->labels; i++) {
+    if (p[i] > p[best]) best = i;
+  }
+  return best;
+}
+
+static double probability_of(const head *of, size_t row) {
+  return (double)of->probabilities[row * of->labels + best_of(of, row)];
+}
+
+static void put_answer(json_t *object, const head *of, size_t row) {
+  const float *p = of->probabilities + row * of->labels;
+  json_t *all = json_object();
+  for (size_t i = 0; i < of->labels; i++) out_put(all, of->keys[i], out_real(p[i]));
+  out_put(object, "label", json_string(of->keys[best_of(of, row)]));
+  out_put(object, "probability", out_real(probability_of(of, row)));
   out_put(object, "probabilities", all);
+}
+
+static void print_json(const predict *state, size_t row, int64_t number, tx_text id) {
+  json_t *object = json_object(), *heads = json_object();
+  put_answer(object, &state->heads[0], row);
+  for (size_t i = 0; i < state->count && state->heads[i].key; i++) {
+    json_t *one = json_object();
+    put_answer(one, &state->heads[i], row);
+    out_put(heads, state->heads[i].key, one);
+  }
+  if (json_object_size(heads) > 0) {
+    out_put(object, "heads", heads);
+  } else {
+    json_decref(heads);
+  }
   out_put(object, "abstain", json_false());
   if (id.data) {
     out_put(object, "id", out_text(id));
@@ -49,22 +83,30 @@ static void print_json(const predict *state, const float *row, size_t best, int6
   out_json(object, 9);
 }
 
-/* On a terminal: label, per cent and the beginning of the text. */
-static void print_nicely(const predict *state, float probability, size_t best, tx_text text) {
-  size_t widest = 0;
-  for (size_t i = 0; i < state->labels; i++) {
-    size_t width = out_width(state->shown[i]);
+static size_t widest_label(const head *of) {
+  size_t widest = 0, most = out_columns() / 2;
+  for (size_t i = 0; i < of->labels; i++) {
+    size_t width = out_width(of->shown[i]);
     if (width > widest) widest = width;
   }
+  return widest > most ? most : widest;
+}
+
+/* On a terminal: label and per cent of each head, and the beginning of the text. */
+static void print_nicely(const predict *state, size_t row, tx_text text) {
   char share[OUT_NUMBER];
-  size_t columns = out_columns();
-  if (widest > columns / 2) widest = columns / 2;
-  char *label = out_cut(state->shown[best], widest);
-  out_bold(label);
-  printf("%*s  %7s", (int)(widest - out_width(label)), "",
-         out_percent((double)probability, share));
-  free(label);
-  size_t used = widest + 11;
+  size_t columns = out_columns(), used = 0;
+  for (size_t i = 0; i < state->count; i++) {
+    const head *of = &state->heads[i];
+    size_t widest = widest_label(of);
+    char *label = out_cut(of->shown[best_of(of, row)], widest);
+    if (i > 0) fputs("  ", stdout);
+    out_bold(label);
+    printf("%*s  %7s", (int)(widest - out_width(label)), "",
+           out_percent(probability_of(of, row), share));
+    free(label);
+    used += widest + 11;
+  }
   if (state->excerpts && columns > used + 20) {
     tx_text start = {text.data, text.size < 4 * columns ? text.size : 4 * columns};
     char *visible = out_visible(start), *cut = out_cut(visible, columns - used);
@@ -75,18 +117,19 @@ static void print_nicely(const predict *state, float probability, size_t best, t
   putchar('\n');
 }
 
-static void print_answer(const predict *state, const float *row, int64_t number, tx_text text,
+static void print_answer(const predict *state, size_t row, int64_t number, tx_text text,
                          tx_text id) {
-  size_t best = 0;
-  for (size_t i = 1; i < state->labels; i++) {
-    if (row[i] > row[best]) best = i;
-  }
   if (state->line->common->json) {
-    print_json(state, row, best, number, id);
+    print_json(state, row, number, id);
   } else if (state->terminal) {
-    print_nicely(state, row[best], best, text);
+    print_nicely(state, row, text);
   } else {
-    printf("%s\t%.6f\n", state->shown[best], (double)row[best]);
+    for (size_t i = 0; i < state->count; i++) {
+      const head *of = &state->heads[i];
+      printf("%s%s\t%.6f", i == 0 ? "" : "\t", of->shown[best_of(of, row)],
+             probability_of(of, row));
+    }
+    putchar('\n');
   }
 }
 
@@ -102,13 +145,15 @@ static int answer(predict *state, const tx_text *texts, const tx_text *ids, size
   tx_error error = {0};
   tx_scored scored = {0};
   tx_watch watch = progress_watch_quiet(&state->progress);
-  if (tx_classifier_predict(state->classifier, texts, count, state->probabilities, &scored, &watch,
-                            &error) != TX_OK) {
+  float *probabilities[TX_MAX_HEADS];
+  for (size_t i = 0; i < state->count; i++) probabilities[i] = state->heads[i].probabilities;
+  if (tx_classifier_predict_heads(state->classifier, texts, count, probabilities, &scored, &watch,
+                                  &error) != TX_OK) {
     return fail(state, &error);
   }
   for (size_t i = 0; i < count; i++) {
-    print_answer(state, state->probabilities + i * state->labels, state->answered + 1 + (int64_t)i,
-                 texts[i], ids ? ids[i] : (tx_text){NULL, 0});
+    print_answer(state, i, state->answered + 1 + (int64_t)i, texts[i],
+                 ids ? ids[i] : (tx_text){NULL, 0});
   }
   state->answered += (int64_t)count;
   state->scored.texts += scored.texts;
@@ -207,31 +252,49 @@ static int answer_table(predict *state) {
 
 /* ---- the verb ---------------------------------------------------------- */
 
-/* Labels come from a file: for JSON keys and for one-line output they are made
- * harmless once. */
-static void prepare_labels(predict *state) {
-  state->labels = tx_classifier_count(state->classifier);
-  state->keys = cli_array(state->labels, sizeof *state->keys);
-  state->shown = cli_array(state->labels, sizeof *state->shown);
-  state->probabilities = cli_array(BATCH * state->labels, sizeof *state->probabilities);
-  for (size_t i = 0; i < state->labels; i++) {
-    tx_text label = tx_text_of(tx_classifier_label(state->classifier, i));
-    json_t *key = out_text(label);
-    if (!key) cli_out_of_memory();
-    state->keys[i] = cli_copy(json_string_value(key), json_string_length(key));
-    state->shown[i] = out_visible(label);
-    json_decref(key);
+static char *key_of(tx_text text) {
+  json_t *json = out_text(text);
+  if (!json) cli_out_of_memory();
+  char *key = cli_copy(json_string_value(json), json_string_length(json));
+  json_decref(json);
+  return key;
+}
+
+/* Labels and names come from a file: for JSON keys and for one-line output they
+ * are made harmless once. */
+static void prepare_heads(predict *state) {
+  const tx_classifier *c = state->classifier;
+  state->count = tx_classifier_heads(c);
+  state->heads = cli_array(state->count, sizeof *state->heads);
+  for (size_t h = 0; h < state->count; h++) {
+    head *of = &state->heads[h];
+    tx_text name = tx_text_of(tx_classifier_head(c, h));
+    of->key = name.size > 0 ? key_of(name) : NULL;
+    of->labels = tx_classifier_head_count(c, h);
+    of->keys = cli_array(of->labels, sizeof *of->keys);
+    of->shown = cli_array(of->labels, sizeof *of->shown);
+    of->probabilities = cli_array(BATCH * of->labels, sizeof *of->probabilities);
+    for (size_t i = 0; i < of->labels; i++) {
+      tx_text label = tx_text_of(tx_classifier_head_label(c, h, i));
+      of->keys[i] = key_of(label);
+      of->shown[i] = out_visible(label);
+    }
   }
 }
 
-static void free_labels(predict *state) {
-  for (size_t i = 0; i < state->labels; i++) {
-    free(state->keys[i]);
-    free(state->shown[i]);
+static void free_heads(predict *state) {
+  for (size_t h = 0; h < state->count; h++) {
+    head *of = &state->heads[h];
+    for (size_t i = 0; i < of->labels; i++) {
+      free(of->keys[i]);
+      free(of->shown[i]);
+    }
+    free(of->keys);
+    free(of->shown);
+    free(of->probabilities);
+    free(of->key);
   }
-  free(state->keys);
-  free(state->shown);
-  free(state->probabilities);
+  free(state->heads);
 }
 
 static bool reads_lines(const predict *state) {
@@ -272,7 +335,7 @@ static int run(predict *state) {
   if (tx_classifier_open(state->line->arguments[0], options, &state->classifier, &error) != TX_OK) {
     return cli_fail(state->line->verb, &error, "run the same command again");
   }
-  prepare_labels(state);
+  prepare_heads(state);
   state->terminal = out_terminal();
   state->excerpts = !(reads_lines(state) && isatty(STDIN_FILENO));
   progress_begin(&state->progress, common->quiet);
@@ -291,7 +354,7 @@ static int run(predict *state) {
                   "cut at the end",
                   state->scored.cut, state->answered, state->answered == 1 ? "" : "s", were, were);
   }
-  free_labels(state);
+  free_heads(state);
   tx_classifier_close(state->classifier);
   return status;
 }
@@ -324,7 +387,10 @@ int verb_predict(int argc, char **argv) {
           "newline\nor control character in a label as \\t, \\n, \\xNN); on a terminal the label, "
           "per cent and\nthe text's beginning.  --json prints an object a line: label, "
           "probability,\nprobabilities by label, abstain, and id (of a table that has one) or row "
-          "(from 1).\nAn empty line is an empty text and is answered too.",
+          "(from 1).\nAn empty line is an empty text and is answered too.\n\n"
+          "A classifier of several heads (taxon train --head) answers all of them: label and "
+          "probability\nof each stand beside each other, in the order of training; in JSON "
+          "`heads` has the answer of\neach by name, and the other keys are the first one's.",
       .examples =
           "  taxon predict my.taxon \"It broke within a week.\"\n"
           "  cat messages.txt | taxon predict my.taxon - --json",

@@ -21,6 +21,8 @@ typedef struct {
   cli_common common;
   const char *model, *data, *validation, *out, *label;
   char *text;
+  option_list heads;        /* NAME:FILE */
+  tx_label_source *sources; /* (heads.count), once they are read */
   int format, method, pooling, solver, schedule, weights;
   int64_t depth, max_depth, blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
   double learning_rate, weight_decay, warm_up, clip, penalty;
@@ -51,17 +53,21 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 29 };
+enum { OPTION_COUNT = 30 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
   const option all[] = {
       {"model", OPTION_STRING, &state->model, "NAME|FILE", "the base model", .flags = must | file},
-      {"data", OPTION_STRING, &state->data, "TABLE", "training texts: CSV, TSV or JSONL",
-       .flags = must | file},
+      {"data", OPTION_STRING, &state->data, "TABLE",
+       "training texts: CSV, TSV or JSONL (required, or --head)", .flags = file},
       {"out", OPTION_STRING, &state->out, "FILE", "the classifier that is written", .flags = must},
       {"val", OPTION_STRING, &state->validation, "TABLE", "validation texts",
        .zero = "a tenth of the training texts, by seed", .flags = file},
+      {"head", OPTION_LIST, &state->heads, "NAME:TABLE",
+       "given for each of several label sets that one classifier is to answer: a name and training "
+       "texts; a tenth of them validates, and no block is trained (instead of --data and --val)",
+       .flags = file},
       {"text", OPTION_COLUMNS, &state->text, "COLUMN", "the text; several: A,B or given twice",
        .zero = "text", .flags = OPTION_RESULT},
       {"label", OPTION_STRING, &state->label, "COLUMN", "the label", .zero = "label",
@@ -128,6 +134,8 @@ static tx_train_options library_options(const train *state, const char *command)
   to.home = state->common.home;
   to.model = state->model;
   to.data = state->data;
+  to.heads = state->sources;
+  to.head_count = state->heads.count;
   to.validation = state->validation;
   to.out = state->out;
   to.command = command;
@@ -174,9 +182,56 @@ static void draw_depths(const train *state) {
   json_decref(facts);
 }
 
+static json_t *json_validation(const tx_head_report *of) {
+  json_t *validation = json_object(), *interval = json_array();
+  out_append(interval, out_real(of->val_lo));
+  out_append(interval, out_real(of->val_hi));
+  out_put(validation, "accuracy", out_real(of->val_accuracy));
+  out_put(validation, "accuracy_ci95", interval);
+  out_put(validation, "macro_f1", out_real(of->val_macro_f1));
+  out_put(validation, "nll", out_real(of->val_nll));
+  return validation;
+}
+
+static json_t *json_baselines(const tx_head_report *of) {
+  json_t *baselines = json_object();
+  out_put(baselines, "majority", out_real(of->majority_accuracy));
+  out_put(baselines, "linear", out_real(of->linear_accuracy));
+  return baselines;
+}
+
+static json_t *json_heads(const tx_train_report *report) {
+  json_t *heads = json_array();
+  for (size_t i = 0; i < report->head_count; i++) {
+    const tx_head_report *of = &report->heads[i];
+    json_t *head = json_object();
+    out_put(head, "name", out_string(of->name));
+    out_put(head, "depth", json_integer(of->depth));
+    out_put(head, "pooling", json_string(poolings[of->pooling]));
+    out_put(head, "train_rows", json_integer(of->train_rows));
+    out_put(head, "val_rows", json_integer(of->val_rows));
+    out_put(head, "penalty", out_real(of->penalty));
+    out_put(head, "validation", json_validation(of));
+    out_put(head, "baselines", json_baselines(of));
+    out_append(heads, head);
+  }
+  return heads;
+}
+
+/* The scores of the classifier as those of a head. */
+static tx_head_report scores_of(const tx_train_report *report) {
+  return (tx_head_report){.val_accuracy = report->val_accuracy,
+                          .val_lo = report->val_lo,
+                          .val_hi = report->val_hi,
+                          .val_macro_f1 = report->val_macro_f1,
+                          .val_nll = report->val_nll,
+                          .majority_accuracy = report->majority_accuracy,
+                          .linear_accuracy = report->linear_accuracy};
+}
+
 static void print_json(const train *state, const tx_train_report *report) {
-  json_t *object = json_object(), *validation = json_object(), *interval = json_array(),
-         *baselines = json_object();
+  json_t *object = json_object();
+  const tx_head_report scores = scores_of(report);
   out_put(object, "out", out_string(state->out));
   out_put(object, "method", json_string(methods[report->method]));
   out_put(object, "pooling", json_string(poolings[report->pooling]));
@@ -194,16 +249,9 @@ static void print_json(const train *state, const tx_train_report *report) {
   out_put(object, "seconds", out_real(report->seconds));
   out_put(object, "trunk_seconds", out_real(report->trunk_seconds));
   out_put(object, "peak_rss_bytes", json_integer(report->peak_rss_bytes));
-  out_append(interval, out_real(report->val_lo));
-  out_append(interval, out_real(report->val_hi));
-  out_put(validation, "accuracy", out_real(report->val_accuracy));
-  out_put(validation, "accuracy_ci95", interval);
-  out_put(validation, "macro_f1", out_real(report->val_macro_f1));
-  out_put(validation, "nll", out_real(report->val_nll));
-  out_put(object, "validation", validation);
-  out_put(baselines, "majority", out_real(report->majority_accuracy));
-  out_put(baselines, "linear", out_real(report->linear_accuracy));
-  out_put(object, "baselines", baselines);
+  out_put(object, "validation", json_validation(&scores));
+  out_put(object, "baselines", json_baselines(&scores));
+  if (report->head_count > 0) out_put(object, "heads", json_heads(report));
   json_t *facts = describe(state), *depths = json_object_get(facts, "depths");
   if (depths) out_put(object, "depths", json_incref(depths));
   json_decref(facts);
@@ -231,6 +279,30 @@ static void print_scores(const tx_train_report *report) {
   out_table_print(&table);
 }
 
+/* A line a head. */
+static void print_heads(const tx_train_report *report) {
+  static const char *const heading[] = {"head",          "depth",  "pooling",  "accuracy",
+                                        "95 % interval", "linear", "majority", "texts"};
+  char a[OUT_NUMBER], b[OUT_NUMBER], interval[2 * OUT_NUMBER + 8];
+  out_table table = out_table_make("lrlrrrrr", true);
+  table.fit = true;
+  for (size_t i = 0; i < sizeof heading / sizeof *heading; i++) out_cell(&table, heading[i]);
+  for (size_t i = 0; i < report->head_count; i++) {
+    const tx_head_report *of = &report->heads[i];
+    out_cell(&table, of->name);
+    out_cell(&table, out_grouped(of->depth, a));
+    out_cell(&table, poolings[of->pooling]);
+    out_cell(&table, out_percent(of->val_accuracy, a));
+    snprintf(interval, sizeof interval, "%s to %s", out_percent(of->val_lo, a),
+             out_percent(of->val_hi, b));
+    out_cell(&table, interval);
+    out_cell(&table, out_percent(of->linear_accuracy, a));
+    out_cell(&table, out_percent(of->majority_accuracy, a));
+    out_cell(&table, out_grouped(of->val_rows, a));
+  }
+  out_table_print(&table);
+}
+
 static void add_fact(out_table *facts, const char *name, const char *value) {
   out_cell(facts, name);
   out_cell(facts, value);
@@ -239,8 +311,12 @@ static void add_fact(out_table *facts, const char *name, const char *value) {
 static void print_facts(const train *state, const tx_train_report *report) {
   char a[OUT_NUMBER], b[OUT_NUMBER], value[256];
   out_table facts = out_table_make("ll", false);
-  snprintf(value, sizeof value, "%s, pooling %s, depth %d", methods[report->method],
-           poolings[report->pooling], report->depth);
+  if (report->head_count > 1) {
+    snprintf(value, sizeof value, "%s, %zu of them", methods[report->method], report->head_count);
+  } else {
+    snprintf(value, sizeof value, "%s, pooling %s, depth %d", methods[report->method],
+             poolings[report->pooling], report->depth);
+  }
   add_fact(&facts, "method", value);
   snprintf(value, sizeof value, "%s for training, %s for validation",
            out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
@@ -265,6 +341,18 @@ static void print_facts(const train *state, const tx_train_report *report) {
 
 /* Said in words, because a table is easily read past. */
 static void print_verdict(const tx_train_report *report) {
+  if (report->head_count > 1) {
+    bool good = true;
+    for (size_t i = 0; i < report->head_count; i++) {
+      const tx_head_report *of = &report->heads[i];
+      if (of->val_accuracy > of->linear_accuracy) continue;
+      printf("%sHead ", good ? "\n" : "");
+      out_bold(of->name);
+      puts(": the linear baseline is as good on these validation texts, or better.");
+      good = false;
+    }
+    return;
+  }
   if (report->val_accuracy > report->linear_accuracy) return;
   puts("\nThe linear baseline is as good on these validation texts, or better: before you rely on "
        "this\nclassifier, compare the two on a test set with taxon eval.");
@@ -302,6 +390,37 @@ static void note_idle_options(const train *state) {
   }
 }
 
+/* Tables from --data or from --head: NAME:FILE is cut at its first colon. */
+static int read_sources(train *state, const char *verb) {
+  size_t count = state->heads.count;
+  if (count == 0) {
+    if (state->data) return CLI_DONE;
+    return cli_usage_error(verb,
+                           "--data is missing: training texts: CSV, TSV or JSONL; or several label "
+                           "sets, each as --head NAME:TABLE");
+  }
+  if (state->data || state->validation) {
+    return cli_usage_error(verb, "--head brings its own table: leave out --%s",
+                           state->data ? "data" : "val");
+  }
+  state->sources = cli_array(count, sizeof *state->sources);
+  for (size_t i = 0; i < count; i++) {
+    const char *item = state->heads.items[i], *colon = strchr(item, ':');
+    if (!colon || colon == item || !colon[1]) {
+      return cli_usage_error(verb, "--head must be NAME:TABLE, not '%s'", item);
+    }
+    state->sources[i] = (tx_label_source){cli_copy(item, (size_t)(colon - item)), colon + 1};
+  }
+  return CLI_DONE;
+}
+
+static void free_sources(train *state) {
+  for (size_t i = 0; state->sources && i < state->heads.count; i++) {
+    free((void *)(uintptr_t)state->sources[i].name);
+  }
+  free(state->sources);
+}
+
 static int run(const train *state, const command_line *line, const char *command) {
   tx_train_options options = library_options(state, command);
   tx_train_report report = {0};
@@ -319,10 +438,10 @@ static int run(const train *state, const command_line *line, const char *command
   if (state->common.json) {
     print_json(state, &report);
   } else {
-    print_scores(&report);
+    (report.head_count > 0 ? print_heads : print_scores)(&report);
     putchar('\n');
     print_facts(state, &report);
-    draw_depths(state);
+    if (report.head_count == 0) draw_depths(state); /* of heads: show --json */
     print_verdict(&report);
   }
   return CLI_DONE;
@@ -336,10 +455,15 @@ int verb_train(int argc, char **argv) {
   command_line line = {
       .verb = argv[0],
       .summary = "train a classifier from labelled texts",
-      .usage = "--model NAME|FILE --data TABLE --out FILE [options]",
+      .usage =
+          "--model NAME|FILE --data TABLE --out FILE [options]\n"
+          "--model NAME|FILE --head NAME:TABLE --head NAME:TABLE... --out FILE [options]",
       .about =
           "The same tables, options and seed give the same file, byte for byte, on any number "
-          "of\nthreads.  The file appears whole or not at all.",
+          "of\nthreads.  The file appears whole or not at all.\n\n"
+          "With --head, given once for each label set, one classifier answers all of them: each "
+          "text\nruns through the model once.  The heads share its blocks, so the last block is "
+          "not tuned.",
       .examples =
           "  taxon train --model smollm2-135m --data train.tsv --val val.tsv --out my.taxon",
       .options = options,
@@ -348,7 +472,9 @@ int verb_train(int argc, char **argv) {
   int status;
   if (options_parse(&line, argc, argv, &status)) {
     char *command = options_command(&line, defaults);
-    status = run(&state, &line, command);
+    status = read_sources(&state, line.verb);
+    if (status == CLI_DONE) status = run(&state, &line, command);
+    free_sources(&state);
     free(command);
   }
   options_free(&line);

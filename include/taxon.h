@@ -101,6 +101,8 @@ typedef struct tx_classifier_options {
   const char *model;    /* the base's name or path; NULL: as the artifact names it */
   int64_t max_tokens;   /* longer texts are cut at the end; 0: as in training */
   int64_t batch_tokens; /* tokens computed at a time; 0: a good value; changes no answer */
+  const char *head;     /* of a classifier of several label sets: the one that the functions of
+                           one head mean; NULL: the first */
 } tx_classifier_options;
 
 TX_API tx_classifier_options tx_classifier_defaults(void);
@@ -113,6 +115,17 @@ TX_API void tx_classifier_close(tx_classifier *classifier);
 TX_API size_t tx_classifier_count(const tx_classifier *classifier); /* of labels, at least 2 */
 TX_API const char *tx_classifier_label(const tx_classifier *classifier, size_t index); /* borrowed */
 
+/* A classifier may answer several label sets over one model: its heads, each with a
+ * name, labels and depth of its own.  Indices count from 0, in the artifact's
+ * order; strings are borrowed, NULL beyond the end. */
+enum { TX_MAX_HEADS = 64 };
+TX_API size_t tx_classifier_heads(const tx_classifier *classifier); /* 1 to TX_MAX_HEADS */
+TX_API const char *tx_classifier_head(const tx_classifier *classifier,
+                                      size_t head); /* its name; "" for an unnamed only one */
+TX_API size_t tx_classifier_head_count(const tx_classifier *classifier, size_t head); /* labels */
+TX_API const char *tx_classifier_head_label(const tx_classifier *classifier, size_t head,
+                                            size_t index);
+
 /* What was done for a call, added up over its texts. */
 typedef struct tx_scored {
   int64_t texts;
@@ -124,6 +137,14 @@ typedef struct tx_scored {
 TX_API tx_status tx_classifier_predict(tx_classifier *classifier, const tx_text *texts,
                                        size_t count, float *probabilities, tx_scored *scored,
                                        const tx_watch *watch, tx_error *error);
+
+/* All heads in one pass: each block of the model runs once.  probabilities
+ * (heads): (count, labels of the head) each, the bits that tx_classifier_predict()
+ * gives with that head chosen. */
+TX_API tx_status tx_classifier_predict_heads(tx_classifier *classifier, const tx_text *texts,
+                                             size_t count, float *const *probabilities,
+                                             tx_scored *scored, const tx_watch *watch,
+                                             tx_error *error);
 
 /* ---- tables ------------------------------------------------------------ */
 
@@ -170,10 +191,20 @@ typedef enum tx_head_solver { TX_HEAD_CONVEX, TX_HEAD_SGD } tx_head_solver;
 typedef enum tx_schedule { TX_SCHEDULE_CONSTANT, TX_SCHEDULE_COSINE } tx_schedule;
 typedef enum tx_class_weights { TX_CLASS_WEIGHTS_NONE, TX_CLASS_WEIGHTS_BALANCED } tx_class_weights;
 
+/* A label set of its own table; the texts may be the same as another's. */
+typedef struct tx_label_source {
+  const char *name; /* 1 to 64 bytes of UTF-8, no slash, no control characters */
+  const char *data; /* training table */
+} tx_label_source;
+
 typedef struct tx_train_options {
   const char *home;
   const char *model;      /* name or path; required */
-  const char *data;       /* training table; required */
+  const char *data;       /* training table; required unless there are heads */
+  const tx_label_source *heads; /* (head_count), names distinct: instead of data and validation;
+                                   a tenth of each table validates; the method is auto or head,
+                                   and with two heads or more no block is trained */
+  size_t head_count;      /* up to TX_MAX_HEADS; 0: the one table `data` */
   const char *validation; /* table; NULL: a tenth of the training rows, by seed, stratified */
   const char *out;        /* the artifact; required */
   const char *command;    /* kept in the artifact; NULL: none */
@@ -205,6 +236,17 @@ typedef struct tx_train_options {
 
 TX_API tx_train_options tx_train_defaults(void);
 
+typedef struct tx_head_report {
+  const char *name; /* borrowed from the options */
+  tx_pooling pooling;
+  int depth;
+  int64_t train_rows, val_rows;
+  double penalty;
+  double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
+  double majority_accuracy, linear_accuracy;
+} tx_head_report;
+
+/* Of several heads: counts are added up, the rest is the first one's. */
 typedef struct tx_train_report {
   tx_method method;    /* of the artifact: head or last-block */
   tx_pooling pooling;
@@ -220,6 +262,8 @@ typedef struct tx_train_report {
   int64_t peak_rss_bytes;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll; /* of the artifact */
   double majority_accuracy, linear_accuracy; /* of the baselines, on the same validation rows */
+  size_t head_count; /* as in the options */
+  tx_head_report heads[TX_MAX_HEADS];
 } tx_train_report;
 
 /* Trains and writes the artifact, which appears under its name whole or not at

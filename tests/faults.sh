@@ -43,6 +43,14 @@ printf 'good\nbad\nfine\n' > "$top/lines.txt"
   exit 1
 }
 
+"$BUILD/taxon" train --quiet --method head --penalty 1 --model "$top/tiny.gguf" --depth 2 \
+  --head "a:$top/rows.csv" --head "b:$top/rows.csv" --out "$top/heads.taxon" --home "$top/home" \
+  > "$top/log" 2>&1 || {
+  echo 'FAIL faults: an artifact of two heads is made'
+  cat "$top/log"
+  exit 1
+}
+
 # KIND and once|good of a command.
 attempt() { # name, kind, how, arguments
   name=$1 kind=$2 how=$3
@@ -92,7 +100,15 @@ for method in $methods; do
   each "train --method $method" "$all" -- train --method "$method" --epochs 1 --threads 1 $train
   each "train --method $method" thread -- train --method "$method" --epochs 1 --threads 3 $train
 done
+heads="--quiet --model $top/tiny.gguf --head a:$top/rows.csv --head b:$top/rows.csv"
+heads="$heads --depth 2 --out out.taxon --home home --threads 1"
+each 'train --head' "$all" -- train $heads
+each 'train --head --no-cache' 'alloc map' -- train $heads --no-cache
 reading='alloc read write map open close'
+each 'eval --head' 'alloc map' -- eval "$top/heads.taxon" --home home --head b \
+  --data "$top/val.csv" --threads 1
+each 'predict of heads' "$reading" -- predict "$top/heads.taxon" --home home --threads 1 good bad
+each 'show of heads' 'alloc map' -- show "$top/heads.taxon" --home home
 eval="$top/head.taxon --home home"
 each 'eval' "$reading" -- eval $eval --data "$top/val.csv" --threads 1
 each 'eval' thread -- eval $eval --data "$top/val.csv" --threads 3

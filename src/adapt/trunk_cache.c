@@ -15,6 +15,16 @@ typedef struct {
   int64_t text;
 } keyed;
 
+/* What one call computed, kept for the next ones. */
+struct tx_trunk_part {
+  tx_trunk_part *next;
+  int64_t count;
+  keyed *order;   /* (count), by key; `text` is the place of the row */
+  uint64_t bytes; /* of the rows */
+  float *rows;    /* (count, width): of kinds with one row a text */
+  int64_t width;
+};
+
 typedef struct {
   tx_trunk_cache *cache;
   tx_pass *pass;
@@ -73,6 +83,71 @@ static uint64_t bytes_of(const recall *r, int64_t text) {
   return (uint64_t)(rows * r->states->width) * sizeof(float);
 }
 
+/* ---- in memory --------------------------------------------------------- */
+
+/* The row of an earlier call; probes to another depth are of another width. */
+static bool remembered(const recall *r, tx_cache_key key, int64_t text) {
+  keyed wanted = {key, 0};
+  for (const tx_trunk_part *part = r->cache->parts; part; part = part->next) {
+    if (part->width != r->states->width) continue;
+    int64_t low = 0, high = part->count;
+    while (low < high) {
+      int64_t middle = low + (high - low) / 2;
+      if (compare(&part->order[middle].key, &wanted.key) < 0) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
+    }
+    if (low == part->count || compare(&part->order[low].key, &wanted.key) != 0) continue;
+    memcpy(row_of(r, text), part->rows + part->order[low].text * part->width, bytes_of(r, text));
+    return true;
+  }
+  return false;
+}
+
+static void part_free(tx_trunk_part *part) {
+  if (part->rows) tx_pages_free(part->rows, part->bytes);
+  tx_free(part->order);
+  tx_free(part);
+}
+
+/* Without memory for it the next call computes again. */
+static void remember(const recall *r) {
+  uint64_t bytes = (uint64_t)(r->missing_count * r->states->width) * sizeof(float);
+  bool one_row = r->want.kind != TX_TRUNK_TOKENS;
+  bool fits = bytes <= r->cache->bound && r->cache->remembered <= r->cache->bound - bytes;
+  if (!r->cache->remember || !one_row || !fits || r->missing_count == 0) return;
+  tx_trunk_part *part = tx_alloc_zero(1, sizeof *part);
+  if (!part) return;
+  *part = (tx_trunk_part){.next = r->cache->parts,
+                          .count = r->missing_count,
+                          .order = tx_alloc_array((size_t)r->missing_count, sizeof *part->order),
+                          .bytes = bytes,
+                          .rows = tx_pages_alloc(bytes),
+                          .width = r->states->width};
+  if (!part->order || !part->rows) {
+    part_free(part);
+    return;
+  }
+  for (int64_t i = 0; i < part->count; i++) {
+    part->order[i] = (keyed){key_of(r, r->missing[i]), i};
+    memcpy(part->rows + i * part->width, row_of(r, r->missing[i]), bytes_of(r, r->missing[i]));
+  }
+  qsort(part->order, (size_t)part->count, sizeof *part->order, by_key);
+  r->cache->parts = part;
+  r->cache->remembered += bytes;
+}
+
+void tx_trunk_forget(tx_trunk_cache *cache) {
+  while (cache->parts) {
+    tx_trunk_part *part = cache->parts;
+    cache->parts = part->next;
+    part_free(part);
+  }
+  cache->remembered = 0;
+}
+
 /* ---- finding ----------------------------------------------------------- */
 
 static void open_disk(recall *r) {
@@ -96,7 +171,7 @@ static tx_status find_missing(recall *r, tx_error *error) {
   for (int64_t i = 0; i < count; i++) {
     int64_t text = r->order[i].text;
     TX_TRY(tx_watch_check(r->watch, error));
-    if (same_as_before(r, i)) continue;
+    if (same_as_before(r, i) || remembered(r, r->order[i].key, text)) continue;
     if (r->disk && tx_cache_read(r->disk, r->order[i].key, bytes_of(r, text), row_of(r, text))) {
       r->cache->recalled++;
     } else {
@@ -184,8 +259,9 @@ static void fill_in_repeats(const recall *r) {
 
 /* ---- keeping ----------------------------------------------------------- */
 
-static void keep(const recall *r) {
-  if (!r->disk || r->missing_count == 0) return;
+/* Whether the cache on disk took what was computed. */
+static bool keep(const recall *r) {
+  if (!r->disk || r->missing_count == 0) return false;
   tx_error error = {0};
   tx_cache_record *records = tx_alloc_array((size_t)r->missing_count, sizeof *records);
   for (int64_t i = 0; records && i < r->missing_count; i++) {
@@ -199,6 +275,7 @@ static void keep(const recall *r) {
     tx_watch_note(r->watch, "the states are not kept for another run: %s", error.message);
   }
   tx_free(records);
+  return status == TX_OK;
 }
 
 tx_status tx_trunk_recall(tx_trunk_cache *cache, tx_pass *pass, const tx_sequences *sequences,
@@ -212,7 +289,7 @@ tx_status tx_trunk_recall(tx_trunk_cache *cache, tx_pass *pass, const tx_sequenc
   if (status == TX_OK) status = compute(&r, error);
   if (status == TX_OK) {
     fill_in_repeats(&r);
-    keep(&r);
+    if (!keep(&r)) remember(&r);
     cache->computed += r.missing_count;
   }
   tx_cache_close(r.disk);

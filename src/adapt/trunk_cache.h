@@ -20,6 +20,8 @@ typedef struct tx_trunk_want {
   tx_pooling pooling; /* of TX_TRUNK_POOLED */
 } tx_trunk_want;
 
+typedef struct tx_trunk_part tx_trunk_part;
+
 typedef struct tx_trunk_cache {
   tx_model *model;          /* blocks are loaded when first needed, and stay */
   const char *model_sha256; /* 64 hex digits */
@@ -27,7 +29,14 @@ typedef struct tx_trunk_cache {
   uint64_t bound;           /* bytes of the cache on disk; and of states in memory */
   const char *scratch;      /* where states beyond the bound go; an existing directory */
   int64_t computed, recalled; /* texts so far */
+  /* For several sets over the same texts: what no cache on disk takes is kept in
+   * memory too, as far as the bound allows, for later calls of this run. */
+  bool remember;
+  tx_trunk_part *parts;
+  uint64_t remembered; /* bytes */
 } tx_trunk_cache;
+
+void tx_trunk_forget(tx_trunk_cache *cache); /* frees what was remembered */
 
 /* Floats of a text's row. */
 int64_t tx_trunk_want_width(const tx_model *model, tx_trunk_want want);

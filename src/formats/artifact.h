@@ -5,17 +5,29 @@
  * Keys, all under "taxon.": format (1), labels, method, template, pooling, depth,
  * max_tokens, base.name, base.sha256, training.*, validation.*, baseline.*.
  * Tensors: head.weight [C, labels], head.bias [labels], changed tensors of the
- * base under their own names, "taxon.training.texts" (fingerprints, rising). */
+ * base under their own names, "taxon.training.texts" (fingerprints, rising).
+ *
+ * Several heads, that is label sets over one trunk: taxon.heads has their names,
+ * the first one's keys and tensors are those above, and number i from 1 has its
+ * own below "taxon.head.<i>." and "head.<i>." (not what all of them share: method,
+ * template, max_tokens, base.*). */
 #ifndef TX_FORMATS_ARTIFACT_H
 #define TX_FORMATS_ARTIFACT_H
 
 #include "formats/gguf.h"
 #include "formats/gguf_write.h"
 
-enum { TX_ARTIFACT_FORMAT = 1 };
+enum {
+  TX_ARTIFACT_FORMAT = 1,
+  TX_ARTIFACT_KEY = 64, /* room for any key of a head */
+  TX_HEAD_NAME = 64     /* bytes of a head's name, at most */
+};
 
 /* Strings are borrowed: from the caller when writing, from the file when read. */
 typedef struct tx_artifact_facts {
+  const tx_text *heads;  /* (head_count): names */
+  size_t head_count;     /* 0: one head, without a name */
+  size_t head;           /* which of them the rest is about, from 0 */
   const tx_text *labels; /* (label_count), rising by bytes; UTF-8, not empty */
   size_t label_count;    /* at least 2 */
   tx_text method;        /* "head", "last-block" */
@@ -36,15 +48,29 @@ typedef struct tx_artifact_facts {
   double majority_accuracy, linear_accuracy; /* on the validation rows */
 } tx_artifact_facts;
 
+/* "taxon.NAME" of the first head, "taxon.head.<i>.NAME" of another; and
+ * "head.NAME", "head.<i>.NAME" of its tensors.  `name` has at most 40 bytes. */
+void tx_artifact_key(size_t head, const char *name, char key[TX_ARTIFACT_KEY]);
+void tx_artifact_tensor(size_t head, const char *name, char key[TX_ARTIFACT_KEY]);
+
+/* 1 to TX_HEAD_NAME bytes of UTF-8 without a slash and control characters. */
+bool tx_is_head_name(tx_text name);
+
+/* Of head facts->head; the first one's too say that the file is an artifact. */
 void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *facts);
 
 /* Opens a file and checks that it is an artifact of a format this program knows,
- * with facts that are whole and within range.  The strings live as long as
- * `gguf`, which is new. */
+ * with facts, of all heads, that are whole and within range; gives the first
+ * head's.  The strings live as long as `gguf`, which is new. */
 tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *facts,
                            tx_error *error);
 
-/* The fingerprints of the training texts, rising; borrowed, maybe none. */
-void tx_artifact_fingerprints(const tx_gguf *gguf, const uint64_t **fingerprints, int64_t *count);
+/* The facts of another head of an open artifact, `first` being those it gave. */
+tx_status tx_artifact_head(const tx_gguf *gguf, const tx_artifact_facts *first, size_t head,
+                           tx_artifact_facts *facts, tx_error *error);
+
+/* The fingerprints of a head's training texts, rising; borrowed, maybe none. */
+void tx_artifact_fingerprints(const tx_gguf *gguf, size_t head, const uint64_t **fingerprints,
+                              int64_t *count);
 
 #endif

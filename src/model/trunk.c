@@ -112,43 +112,94 @@ static int64_t batch_end(const tx_sequences *sequences, int64_t from, int64_t bu
   return end;
 }
 
+/* What is done with one batch whose states are not kept: x (T, C) is scratch. */
+typedef struct {
+  const tx_model *model;
+  tx_pass *pass;
+  const tx_sequences *sequences;
+  int64_t depth; /* the deepest that is wanted */
+  const tx_tap *taps;
+  size_t tap_count;
+  float *probes; /* (count, depth + 1, 2, C), instead of taps; or NULL */
+} walk;
+
 /* The pooled states of one batch at one depth: the last token's and the mean's,
- * beside each other; `record` floats from one text's to the next's. */
-static tx_status probe_batch(const tx_model *model, tx_pass *pass, const tx_batch *batch,
-                             const float *x, int64_t record, float *probes, tx_error *error) {
-  int64_t width = tx_model_facts(model)->width;
+ * beside each other. */
+static tx_status probe_batch(const walk *w, const tx_batch *batch, int64_t from, int64_t depth,
+                             const float *x, tx_error *error) {
+  tx_pass *pass = w->pass;
+  int64_t width = pass->facts->width, step = TX_PROBE_PARTS * width;
+  int64_t record = (w->depth + 1) * step; /* floats from one text's to the next's */
+  float *probes = w->probes + from * record + depth * step;
   tx_wanted all = tx_wanted_all(batch);
   float *normed = tx_arena_array(pass->arena, (size_t)(batch->tokens * width), sizeof(float));
   if (!normed) return tx_fail_memory(error, (uint64_t)(batch->tokens * width) * 4, "states");
-  tx_norm_forward(pass, tx_model_output_norm(model), batch->tokens, x, normed, NULL, NULL);
+  tx_norm_forward(pass, tx_model_output_norm(w->model), batch->tokens, x, normed, NULL, NULL);
   pool_single(normed, &all, batch->sequences, width, record, probes);
   pool_mean(pass->kernels, normed, &all, batch->sequences, width, record, probes + width);
   return TX_OK;
 }
 
-/* x (T, C) of one batch through the embeddings and blocks [0, blocks); on the way
- * the pooled states after each of them into probes (count, blocks + 1, 2, C), or NULL. */
-static tx_status run_batch(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
-                           int64_t from, int64_t count, int64_t blocks, float *x, float *probes,
+/* From the states (R, C) of a tap's wanted rows to its features. */
+static tx_status pool_tap(const walk *w, const tx_tap *tap, const tx_wanted *wanted,
+                          int64_t sequences, int64_t from, const float *states, tx_error *error) {
+  int64_t width = w->pass->facts->width, floats = wanted->count * width;
+  float *normed = tx_arena_array(w->pass->arena, (size_t)floats, sizeof(float));
+  if (!normed) return tx_fail_memory(error, (uint64_t)floats * 4, "states");
+  tx_pool_forward(w->pass, tx_model_output_norm(w->model), tap->pooling, wanted, sequences, states,
+                  normed, NULL, NULL, tap->features + from * tx_pool_parts(tap->pooling) * width);
+  return TX_OK;
+}
+
+/* A tap's features from x (T, C), the states of all tokens at its depth. */
+static tx_status take_tap(const walk *w, const tx_tap *tap, const tx_batch *batch, int64_t from,
+                          const float *x, tx_error *error) {
+  int64_t width = w->pass->facts->width;
+  tx_wanted wanted;
+  TX_TRY(tx_pool_wanted(w->pass, batch, tap->pooling, &wanted, error));
+  const float *states = x;
+  if (wanted.count < batch->tokens) {
+    float *rows = tx_arena_array(w->pass->arena, (size_t)(wanted.count * width), sizeof(float));
+    if (!rows) return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 4, "states");
+    for (int64_t r = 0; r < wanted.count; r++) {
+      const float *row = x + tx_wanted_token(&wanted, r) * width;
+      memcpy(rows + r * width, row, (size_t)width * sizeof *row);
+    }
+    states = rows;
+  }
+  return pool_tap(w, tap, &wanted, batch->sequences, from, states, error);
+}
+
+/* Takes what is wanted at a depth from x (T, C). */
+static tx_status visit(const walk *w, const tx_batch *batch, int64_t from, int64_t depth,
+                       const float *x, tx_error *error) {
+  if (w->probes) return probe_batch(w, batch, from, depth, x, error);
+  for (size_t i = 0; i < w->tap_count; i++) {
+    if (w->taps[i].depth == depth) TX_TRY(take_tap(w, &w->taps[i], batch, from, x, error));
+  }
+  return TX_OK;
+}
+
+/* x (T, C) of one batch through the embeddings and blocks [0, blocks); what is
+ * wanted is taken on the way. */
+static tx_status run_batch(const walk *w, int64_t from, int64_t count, int64_t blocks, float *x,
                            const tx_watch *watch, tx_error *error) {
-  const int64_t *offsets = sequences->offsets + from;
-  int64_t step = TX_PROBE_PARTS * tx_model_facts(model)->width;
+  const int64_t *offsets = w->sequences->offsets + from;
   tx_batch batch;
-  tx_arena_reset(pass->arena);
-  TX_TRY(tx_batch_make(pass, offsets, count, &batch, error));
-  TX_TRY(
-      tx_model_embed(model, sequences->ids + offsets[0], batch.positions, batch.tokens, x, error));
-  if (probes) TX_TRY(probe_batch(model, pass, &batch, x, (blocks + 1) * step, probes, error));
+  tx_arena_reset(w->pass->arena);
+  TX_TRY(tx_batch_make(w->pass, offsets, count, &batch, error));
+  TX_TRY(tx_model_embed(w->model, w->sequences->ids + offsets[0], batch.positions, batch.tokens, x,
+                        error));
+  TX_TRY(visit(w, &batch, from, 0, x, error));
   for (int64_t i = 0; i < blocks; i++) {
     TX_TRY(tx_watch_check(watch, error));
-    tx_arena_reset(pass->arena);
-    TX_TRY(tx_batch_make(pass, offsets, count, &batch, error));
+    tx_arena_reset(w->pass->arena);
+    TX_TRY(tx_batch_make(w->pass, offsets, count, &batch, error));
     tx_wanted all = tx_wanted_all(&batch);
     tx_tape tape;
-    TX_TRY(tx_block_forward(pass, tx_model_block(model, i), &batch, &all, x, x, &tape, error));
-    if (!probes) continue;
-    TX_TRY(probe_batch(model, pass, &batch, x, (blocks + 1) * step, probes + (i + 1) * step,
-                       error));
+    TX_TRY(tx_block_forward(w->pass, tx_model_block(w->model, i), &batch, &all, x, x, &tape,
+                            error));
+    TX_TRY(visit(w, &batch, from, i + 1, x, error));
   }
   return TX_OK;
 }
@@ -156,72 +207,61 @@ static tx_status run_batch(const tx_model *model, tx_pass *pass, const tx_sequen
 tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                        int64_t blocks, int64_t batch_tokens, float *x, const char *stage,
                        const tx_watch *watch, tx_error *error) {
+  const walk w = {model, pass, sequences, blocks, NULL, 0, NULL};
   int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(model)->width;
   for (int64_t from = 0, end; from < sequences->count; from = end) {
     end = batch_end(sequences, from, batch_tokens);
     tx_watch_report(watch, stage, sequences->offsets[from], total, "tokens");
-    TX_TRY(run_batch(model, pass, sequences, from, end - from, blocks,
-                     x + sequences->offsets[from] * width, NULL, watch, error));
+    TX_TRY(run_batch(&w, from, end - from, blocks, x + sequences->offsets[from] * width, watch,
+                     error));
   }
   tx_watch_report(watch, stage, total, total, "tokens");
   return TX_OK;
 }
 
-/* Rows of x (T, C) as they are. */
-static void take_rows(const tx_wanted *wanted, const float *x, int64_t width, float *rows) {
-  for (int64_t r = 0; r < wanted->count; r++) {
-    memcpy(rows + r * width, x + tx_wanted_token(wanted, r) * width, (size_t)width * sizeof *x);
+/* The pooling whose rows are enough for all taps at the deepest depth: theirs,
+ * where it is the same single row; else one that needs all rows. */
+static tx_pooling deepest_pooling(const walk *w) {
+  tx_pooling pooling = TX_POOLING_MEAN;
+  bool found = false;
+  for (size_t i = 0; i < w->tap_count; i++) {
+    if (w->taps[i].depth != w->depth) continue;
+    if (found && w->taps[i].pooling != pooling) return TX_POOLING_MEAN;
+    pooling = w->taps[i].pooling;
+    found = true;
   }
+  return pooling;
 }
 
-static tx_status features_of_batch(const tx_model *model, tx_pass *pass,
-                                   const tx_sequences *sequences, int64_t from, int64_t count,
-                                   int64_t depth, tx_pooling pooling, float *x, float *features,
-                                   const tx_watch *watch, tx_error *error) {
-  int64_t width = tx_model_facts(model)->width;
-  TX_TRY(run_batch(model, pass, sequences, from, count, depth > 0 ? depth - 1 : 0, x, NULL, watch, error));
+/* The deepest block computes only the rows that its taps need. */
+static tx_status run_taps(const walk *w, int64_t from, int64_t count, float *x,
+                          const tx_watch *watch, tx_error *error) {
+  int64_t width = w->pass->facts->width;
+  if (w->depth == 0 || has_mean(deepest_pooling(w))) {
+    return run_batch(w, from, count, w->depth, x, watch, error);
+  }
+  TX_TRY(run_batch(w, from, count, w->depth - 1, x, watch, error));
   tx_batch batch;
   tx_wanted wanted;
   tx_tape tape;
-  tx_arena_reset(pass->arena);
-  TX_TRY(tx_batch_make(pass, sequences->offsets + from, count, &batch, error));
-  TX_TRY(tx_pool_wanted(pass, &batch, pooling, &wanted, error));
-  float *states = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
-  float *normed = tx_arena_array(pass->arena, (size_t)(wanted.count * width), sizeof(float));
-  if (!states || !normed)
-    return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 8, "states");
-  if (depth > 0) {
-    TX_TRY(tx_block_forward(pass, tx_model_block(model, depth - 1), &batch, &wanted, x, states,
-                            &tape, error));
-  } else {
-    take_rows(&wanted, x, width, states);
+  tx_arena_reset(w->pass->arena);
+  TX_TRY(tx_batch_make(w->pass, w->sequences->offsets + from, count, &batch, error));
+  TX_TRY(tx_pool_wanted(w->pass, &batch, deepest_pooling(w), &wanted, error));
+  float *states = tx_arena_array(w->pass->arena, (size_t)(wanted.count * width), sizeof(float));
+  if (!states) return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 4, "states");
+  TX_TRY(tx_block_forward(w->pass, tx_model_block(w->model, w->depth - 1), &batch, &wanted, x,
+                          states, &tape, error));
+  for (size_t i = 0; i < w->tap_count; i++) {
+    if (w->taps[i].depth != w->depth) continue;
+    TX_TRY(pool_tap(w, &w->taps[i], &wanted, count, from, states, error));
   }
-  tx_pool_forward(pass, tx_model_output_norm(model), pooling, &wanted, count, states, normed, NULL,
-                  NULL, features);
   return TX_OK;
 }
 
-/* What is done with one batch whose states are not kept: x (T, C) is scratch. */
-typedef struct {
-  const tx_model *model;
-  tx_pass *pass;
-  const tx_sequences *sequences;
-  int64_t depth;
-  tx_pooling pooling;
-  bool probing;
-  float *out; /* (count, C), or probing (count, depth + 1, 2, C) */
-} walk;
-
 static tx_status walk_batch(const walk *w, int64_t from, int64_t count, float *x,
                             const tx_watch *watch, tx_error *error) {
-  int64_t width = tx_model_facts(w->model)->width;
-  if (w->probing) {
-    float *probes = w->out + from * (w->depth + 1) * TX_PROBE_PARTS * width;
-    return run_batch(w->model, w->pass, w->sequences, from, count, w->depth, x, probes, watch,
-                     error);
-  }
-  return features_of_batch(w->model, w->pass, w->sequences, from, count, w->depth, w->pooling, x,
-                           w->out + from * tx_pool_parts(w->pooling) * width, watch, error);
+  if (w->probes) return run_batch(w, from, count, w->depth, x, watch, error);
+  return run_taps(w, from, count, x, watch, error);
 }
 
 static tx_status walk_all(const walk *w, int64_t batch_tokens, const char *stage,
@@ -248,17 +288,27 @@ static tx_status walk_all(const walk *w, int64_t batch_tokens, const char *stage
   return status;
 }
 
+tx_status tx_trunk_taps(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                        const tx_tap *taps, size_t tap_count, int64_t batch_tokens,
+                        const char *stage, const tx_watch *watch, tx_error *error) {
+  walk w = {model, pass, sequences, 0, taps, tap_count, NULL};
+  for (size_t i = 0; i < tap_count; i++) {
+    if (taps[i].depth > w.depth) w.depth = taps[i].depth;
+  }
+  return walk_all(&w, batch_tokens, stage, watch, error);
+}
+
 tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                             int64_t depth, tx_pooling pooling, int64_t batch_tokens,
                             float *features, const char *stage, const tx_watch *watch,
                             tx_error *error) {
-  walk w = {model, pass, sequences, depth, pooling, false, features};
-  return walk_all(&w, batch_tokens, stage, watch, error);
+  const tx_tap tap = {depth, pooling, features};
+  return tx_trunk_taps(model, pass, sequences, &tap, 1, batch_tokens, stage, watch, error);
 }
 
 tx_status tx_trunk_probe(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                          int64_t depth, int64_t batch_tokens, float *probes, const char *stage,
                          const tx_watch *watch, tx_error *error) {
-  walk w = {model, pass, sequences, depth, TX_POOLING_LAST_MEAN, true, probes};
+  walk w = {model, pass, sequences, depth, NULL, 0, probes};
   return walk_all(&w, batch_tokens, stage, watch, error);
 }

@@ -52,6 +52,19 @@ tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_seque
                             float *features, const char *stage, const tx_watch *watch,
                             tx_error *error);
 
+/* A depth that features are taken at on the way, and where they go. */
+typedef struct tx_tap {
+  int64_t depth;
+  tx_pooling pooling;
+  float *features; /* (count, parts * C) */
+} tx_tap;
+
+/* tx_trunk_features() at each of the taps, the same bits, in one pass: each block
+ * runs once, as far as the deepest tap. */
+tx_status tx_trunk_taps(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                        const tx_tap *taps, size_t tap_count, int64_t batch_tokens,
+                        const char *stage, const tx_watch *watch, tx_error *error);
+
 /* What a probe keeps of a text at a depth: TX_POOLING_LAST_MEAN, which holds the
  * last token and the mean too. */
 enum { TX_PROBE_PARTS = 2 };

@@ -321,21 +321,38 @@ tx_status tx_linear_train(const tx_text *texts, const int32_t *labels, int64_t r
 
 /* ---- the artifact ------------------------------------------------------ */
 
-/* Tensors under "taxon.linear.": terms (terms) I64, the bits of the hashes, by
- * rising value; idf (terms) F32; weights (terms, labels) F32; bias (labels) F32.
- * Keys: shortest_run, longest_run. */
+/* Tensors under "taxon.linear.", of a further head "taxon.head.<i>.linear.": terms
+ * (terms) I64, the bits of the hashes, by rising value; idf (terms) F32; weights
+ * (terms, labels) F32; bias (labels) F32.  Keys: shortest_run, longest_run. */
 
-void tx_linear_save(const tx_scorer *scorer, tx_gguf_writer *writer) {
+typedef struct linear_keys {
+  char shortest[TX_ARTIFACT_KEY], longest[TX_ARTIFACT_KEY], terms[TX_ARTIFACT_KEY],
+      idf[TX_ARTIFACT_KEY], weights[TX_ARTIFACT_KEY], bias[TX_ARTIFACT_KEY];
+} linear_keys;
+
+static linear_keys keys_of(size_t head) {
+  linear_keys keys;
+  tx_artifact_key(head, "linear.shortest_run", keys.shortest);
+  tx_artifact_key(head, "linear.longest_run", keys.longest);
+  tx_artifact_key(head, "linear.terms", keys.terms);
+  tx_artifact_key(head, "linear.idf", keys.idf);
+  tx_artifact_key(head, "linear.weights", keys.weights);
+  tx_artifact_key(head, "linear.bias", keys.bias);
+  return keys;
+}
+
+void tx_linear_save(const tx_scorer *scorer, size_t head, tx_gguf_writer *writer) {
   const linear_scorer *linear = (const linear_scorer *)scorer;
   const tx_term_table *table = &linear->table;
+  const linear_keys keys = keys_of(head);
   const int64_t terms[] = {table->count}, labels[] = {scorer->labels};
   const int64_t weights[] = {scorer->labels, table->count};
-  tx_gguf_add_int(writer, "taxon.linear.shortest_run", table->rule.shortest);
-  tx_gguf_add_int(writer, "taxon.linear.longest_run", table->rule.longest);
-  tx_gguf_add_tensor(writer, "taxon.linear.terms", TX_TENSOR_I64, 1, terms, table->terms);
-  tx_gguf_add_tensor(writer, "taxon.linear.idf", TX_TENSOR_F32, 1, terms, table->idf);
-  tx_gguf_add_tensor(writer, "taxon.linear.weights", TX_TENSOR_F32, 2, weights, linear->weights);
-  tx_gguf_add_tensor(writer, "taxon.linear.bias", TX_TENSOR_F32, 1, labels, linear->bias);
+  tx_gguf_add_int(writer, keys.shortest, table->rule.shortest);
+  tx_gguf_add_int(writer, keys.longest, table->rule.longest);
+  tx_gguf_add_tensor(writer, keys.terms, TX_TENSOR_I64, 1, terms, table->terms);
+  tx_gguf_add_tensor(writer, keys.idf, TX_TENSOR_F32, 1, terms, table->idf);
+  tx_gguf_add_tensor(writer, keys.weights, TX_TENSOR_F32, 2, weights, linear->weights);
+  tx_gguf_add_tensor(writer, keys.bias, TX_TENSOR_F32, 1, labels, linear->bias);
 }
 
 static tx_status fail_tensor(const tx_gguf *gguf, const char *name, const tx_tensor *tensor,
@@ -366,16 +383,17 @@ static tx_status find_tensor(const tx_gguf *gguf, const char *name, tx_tensor_ty
   return TX_OK;
 }
 
-static tx_status load_rule(const tx_gguf *gguf, tx_term_rule *loaded, tx_error *error) {
+static tx_status load_rule(const tx_gguf *gguf, const linear_keys *keys, tx_term_rule *loaded,
+                           tx_error *error) {
   int64_t shortest = -1, longest = -1;
-  if (tx_gguf_int(gguf, "taxon.linear.shortest_run", &shortest, NULL) != TX_OK ||
-      tx_gguf_int(gguf, "taxon.linear.longest_run", &longest, NULL) != TX_OK ||
+  if (tx_gguf_int(gguf, keys->shortest, &shortest, NULL) != TX_OK ||
+      tx_gguf_int(gguf, keys->longest, &longest, NULL) != TX_OK ||
       !is_rule(shortest, longest)) {
     return tx_fail(
         error, TX_ERROR_INPUT,
-        "%s: taxon.linear.shortest_run and taxon.linear.longest_run are missing or no "
-        "lengths that runs of characters can have; the artifact is damaged, train it again",
-        tx_gguf_path(gguf));
+        "%s: %s and %s are missing or no lengths that runs of characters can have; the artifact is "
+        "damaged, train it again",
+        tx_gguf_path(gguf), keys->shortest, keys->longest);
   }
   *loaded = (tx_term_rule){(int)shortest, (int)longest};
   return TX_OK;
@@ -395,16 +413,17 @@ static tx_status check_table(const tx_gguf *gguf, const tx_term_table *table,
   return TX_OK;
 }
 
-static tx_status load(const tx_gguf *gguf, linear_scorer *linear, tx_error *error) {
-  const tx_tensor *terms = tx_gguf_tensor(gguf, "taxon.linear.terms"), *idf, *weights, *bias;
+static tx_status load(const tx_gguf *gguf, size_t head, linear_scorer *linear, tx_error *error) {
+  const linear_keys keys = keys_of(head);
+  const tx_tensor *terms = tx_gguf_tensor(gguf, keys.terms), *idf, *weights, *bias;
   tx_term_table *table = &linear->table;
   int64_t labels = linear->scorer.labels, count = terms ? terms->shape[0] : 1;
   if (count < 1 || count > MOST_TERMS) count = 1;
-  TX_TRY(load_rule(gguf, &table->rule, error));
-  TX_TRY(find_tensor(gguf, "taxon.linear.terms", TX_TENSOR_I64, count, 1, &terms, error));
-  TX_TRY(find_tensor(gguf, "taxon.linear.idf", TX_TENSOR_F32, count, 1, &idf, error));
-  TX_TRY(find_tensor(gguf, "taxon.linear.weights", TX_TENSOR_F32, labels, count, &weights, error));
-  TX_TRY(find_tensor(gguf, "taxon.linear.bias", TX_TENSOR_F32, labels, 1, &bias, error));
+  TX_TRY(load_rule(gguf, &keys, &table->rule, error));
+  TX_TRY(find_tensor(gguf, keys.terms, TX_TENSOR_I64, count, 1, &terms, error));
+  TX_TRY(find_tensor(gguf, keys.idf, TX_TENSOR_F32, count, 1, &idf, error));
+  TX_TRY(find_tensor(gguf, keys.weights, TX_TENSOR_F32, labels, count, &weights, error));
+  TX_TRY(find_tensor(gguf, keys.bias, TX_TENSOR_F32, labels, 1, &bias, error));
   table->count = count;
   table->terms = tx_alloc_array((size_t)count, sizeof *table->terms);
   table->idf = tx_alloc_array((size_t)count, sizeof *table->idf);
@@ -421,7 +440,8 @@ static tx_status load(const tx_gguf *gguf, linear_scorer *linear, tx_error *erro
   return check_table(gguf, table, terms, idf, error);
 }
 
-tx_status tx_linear_load(const tx_gguf *gguf, int classes, tx_scorer **scorer, tx_error *error) {
+tx_status tx_linear_load(const tx_gguf *gguf, size_t head, int classes, tx_scorer **scorer,
+                         tx_error *error) {
   *scorer = NULL;
   if (classes < 2) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "a linear baseline has two labels or more, not %d",
@@ -429,7 +449,7 @@ tx_status tx_linear_load(const tx_gguf *gguf, int classes, tx_scorer **scorer, t
   }
   linear_scorer *linear = new_scorer(classes);
   if (!linear) return tx_fail_memory(error, sizeof *linear, "the linear baseline");
-  tx_status status = load(gguf, linear, error);
+  tx_status status = load(gguf, head, linear, error);
   if (status == TX_OK) {
     *scorer = &linear->scorer;
   } else {

@@ -9,8 +9,7 @@
 #ifndef TX_SCORE_LINEAR_H
 #define TX_SCORE_LINEAR_H
 
-#include "formats/gguf.h"
-#include "formats/gguf_write.h"
+#include "formats/artifact.h"
 #include "score/scorer.h"
 
 typedef struct tx_linear_options {
@@ -28,10 +27,11 @@ tx_status tx_linear_train(const tx_text *texts, const int32_t *labels, int64_t r
                           tx_linear_options options, tx_scorer **scorer, const tx_watch *watch,
                           tx_error *error);
 
-/* Under the key and tensor prefix "taxon.linear".  Loaded again it gives the same
+/* As the baseline of a head, from 0, of an artifact.  Loaded again it gives the same
  * probabilities, bit for bit; a load checks everything it reads.  The writer borrows from the
  * scorer until it commits. */
-void tx_linear_save(const tx_scorer *scorer, tx_gguf_writer *writer);
-tx_status tx_linear_load(const tx_gguf *gguf, int classes, tx_scorer **scorer, tx_error *error);
+void tx_linear_save(const tx_scorer *scorer, size_t head, tx_gguf_writer *writer);
+tx_status tx_linear_load(const tx_gguf *gguf, size_t head, int classes, tx_scorer **scorer,
+                         tx_error *error);
 
 #endif

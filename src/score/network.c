@@ -1,4 +1,4 @@
-/* A scorer over a model, a tokenizer and a head. */
+/* A scorer over a model, a tokenizer and heads. */
 #include "score/network.h"
 
 #include <inttypes.h>
@@ -16,14 +16,20 @@
 enum { TEXTS_AT_A_TIME = 1024 };
 
 typedef struct {
+  tx_pooling pooling;
+  int64_t depth, width /* of the features */, labels;
+  float *weight; /* packed (width, labels) */
+  float *bias;   /* (labels) */
+} network_head;
+
+typedef struct {
   tx_scorer scorer;
   tx_model *model;
   tx_tokenizer *tokenizer;
   tx_pass pass;
-  tx_pooling pooling;
-  int64_t depth, width /* of the features */, max_tokens, batch_tokens;
-  float *head; /* packed (C, labels) */
-  float *bias; /* (labels) */
+  int64_t max_tokens, batch_tokens;
+  network_head *heads; /* (count) */
+  size_t count, chosen;
 } network;
 
 static const char *const pooling_names[] = {"last", "mean", "first", "both", "auto"};
@@ -53,8 +59,11 @@ static void network_free(tx_scorer *self) {
   tx_pass_close(&n->pass);
   tx_tokenizer_free(n->tokenizer);
   tx_model_close(n->model);
-  tx_free(n->head);
-  tx_free(n->bias);
+  for (size_t i = 0; n->heads && i < n->count; i++) {
+    tx_free(n->heads[i].weight);
+    tx_free(n->heads[i].bias);
+  }
+  tx_free(n->heads);
   tx_free(n);
 }
 
@@ -99,66 +108,95 @@ static tx_status check_known(const tx_gguf *artifact, const tx_artifact_facts *f
                  tx_show_name(method ? facts->text_template : facts->method, shown));
 }
 
-static tx_status read_head(network *n, const tx_gguf *artifact, tx_error *error) {
-  const tx_tensor *weight = tx_gguf_tensor(artifact, "head.weight");
-  const tx_tensor *bias = tx_gguf_tensor(artifact, "head.bias");
-  int64_t labels = n->scorer.labels;
+static tx_status fail_head(const tx_gguf *artifact, size_t head, tx_error *error) {
+  char key[TX_ARTIFACT_KEY];
+  tx_artifact_tensor(head, "weight", key);
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: %s holds NaN or infinity; the artifact is damaged, train it again",
+                 tx_gguf_path(artifact), head == 0 ? "the head" : key);
+}
+
+static tx_status read_weights(network_head *h, const tx_gguf *artifact, size_t head,
+                              tx_error *error) {
+  char names[2][TX_ARTIFACT_KEY];
+  tx_artifact_tensor(head, "weight", names[0]);
+  tx_artifact_tensor(head, "bias", names[1]);
+  const tx_tensor *weight = tx_gguf_tensor(artifact, names[0]);
+  const tx_tensor *bias = tx_gguf_tensor(artifact, names[1]);
+  int64_t labels = h->labels;
   if (!weight || !bias || weight->type != TX_TENSOR_F32 || bias->type != TX_TENSOR_F32 ||
-      weight->shape[0] != n->width || weight->shape[1] != labels || weight->dimensions != 2 ||
+      weight->shape[0] != h->width || weight->shape[1] != labels || weight->dimensions != 2 ||
       bias->dimensions != 1 || bias->shape[0] != labels) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: head.weight or head.bias is missing or not [%" PRId64 ", %" PRId64
+                   "%s: %s or %s is missing or not [%" PRId64 ", %" PRId64
                    "] of F32; the artifact is damaged, train it again",
-                   tx_gguf_path(artifact), n->width, labels);
+                   tx_gguf_path(artifact), names[0], names[1], h->width, labels);
   }
   const float *values = (const float *)(const void *)weight->data;
-  n->head = tx_alloc_array(tx_packed_size(n->width, labels), sizeof(float));
-  n->bias = tx_alloc_array((size_t)labels, sizeof(float));
-  if (!n->head || !n->bias) return tx_fail_memory(error, weight->size, "the head");
-  memcpy(n->bias, bias->data, (size_t)labels * sizeof(float));
+  h->weight = tx_alloc_array(tx_packed_size(h->width, labels), sizeof(float));
+  h->bias = tx_alloc_array((size_t)labels, sizeof(float));
+  if (!h->weight || !h->bias) return tx_fail_memory(error, weight->size, "the head");
+  memcpy(h->bias, bias->data, (size_t)labels * sizeof(float));
   int64_t damaged = 0;
-  for (int64_t i = 0; i < n->width * labels; i++) damaged += !(values[i] - values[i] == 0);
-  for (int64_t i = 0; i < labels; i++) damaged += !(n->bias[i] - n->bias[i] == 0);
-  if (damaged) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: the head holds NaN or infinity; the artifact is damaged, train it again",
-                   tx_gguf_path(artifact));
-  }
-  tx_pack(values, 1, n->width, n->width, labels, n->head);
+  for (int64_t i = 0; i < h->width * labels; i++) damaged += !(values[i] - values[i] == 0);
+  for (int64_t i = 0; i < labels; i++) damaged += !(h->bias[i] - h->bias[i] == 0);
+  if (damaged) return fail_head(artifact, head, error);
+  tx_pack(values, 1, h->width, h->width, labels, h->weight);
   return TX_OK;
+}
+
+static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
+                           tx_error *error) {
+  const tx_facts *model = tx_model_facts(n->model);
+  network_head *h = &n->heads[facts->head];
+  h->depth = facts->depth;
+  h->labels = (int64_t)facts->label_count;
+  TX_TRY(tx_pooling_find(facts->pooling, &h->pooling, error));
+  h->width = tx_pool_parts(h->pooling) * model->width;
+  if (h->depth > model->blocks) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s runs %" PRId64 " blocks, but its base has %" PRId64
+                   "; the artifact is damaged, train it again",
+                   tx_gguf_path(artifact), h->depth, model->blocks);
+  }
+  return read_weights(h, artifact, facts->head, error);
 }
 
 static tx_status network_build(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
                                tx_network_options options, tx_error *error) {
+  n->heads = tx_alloc_zero(n->count, sizeof *n->heads);
+  if (!n->heads) return tx_fail_memory(error, n->count * sizeof *n->heads, "the heads");
   TX_TRY(check_known(artifact, facts, error));
   TX_TRY(open_base(n, artifact, facts, options.model_path, error));
   const tx_facts *model = tx_model_facts(n->model);
-  n->depth = facts->depth;
   n->max_tokens = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;
   if (n->max_tokens > model->context) n->max_tokens = model->context;
   n->batch_tokens = options.batch_tokens > 0 ? options.batch_tokens : TX_BATCH_TOKENS;
-  TX_TRY(tx_pooling_find(facts->pooling, &n->pooling, error));
-  n->width = tx_pool_parts(n->pooling) * model->width;
-  if (n->depth > model->blocks) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s runs %" PRId64 " blocks, but its base has %" PRId64
-                   "; the artifact is damaged, train it again",
-                   tx_gguf_path(artifact), n->depth, model->blocks);
-  }
-  TX_TRY(read_head(n, artifact, error));
+  for (size_t i = 0; i < n->count; i++) TX_TRY(read_head(n, artifact, &facts[i], error));
   TX_TRY(tx_tokenizer_from_gguf(tx_model_gguf(n->model), &n->tokenizer, error));
   TX_TRY(tx_pass_open(model, &n->pass, error));
-  return tx_model_load(n->model, 0, n->depth, error);
+  return tx_model_load(n->model, 0, n->heads[n->chosen].depth, error);
 }
 
 /* ---- scoring ----------------------------------------------------------- */
 
+/* What is asked of one call: some of the heads, and where their answers go. */
+typedef struct {
+  network *n;
+  const network_head *const *heads; /* (count) */
+  float *const *probabilities;      /* (count): (texts, labels of the head) */
+  size_t count;
+  float **features; /* (count): scratch, of this part of the texts; the same where two share it */
+  tx_tap *taps;     /* (tap_count <= count) */
+  size_t tap_count;
+} asking;
+
 /* Finite weights can still overflow on the way.  `first`: the number of the
  * first text among all of the call's. */
-static tx_status check_probabilities(const network *n, const float *probabilities, int64_t count,
-                                     size_t first, tx_error *error) {
+static tx_status check_probabilities(const network *n, const float *probabilities, int64_t labels,
+                                     int64_t count, size_t first, tx_error *error) {
   for (int64_t i = 0; i < count; i++) {
-    float p = probabilities[i * n->scorer.labels]; /* the sum is in every one of a row */
+    float p = probabilities[i * labels]; /* the sum is in every one of a row */
     if (p - p == 0) continue;
     return tx_fail(error, TX_ERROR_INPUT,
                    "text %zu of this call gives no number: the classifier or its base %s holds "
@@ -168,32 +206,63 @@ static tx_status check_probabilities(const network *n, const float *probabilitie
   return TX_OK;
 }
 
-static tx_status score_encoded(network *n, const tx_encoded *encoded, size_t first,
-                               float *probabilities, const tx_watch *watch, tx_error *error) {
-  int64_t count = encoded->count, labels = n->scorer.labels;
-  tx_sequences sequences = {count, encoded->ids, encoded->offsets};
-  float *features = tx_alloc_array((size_t)(count * (n->width + labels)), sizeof *features);
-  if (!features) return tx_fail_memory(error, (uint64_t)(count * n->width) * 4, "pooled states");
-  float *logits = features + count * n->width;
-  tx_status status = tx_trunk_features(n->model, &n->pass, &sequences, n->depth, n->pooling,
-                                       n->batch_tokens, features, "classify", watch, error);
-  if (status == TX_OK) {
-    tx_product product = {.kernels = n->pass.kernels,
-                          .rows = count,
-                          .depth = n->width,
-                          .columns = labels,
-                          .x = features,
-                          .x_row = n->width,
-                          .x_step = 1,
-                          .panels = n->head,
-                          .bias = n->bias,
-                          .y = logits,
-                          .y_row = labels};
-    tx_product_run(&product);
-    tx_softmax(logits, count, (int)labels, probabilities);
-    status = check_probabilities(n, probabilities, count, first, error);
+/* Heads at the same depth with the same pooling read the same features. */
+static void lay_taps(asking *a, int64_t texts, float *memory) {
+  a->tap_count = 0;
+  for (size_t i = 0; i < a->count; i++) {
+    const network_head *h = a->heads[i];
+    size_t t = 0;
+    while (t < a->tap_count &&
+           (a->taps[t].depth != h->depth || a->taps[t].pooling != h->pooling)) {
+      t++;
+    }
+    if (t == a->tap_count) {
+      a->taps[a->tap_count++] = (tx_tap){h->depth, h->pooling, memory};
+      memory += texts * h->width;
+    }
+    a->features[i] = a->taps[t].features;
   }
-  tx_free(features);
+}
+
+static tx_status answer_head(const network *n, const network_head *h, const float *features,
+                             int64_t count, size_t first, float *logits, float *probabilities,
+                             tx_error *error) {
+  tx_product product = {.kernels = n->pass.kernels,
+                        .rows = count,
+                        .depth = h->width,
+                        .columns = h->labels,
+                        .x = features,
+                        .x_row = h->width,
+                        .x_step = 1,
+                        .panels = h->weight,
+                        .bias = h->bias,
+                        .y = logits,
+                        .y_row = h->labels};
+  tx_product_run(&product);
+  tx_softmax(logits, count, (int)h->labels, probabilities);
+  return check_probabilities(n, probabilities, h->labels, count, first, error);
+}
+
+static tx_status score_encoded(asking *a, const tx_encoded *encoded, size_t first,
+                               const tx_watch *watch, tx_error *error) {
+  network *n = a->n;
+  int64_t count = encoded->count, most = 0, width = 0;
+  tx_sequences sequences = {count, encoded->ids, encoded->offsets};
+  for (size_t i = 0; i < a->count; i++) {
+    width += a->heads[i]->width;
+    most = a->heads[i]->labels > most ? a->heads[i]->labels : most;
+  }
+  float *logits = tx_alloc_array((size_t)(count * (width + most)), sizeof *logits);
+  if (!logits) return tx_fail_memory(error, (uint64_t)(count * width) * 4, "pooled states");
+  lay_taps(a, count, logits + count * most);
+  tx_status status = tx_trunk_taps(n->model, &n->pass, &sequences, a->taps, a->tap_count,
+                                   n->batch_tokens, "classify", watch, error);
+  for (size_t i = 0; status == TX_OK && i < a->count; i++) {
+    const network_head *h = a->heads[i];
+    status = answer_head(n, h, a->features[i], count, first, logits,
+                         a->probabilities[i] + (int64_t)first * h->labels, error);
+  }
+  tx_free(logits);
   return status;
 }
 
@@ -216,18 +285,19 @@ static bool relay_cancelled(void *context) {
   return watch->cancelled && watch->cancelled(watch->context);
 }
 
-static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t count,
-                               float *probabilities, tx_scored *scored, const tx_watch *watch,
-                               tx_error *error) {
-  network *n = (network *)self;
+static tx_status score_texts(asking *a, const tx_text *texts, size_t count, tx_scored *scored,
+                             const tx_watch *watch, tx_error *error) {
+  network *n = a->n;
+  for (size_t i = 0; i < a->count; i++) {
+    TX_TRY(tx_model_load(n->model, 0, a->heads[i]->depth, error));
+  }
   for (size_t from = 0; from < count; from += TEXTS_AT_A_TIME) {
     size_t part = count - from < TEXTS_AT_A_TIME ? count - from : TEXTS_AT_A_TIME;
     tx_encoded encoded;
     TX_TRY(tx_encode(n->tokenizer, texts + from, (int64_t)part, n->max_tokens, &encoded, error));
     relay r = {watch, (int64_t)from, (int64_t)part, (int64_t)count};
     tx_watch relayed = {.report = relay_report, .cancelled = relay_cancelled, .context = &r};
-    tx_status status = score_encoded(n, &encoded, from, probabilities + from * (size_t)self->labels,
-                                     watch ? &relayed : NULL, error);
+    tx_status status = score_encoded(a, &encoded, from, watch ? &relayed : NULL, error);
     if (scored) {
       scored->texts += (int64_t)part;
       scored->tokens += encoded.offsets[part];
@@ -239,13 +309,39 @@ static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t cou
   return TX_OK;
 }
 
-tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *facts,
-                          tx_network_options options, tx_scorer **scorer, tx_error *error) {
+static tx_status network_score(tx_scorer *self, const tx_text *texts, size_t count,
+                               float *probabilities, tx_scored *scored, const tx_watch *watch,
+                               tx_error *error) {
+  network *n = (network *)self;
+  const network_head *chosen = &n->heads[n->chosen];
+  float *features;
+  tx_tap tap;
+  asking a = {n, &chosen, &probabilities, 1, &features, &tap, 0};
+  return score_texts(&a, texts, count, scored, watch, error);
+}
+
+tx_status tx_network_score_heads(tx_scorer *scorer, const tx_text *texts, size_t count,
+                                 float *const *probabilities, tx_scored *scored,
+                                 const tx_watch *watch, tx_error *error) {
+  network *n = (network *)scorer;
+  const network_head *heads[TX_MAX_HEADS];
+  float *features[TX_MAX_HEADS];
+  tx_tap taps[TX_MAX_HEADS];
+  for (size_t i = 0; i < n->count; i++) heads[i] = &n->heads[i];
+  asking a = {n, heads, probabilities, n->count, features, taps, 0};
+  return score_texts(&a, texts, count, scored, watch, error);
+}
+
+tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *facts, size_t heads,
+                          size_t chosen, tx_network_options options, tx_scorer **scorer,
+                          tx_error *error) {
   *scorer = NULL;
   network *n = tx_alloc_zero(1, sizeof *n);
   if (!n) return tx_fail_memory(error, sizeof *n, "a scorer");
+  n->count = heads;
+  n->chosen = chosen;
   n->scorer = (tx_scorer){.name = "network",
-                          .labels = (int)facts->label_count,
+                          .labels = (int)facts[chosen].label_count,
                           .score = network_score,
                           .free = network_free};
   tx_status status = network_build(n, artifact, facts, options, error);

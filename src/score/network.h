@@ -1,6 +1,7 @@
 /* The network scorer: texts through a language model's blocks, pooled, and a
- * head.  Serves both a head on a frozen model and a fine-tuned one; the
- * difference is in the tensors that the artifact changes. */
+ * head, or several heads at depths of their own.  Serves both a head on a frozen
+ * model and a fine-tuned one; the difference is in the tensors that the artifact
+ * changes. */
 #ifndef TX_SCORE_NETWORK_H
 #define TX_SCORE_NETWORK_H
 
@@ -14,9 +15,17 @@ typedef struct tx_network_options {
 } tx_network_options;
 
 /* Checks that the base is the very file the artifact names, loads the blocks it
- * runs, and the head.  `artifact` and `facts` are borrowed for the scorer's life. */
-tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *facts,
-                          tx_network_options options, tx_scorer **scorer, tx_error *error);
+ * runs, and the heads.  `artifact` and `facts` (heads) are borrowed for the scorer's
+ * life.  The scorer's own score() is that of head `chosen`. */
+tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *facts, size_t heads,
+                          size_t chosen, tx_network_options options, tx_scorer **scorer,
+                          tx_error *error);
+
+/* Of all heads, each block run once.  probabilities (heads): (count, labels of the
+ * head) each.  The bits are those of score() with the head chosen. */
+tx_status tx_network_score_heads(tx_scorer *network, const tx_text *texts, size_t count,
+                                 float *const *probabilities, tx_scored *scored,
+                                 const tx_watch *watch, tx_error *error);
 
 tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error);
 const char *tx_pooling_name(tx_pooling pooling);

@@ -8,9 +8,12 @@
 struct tx_classifier {
   char *path;
   tx_gguf *artifact;
-  tx_artifact_facts facts;
-  char **labels; /* (count), NUL-terminated copies */
-  tx_scorer *scorer;
+  tx_artifact_facts *facts; /* (heads) */
+  char **names;             /* (heads), NUL-terminated copies; "" for an unnamed one */
+  char ***labels;           /* (heads, labels of the head), NUL-terminated copies */
+  size_t heads;             /* from 1 */
+  size_t chosen;            /* the one that the calls of one head are about */
+  tx_scorer *scorer;        /* a network's; of one head maybe blended with the words */
 };
 
 #endif

@@ -138,11 +138,16 @@ static void add_depths(const tx_gguf *gguf, const tx_artifact_facts *f, json_t *
   double *accuracies = NULL, *errors = NULL;
   const tx_text *poolings;
   size_t counts[4];
-  if (tx_gguf_has(gguf, "taxon.depths.depth") &&
-      tx_gguf_ints(gguf, "taxon.depths.depth", &depths, &counts[0], NULL) == TX_OK &&
-      tx_gguf_strings(gguf, "taxon.depths.pooling", &poolings, &counts[1], NULL) == TX_OK &&
-      tx_gguf_floats(gguf, "taxon.depths.accuracy", &accuracies, &counts[2], NULL) == TX_OK &&
-      tx_gguf_floats(gguf, "taxon.depths.standard_error", &errors, &counts[3], NULL) == TX_OK &&
+  char keys[4][TX_ARTIFACT_KEY];
+  tx_artifact_key(f->head, "depths.depth", keys[0]);
+  tx_artifact_key(f->head, "depths.pooling", keys[1]);
+  tx_artifact_key(f->head, "depths.accuracy", keys[2]);
+  tx_artifact_key(f->head, "depths.standard_error", keys[3]);
+  if (tx_gguf_has(gguf, keys[0]) &&
+      tx_gguf_ints(gguf, keys[0], &depths, &counts[0], NULL) == TX_OK &&
+      tx_gguf_strings(gguf, keys[1], &poolings, &counts[1], NULL) == TX_OK &&
+      tx_gguf_floats(gguf, keys[2], &accuracies, &counts[2], NULL) == TX_OK &&
+      tx_gguf_floats(gguf, keys[3], &errors, &counts[3], NULL) == TX_OK &&
       counts[0] == counts[1] && counts[0] == counts[2] && counts[0] == counts[3]) {
     json_t *list = json_array();
     for (size_t i = 0; i < counts[0]; i++) {
@@ -161,19 +166,51 @@ static void add_depths(const tx_gguf *gguf, const tx_artifact_facts *f, json_t *
   tx_free(depths), tx_free(accuracies), tx_free(errors);
 }
 
-static void describe_classifier(const char *path, const tx_gguf *gguf, const tx_artifact_facts *f,
-                                json_t *object, bool *whole) {
-  json_t *labels = json_array(), *base = json_object();
-  uint64_t size;
-  (void)tx_gguf_bytes(gguf, &size);
+static json_t *labels_json(const tx_artifact_facts *f, bool *whole) {
+  json_t *labels = json_array();
   for (size_t i = 0; i < f->label_count; i++)
     if (json_array_append_new(labels, text_json(f->labels[i])) != 0) *whole = false;
+  return labels;
+}
+
+/* One object a head, where heads have names. */
+static tx_status add_heads(const tx_gguf *gguf, const tx_artifact_facts *first, json_t *object,
+                           bool *whole, tx_error *error) {
+  json_t *list = json_array();
+  tx_status status = TX_OK;
+  for (size_t i = 0; status == TX_OK && i < first->head_count; i++) {
+    tx_artifact_facts f = *first;
+    if (i > 0) status = tx_artifact_head(gguf, first, i, &f, error);
+    if (status != TX_OK) break;
+    json_t *head = json_object();
+    put(whole, head, "name", text_json(first->heads[i]));
+    put(whole, head, "labels", labels_json(&f, whole));
+    put(whole, head, "depth", json_integer(f.depth));
+    put(whole, head, "pooling", text_json(f.pooling));
+    put(whole, head, "training", training_json(&f, whole));
+    put(whole, head, "validation", validation_json(&f, whole));
+    add_depths(gguf, &f, head, whole);
+    if (json_array_append_new(list, head) != 0) *whole = false;
+  }
+  if (status == TX_OK && first->head_count > 0) {
+    put(whole, object, "heads", list);
+  } else {
+    json_decref(list);
+  }
+  return status;
+}
+
+static tx_status describe_classifier(const char *path, const tx_gguf *gguf, const tx_artifact_facts *f,
+                                     json_t *object, bool *whole, tx_error *error) {
+  json_t *base = json_object();
+  uint64_t size;
+  (void)tx_gguf_bytes(gguf, &size);
   put(whole, base, "name", text_json(f->base_name));
   put(whole, base, "sha256", text_json(f->base_sha256));
   put(whole, object, "kind", json_string("classifier"));
   put(whole, object, "path", text_json(tx_text_of(path)));
   put(whole, object, "bytes", json_integer((json_int_t)size));
-  put(whole, object, "labels", labels);
+  put(whole, object, "labels", labels_json(f, whole));
   put(whole, object, "method", text_json(f->method));
   put(whole, object, "template", text_json(f->text_template));
   put(whole, object, "depth", json_integer(f->depth));
@@ -184,6 +221,7 @@ static void describe_classifier(const char *path, const tx_gguf *gguf, const tx_
   put(whole, object, "training", training_json(f, whole));
   put(whole, object, "validation", validation_json(f, whole));
   add_depths(gguf, f, object, whole);
+  return add_heads(gguf, f, object, whole, error);
 }
 
 /* ---- either ------------------------------------------------------------ */
@@ -200,9 +238,9 @@ static tx_status describe_artifact(const char *path, json_t *object, bool *whole
   tx_gguf *gguf;
   tx_artifact_facts facts;
   TX_TRY(tx_artifact_open(path, &gguf, &facts, error));
-  describe_classifier(path, gguf, &facts, object, whole);
+  tx_status status = describe_classifier(path, gguf, &facts, object, whole, error);
   tx_gguf_close(gguf);
-  return TX_OK;
+  return status;
 }
 
 /* What cannot be read is taken for what its name says, for the advice. */

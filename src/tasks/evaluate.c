@@ -16,6 +16,7 @@ typedef struct {
   tx_classifier *classifier;
   tx_dataset *table;
   tx_scorer *linear;
+  size_t head;
   int labels;
   float *probabilities, *linear_probabilities; /* (rows, labels) */
   tx_arena *arena;                             /* of the evaluation */
@@ -25,7 +26,7 @@ typedef struct {
 } job;
 
 static tx_status read_table(job *j, const char *data, tx_table_options options) {
-  tx_dataset known = {.names = j->classifier->labels, .classes = j->labels};
+  tx_dataset known = {.names = j->classifier->labels[j->head], .classes = j->labels};
   TX_TRY(tx_dataset_read(data, options, &known, &j->table, j->error));
   if (j->table->rows > 0) return TX_OK;
   return tx_fail(j->error, TX_ERROR_INPUT, "%s has no rows; give at least one to evaluate on",
@@ -47,7 +48,7 @@ static tx_status score_rows(job *j) {
     j->out->texts_per_second = (double)rows / j->out->seconds;
     j->out->tokens_per_second = (double)j->out->scored.tokens / j->out->seconds;
   }
-  TX_TRY(tx_linear_load(j->classifier->artifact, j->labels, &j->linear, j->error));
+  TX_TRY(tx_linear_load(j->classifier->artifact, j->head, j->labels, &j->linear, j->error));
   return j->linear->score(j->linear, j->table->texts, rows, j->linear_probabilities, NULL, j->watch,
                           j->error);
 }
@@ -72,7 +73,7 @@ static tx_status measure(job *j) {
   memcpy(out->bins, metrics.bins, sizeof out->bins);
   out->label_count = labels;
   for (size_t i = 0; i < labels; i++) {
-    const char *name = j->classifier->labels[i];
+    const char *name = j->classifier->labels[j->head][i];
     out->labels[i] = (tx_label_score){.name = tx_arena_string(j->arena, name, strlen(name)),
                                       .precision = tx_precision(counts[i]),
                                       .recall = tx_recall(counts[i]),
@@ -108,7 +109,7 @@ static tx_status compare_baselines(job *j) {
   int32_t *answers = tx_alloc_array((size_t)j->table->rows, sizeof *answers);
   if (!answers) return tx_fail_memory(j->error, (uint64_t)j->table->rows * 4, "the baselines");
   for (int64_t i = 0; i < j->table->rows; i++) {
-    answers[i] = (int32_t)j->classifier->facts.majority_label;
+    answers[i] = (int32_t)j->classifier->facts[j->head].majority_label;
   }
   j->out->majority = compare(j, answers);
   for (int64_t i = 0; i < j->table->rows; i++) {
@@ -135,7 +136,7 @@ static bool holds(const uint64_t *rising, int64_t count, uint64_t value) {
 static tx_status find_seen(job *j) {
   const uint64_t *fingerprints;
   int64_t count;
-  tx_artifact_fingerprints(j->classifier->artifact, &fingerprints, &count);
+  tx_artifact_fingerprints(j->classifier->artifact, j->head, &fingerprints, &count);
   j->out->seen_lines = tx_arena_array(j->arena, LINES_KEPT, sizeof *j->out->seen_lines);
   if (!j->out->seen_lines) return tx_fail_memory(j->error, LINES_KEPT * 8, "lines");
   for (int64_t i = 0; i < j->table->rows; i++) {
@@ -161,7 +162,8 @@ tx_status tx_evaluate(tx_classifier *classifier, const char *data, tx_table_opti
                       tx_evaluation *evaluation, const tx_watch *watch, tx_error *error) {
   *evaluation = (tx_evaluation){0};
   job j = {.classifier = classifier,
-           .labels = (int)classifier->facts.label_count,
+           .head = classifier->chosen,
+           .labels = (int)classifier->facts[classifier->chosen].label_count,
            .arena = tx_arena_new(),
            .out = evaluation,
            .watch = watch,

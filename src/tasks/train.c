@@ -6,9 +6,11 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/watch.h"
+#include "formats/artifact.h"
 #include "formats/directory.h"
 #include "formats/file.h"
 #include "formats/hub.h"
+#include "formats/nearest.h"
 #include "tasks/train_write.h"
 #include "text/vocabulary.h"
 
@@ -66,11 +68,52 @@ static tx_status check_method(const tx_train_options *o, tx_error *error) {
   return TX_OK;
 }
 
-static tx_status check_options(const tx_train_options *o, tx_error *error) {
-  if (!o->model || !o->data || !o->out) {
+static tx_status check_head(const tx_train_options *o, size_t head, tx_error *error) {
+  const tx_label_source *source = &o->heads[head];
+  char shown[TX_SHOWN_SIZE];
+  if (!source->name || !tx_is_head_name(tx_text_of(source->name))) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "the head's name '%s' will not do: it has 1 to %d bytes of UTF-8, no slash and "
+                   "no control characters",
+                   tx_show_name(tx_text_of(source->name ? source->name : ""), shown), TX_HEAD_NAME);
+  }
+  if (!source->data) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "the head '%s' has no table",
+                   tx_show_name(tx_text_of(source->name), shown));
+  }
+  for (size_t i = 0; i < head; i++) {
+    if (strcmp(o->heads[i].name, source->name) != 0) continue;
+    return tx_fail(error, TX_ERROR_ARGUMENT, "two heads are named '%s'; give each its own name",
+                   tx_show_name(tx_text_of(source->name), shown));
+  }
+  return TX_OK;
+}
+
+/* Where the training rows come from: one table, or one a head. */
+static tx_status check_sources(const tx_train_options *o, tx_error *error) {
+  if (!o->model || !o->out || (o->head_count == 0 ? !o->data : !o->heads)) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "training needs a model, a training table and an output");
   }
+  if (o->head_count == 0) return TX_OK;
+  if (o->data || o->validation) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "heads bring their own tables, of which a part validates: give no other");
+  }
+  if (o->head_count > TX_MAX_HEADS) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "there are %zu heads; a classifier has up to %d",
+                   o->head_count, TX_MAX_HEADS);
+  }
+  if (o->method == TX_METHOD_LAST_BLOCK) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "heads share the model's blocks, so none is trained: the method is auto or head");
+  }
+  for (size_t i = 0; i < o->head_count; i++) TX_TRY(check_head(o, i, error));
+  return TX_OK;
+}
+
+static tx_status check_options(const tx_train_options *o, tx_error *error) {
+  TX_TRY(check_sources(o, error));
   TX_TRY(tx_kernels_check(error));
   TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_AUTO, error));
   TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_AUTO, error));
@@ -96,18 +139,24 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
 
 /* ---- opening ----------------------------------------------------------- */
 
+static tx_status check_input(const job *j, const char *input, const char *name) {
+  const char *out = j->shared.options->out;
+  if (!input || strcmp(input, "-") == 0 || !tx_file_same(input, out)) return TX_OK;
+  return tx_fail(j->error, TX_ERROR_ARGUMENT,
+                 "the output %s is the file of the %s; name another output", out, name);
+}
+
 /* Whatever the artifact cannot be written for is found before the work; and
  * what it would replace must not be what it is made of. */
 static tx_status check_output(job *j) {
   const tx_train_options *o = j->shared.options;
   char known[65];
   TX_TRY(tx_model_locate(o->model, o->home, j->model_path, known, j->error));
-  const char *const inputs[] = {j->model_path, o->data, o->validation ? o->validation : "-"};
-  static const char *const names[] = {"model", "training table", "validation table"};
-  for (int i = 0; i < 3; i++) {
-    if (strcmp(inputs[i], "-") == 0 || !tx_file_same(inputs[i], o->out)) continue;
-    return tx_fail(j->error, TX_ERROR_ARGUMENT,
-                   "the output %s is the file of the %s; name another output", o->out, names[i]);
+  TX_TRY(check_input(j, j->model_path, "model"));
+  TX_TRY(check_input(j, o->data, "training table"));
+  TX_TRY(check_input(j, o->validation, "validation table"));
+  for (size_t i = 0; i < o->head_count; i++) {
+    TX_TRY(check_input(j, o->heads[i].data, "training table"));
   }
   tx_writer *writer;
   TX_TRY(tx_writer_open(o->out, &writer, j->error));
@@ -153,6 +202,7 @@ static void open_cache(job *j) {
   t->trunk = (tx_trunk_cache){.model = t->model,
                               .model_sha256 = t->base_sha256,
                               .bound = (uint64_t)t->options->cache_mb << 20,
+                              .remember = t->options->head_count > 1,
                               .scratch = "."};
   tx_error error = {0};
   if (tx_home(t->options->home, &j->home, &error) != TX_OK ||
@@ -166,6 +216,22 @@ static void open_cache(job *j) {
 }
 
 /* ---- the whole --------------------------------------------------------- */
+
+static tx_head_report report_head(const tx_label_set *set) {
+  return (tx_head_report){.name = set->name,
+                          .pooling = set->pooling,
+                          .depth = (int)set->depth,
+                          .train_rows = set->split.train.count,
+                          .val_rows = set->split.validation.count,
+                          .penalty = set->penalty,
+                          .val_accuracy = set->val_accuracy,
+                          .val_lo = set->val_lo,
+                          .val_hi = set->val_hi,
+                          .val_macro_f1 = set->val_macro_f1,
+                          .val_nll = set->val_nll,
+                          .majority_accuracy = set->majority_accuracy,
+                          .linear_accuracy = set->linear_accuracy};
+}
 
 static void report(job *j) {
   tx_train_report *r = j->shared.report;
@@ -182,25 +248,49 @@ static void report(job *j) {
     r->tokens += j->sets[i].tokens;
     r->cut += j->sets[i].cut;
     r->trained_parameters += j->sets[i].trained_parameters;
+    if (j->sets[i].name) r->heads[r->head_count++] = report_head(&j->sets[i]);
   }
   r->cached_texts = j->shared.trunk.recalled;
   r->computed_texts = j->shared.trunk.computed;
 }
 
-static tx_status run(job *j) {
+/* What a set needs no longer once it is trained is let go: the next one has its own. */
+static tx_status train_set(job *j, tx_label_set *set) {
+  tx_training *t = &j->shared;
+  if (set->name) tx_watch_note(t->watch, "head %s", set->name);
+  TX_TRY(tx_label_set_train(t, set, j->count > 1, j->error));
+  tx_states_free(&set->train.states);
+  tx_states_free(&set->validation.states);
+  return TX_OK;
+}
+
+/* All tables are read before the trunk runs, so that a wrong one is found soon. */
+static tx_status train_sets(job *j) {
   tx_training *t = &j->shared;
   const tx_train_options *o = t->options;
-  TX_TRY(check_options(o, j->error));
+  j->count = o->head_count > 0 ? o->head_count : 1;
+  j->sets = tx_alloc_zero(j->count, sizeof *j->sets);
+  if (!j->sets) return tx_fail_memory(j->error, j->count * sizeof *j->sets, "the label sets");
+  for (size_t i = 0; i < j->count; i++) {
+    bool named = o->head_count > 0;
+    j->sets[i].name = named ? o->heads[i].name : NULL;
+    TX_TRY(tx_label_set_read(t, &j->sets[i], named ? o->heads[i].data : o->data, o->validation,
+                             j->error));
+  }
+  if (j->count > 1 && o->method == TX_METHOD_AUTO) {
+    tx_watch_note(t->watch, "the heads share the model's blocks: none is trained");
+  }
+  for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
+  return TX_OK;
+}
+
+static tx_status run(job *j) {
+  tx_training *t = &j->shared;
+  TX_TRY(check_options(t->options, j->error));
   TX_TRY(check_output(j));
   TX_TRY(open_model(j));
   open_cache(j);
-  j->count = 1;
-  j->sets = tx_alloc_zero(j->count, sizeof *j->sets);
-  if (!j->sets) return tx_fail_memory(j->error, sizeof *j->sets, "the label sets");
-  for (size_t i = 0; i < j->count; i++) {
-    TX_TRY(tx_label_set_read(t, &j->sets[i], o->data, o->validation, j->error));
-    TX_TRY(tx_label_set_train(t, &j->sets[i], j->count > 1, j->error));
-  }
+  TX_TRY(train_sets(j));
   TX_TRY(tx_train_write(t, j->sets, j->count, j->error));
   report(j);
   return TX_OK;
@@ -209,6 +299,7 @@ static tx_status run(job *j) {
 static void job_free(job *j) {
   for (size_t i = 0; j->sets && i < j->count; i++) tx_label_set_free(&j->sets[i]);
   tx_free(j->sets);
+  tx_trunk_forget(&j->shared.trunk);
   tx_pass_close(&j->shared.pass);
   tx_tokenizer_free(j->shared.tokenizer);
   tx_model_close(j->shared.model);

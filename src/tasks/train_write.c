@@ -11,6 +11,9 @@
 typedef struct {
   const tx_training *training;
   tx_label_set *set;
+  size_t head;          /* its place */
+  const tx_text *names; /* (name_count): of all heads */
+  size_t name_count;
   tx_gguf_writer *writer;
   tx_arena *arena; /* what the writer borrows until it commits */
 } writing;
@@ -31,17 +34,24 @@ static tx_status add_fingerprints(const writing *w, tx_error *error) {
   for (int64_t i = 0; i < rows->count; i++) {
     if (i == 0 || prints[i] != prints[i - 1]) prints[kept++] = prints[i];
   }
-  tx_gguf_add_tensor(w->writer, "taxon.training.texts", TX_TENSOR_I64, 1, &kept, prints);
+  char key[TX_ARTIFACT_KEY];
+  tx_artifact_key(w->head, "training.texts", key);
+  tx_gguf_add_tensor(w->writer, key, TX_TENSOR_I64, 1, &kept, prints);
   return TX_OK;
 }
 
+/* A further head has its own names; no block is trained beside it. */
 static void add_parameters(const writing *w) {
   const tx_parameters *set = tx_tail_parameters(w->set->tail);
   for (int64_t i = 0; i < set->count; i++) {
     const tx_parameter *p = &set->items[i];
     int64_t shape[2] = {p->inputs, p->outputs};
     w->set->trained_parameters += p->outputs * p->inputs;
-    tx_gguf_add_tensor(w->writer, p->name, TX_TENSOR_F32, p->outputs > 1 ? 2 : 1, shape, p->value);
+    char key[TX_ARTIFACT_KEY];
+    bool own = w->head > 0 && strncmp(p->name, "head.", 5) == 0;
+    if (own) tx_artifact_tensor(w->head, p->name + 5, key);
+    tx_gguf_add_tensor(w->writer, own ? key : p->name, TX_TENSOR_F32, p->outputs > 1 ? 2 : 1, shape,
+                       p->value);
   }
 }
 
@@ -63,10 +73,15 @@ static tx_status add_depths(const writing *w, tx_error *error) {
     accuracies[i] = score->accuracy;
     errors[i] = score->standard_error;
   }
-  tx_gguf_add_ints(w->writer, "taxon.depths.depth", depths, count);
-  tx_gguf_add_strings(w->writer, "taxon.depths.pooling", poolings, count);
-  tx_gguf_add_floats(w->writer, "taxon.depths.accuracy", accuracies, count);
-  tx_gguf_add_floats(w->writer, "taxon.depths.standard_error", errors, count);
+  char key[TX_ARTIFACT_KEY];
+  tx_artifact_key(w->head, "depths.depth", key);
+  tx_gguf_add_ints(w->writer, key, depths, count);
+  tx_artifact_key(w->head, "depths.pooling", key);
+  tx_gguf_add_strings(w->writer, key, poolings, count);
+  tx_artifact_key(w->head, "depths.accuracy", key);
+  tx_gguf_add_floats(w->writer, key, accuracies, count);
+  tx_artifact_key(w->head, "depths.standard_error", key);
+  tx_gguf_add_floats(w->writer, key, errors, count);
   return TX_OK;
 }
 
@@ -79,6 +94,9 @@ static tx_status add_facts(const writing *w, tx_error *error) {
   if (!names) return tx_fail_memory(error, (uint64_t)set->split.classes * 16, "the labels");
   for (int c = 0; c < set->split.classes; c++) names[c] = tx_text_of(set->split.names[c]);
   tx_artifact_facts facts = {
+      .heads = w->names,
+      .head_count = w->name_count,
+      .head = w->head,
       .labels = names,
       .label_count = (size_t)set->split.classes,
       .method = tx_text_of(set->method == TX_METHOD_HEAD ? "head" : "last-block"),
@@ -126,18 +144,28 @@ static tx_status add_set(const writing *w, tx_error *error) {
   add_parameters(w);
   TX_TRY(add_facts(w, error));
   TX_TRY(add_depths(w, error));
-  tx_linear_save(w->set->linear, w->writer);
+  tx_linear_save(w->set->linear, w->head, w->writer);
   return add_fingerprints(w, error);
+}
+
+static tx_status add_sets(const tx_training *t, tx_label_set *sets, size_t count,
+                          tx_gguf_writer *writer, tx_arena *arena, tx_error *error) {
+  size_t named = t->options->head_count;
+  tx_text *names = tx_arena_array(arena, count, sizeof *names);
+  if (!names) return tx_fail_memory(error, count * sizeof *names, "the heads");
+  for (size_t i = 0; i < named; i++) names[i] = tx_text_of(t->options->heads[i].name);
+  for (size_t i = 0; i < count; i++) {
+    writing w = {t, &sets[i], i, names, named, writer, arena};
+    TX_TRY(add_set(&w, error));
+  }
+  return TX_OK;
 }
 
 tx_status tx_train_write(const tx_training *t, tx_label_set *sets, size_t count, tx_error *error) {
   tx_gguf_writer *writer = tx_gguf_writer_new();
   tx_arena *arena = tx_arena_new();
   tx_status status = writer && arena ? TX_OK : tx_fail_memory(error, 256, "the artifact");
-  for (size_t i = 0; status == TX_OK && i < count; i++) {
-    writing w = {t, &sets[i], writer, arena};
-    status = add_set(&w, error);
-  }
+  if (status == TX_OK) status = add_sets(t, sets, count, writer, arena, error);
   if (status == TX_OK) status = tx_gguf_commit(writer, t->options->out, error);
   tx_gguf_writer_free(writer);
   tx_arena_free(arena);

@@ -51,7 +51,7 @@ static void test_what_is_written_is_read(void **state) {
   SAME_NUMBER(majority_label), SAME_NUMBER(majority_accuracy), SAME_NUMBER(linear_accuracy);
   const uint64_t *prints;
   int64_t count;
-  tx_artifact_fingerprints(gguf, &prints, &count);
+  tx_artifact_fingerprints(gguf, 0, &prints, &count);
   assert_int_equal(count, 3);
   assert_memory_equal(prints, fingerprints, sizeof fingerprints);
   tx_gguf_close(gguf);
@@ -73,8 +73,8 @@ static void refuse(const tx_artifact_facts *facts, const char *part) {
 
 static void test_numbers_out_of_range(void **state) {
   (void)state;
-  REFUSE(depth, 0, "taxon.depth is 0, outside 1 to 1024; the artifact is damaged, train it again");
-  REFUSE(depth, 1025, "taxon.depth is 1025, outside 1 to 1024");
+  REFUSE(depth, -1, "taxon.depth is -1, outside 0 to 1024; the artifact is damaged, train it again");
+  REFUSE(depth, 1025, "taxon.depth is 1025, outside 0 to 1024");
   REFUSE(max_tokens, 0, "taxon.max_tokens is 0, outside 1 to 16777216");
   REFUSE(max_tokens, -1, "taxon.max_tokens is -1, outside");
   REFUSE(train_rows, 0, "taxon.training.rows is 0, outside 1 to");
@@ -289,7 +289,7 @@ static void test_fingerprints_of_another_kind(void **state) {
     tx_gguf *gguf;
     MADE_OK(write_artifact(made("prints.taxon"), &facts, &others[i], 1, error));
     MADE_OK(tx_artifact_open(made("prints.taxon"), &gguf, &facts, error));
-    tx_artifact_fingerprints(gguf, &prints, &count);
+    tx_artifact_fingerprints(gguf, 0, &prints, &count);
     assert_null(prints);
     assert_int_equal(count, 0);
     tx_gguf_close(gguf);

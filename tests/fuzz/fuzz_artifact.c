@@ -37,7 +37,7 @@ static bool check_facts(void) {
   if (status != TX_OK) return false;
   const uint64_t *fingerprints;
   int64_t count;
-  tx_artifact_fingerprints(gguf, &fingerprints, &count);
+  tx_artifact_fingerprints(gguf, 0, &fingerprints, &count);
   touch(fingerprints, (size_t)count * sizeof *fingerprints);
   MUST(facts.label_count >= 2 && facts.majority_label < (int64_t)facts.label_count);
   for (size_t i = 0; i < facts.label_count; i++) touch(facts.labels[i].data, facts.labels[i].size);

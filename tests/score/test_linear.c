@@ -297,7 +297,7 @@ static char path[64];
 static void save(const tx_scorer *scorer) {
   tx_gguf_writer *writer = tx_gguf_writer_new();
   assert_non_null(writer);
-  tx_linear_save(scorer, writer);
+  tx_linear_save(scorer, 0, writer);
   tx_error error = {0};
   succeeds(tx_gguf_commit(writer, path, &error), &error);
   tx_gguf_writer_free(writer);
@@ -313,7 +313,7 @@ static void test_round_trip(void **state) {
   tx_error error = {0};
   tx_gguf *gguf;
   succeeds(tx_gguf_open(path, &gguf, &error), &error);
-  succeeds(tx_linear_load(gguf, LABELS, &scorer, &error), &error);
+  succeeds(tx_linear_load(gguf, 0, LABELS, &scorer, &error), &error);
   tx_gguf_close(gguf); /* the scorer keeps nothing of it */
   score(scorer, shared.texts, TEXTS, after[0]);
   assert_memory_equal(before, after, sizeof before);
@@ -358,7 +358,7 @@ static tx_status load_parts(parts p, tx_error *error) {
   tx_gguf *gguf;
   succeeds(tx_gguf_open(path, &gguf, &own), &own);
   tx_scorer *scorer;
-  tx_status status = tx_linear_load(gguf, 2, &scorer, error);
+  tx_status status = tx_linear_load(gguf, 0, 2, &scorer, error);
   assert_true((status == TX_OK) == (scorer != NULL));
   if (scorer) {
     float probabilities[2];
@@ -425,7 +425,7 @@ static void test_changed_bytes(void **state) {
       tx_status status = tx_gguf_open_bytes(changed, size, "changed", &gguf, NULL);
       if (status != TX_OK) continue;
       float probabilities[2 * LABELS];
-      status = tx_linear_load(gguf, LABELS, &scorer, NULL);
+      status = tx_linear_load(gguf, 0, LABELS, &scorer, NULL);
       assert_true(status == TX_OK || status == TX_ERROR_INPUT);
       if (status == TX_OK) score(scorer, shared.texts, 2, probabilities);
       loaded += status == TX_OK;

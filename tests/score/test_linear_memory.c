@@ -34,7 +34,7 @@ static tx_status load(tx_error *error) {
   tx_scorer *scorer = NULL;
   float probabilities[90];
   tx_status status = tx_gguf_open(path, &gguf, error);
-  if (status == TX_OK) status = tx_linear_load(gguf, 3, &scorer, error);
+  if (status == TX_OK) status = tx_linear_load(gguf, 0, 3, &scorer, error);
   if (status == TX_OK) {
     status = scorer->score(scorer, texts, 30, probabilities, NULL, NULL, error);
   }
@@ -76,7 +76,7 @@ static void test_each_allocation_fails(void **state) {
   assert_int_equal(
       tx_linear_train(texts, labels, 30, 3, tx_linear_defaults(), &scorer, NULL, &error), TX_OK);
   tx_gguf_writer *writer = tx_gguf_writer_new();
-  tx_linear_save(scorer, writer);
+  tx_linear_save(scorer, 0, writer);
   assert_int_equal(tx_gguf_commit(writer, path, &error), TX_OK);
   tx_gguf_writer_free(writer);
   tx_scorer_free(scorer);

@@ -48,7 +48,7 @@ static const char *constant_artifact(bool with_linear) {
   tx_gguf_add_tensor(writer, "head.weight", TX_TENSOR_F32, 2, shape, weight);
   tx_gguf_add_tensor(writer, "head.bias", TX_TENSOR_F32, 1, &three, bias);
   tx_gguf_add_tensor(writer, "taxon.training.texts", TX_TENSOR_I64, 1, &two, prints);
-  if (with_linear) tx_linear_save(linear, writer);
+  if (with_linear) tx_linear_save(linear, 0, writer);
   MADE_OK(tx_gguf_commit(writer, made("constant.taxon"), error));
   tx_gguf_writer_free(writer);
   tx_scorer_free(linear);
