@@ -400,7 +400,18 @@ static void test_long_names(void **state) {
   tx_cache *cache;
   MADE_FAILS(tx_cache_open(path, &cache, error), TX_ERROR_ARGUMENT, "too long");
   assert_null(cache);
-  path[used - 60] = '\0'; /* now it fits */
+  /* Nothing to list, but no name for what is added. */
+  const char *empty = fresh("longer");
+  char other[TX_PATH_SIZE];
+  used = snprintf(other, sizeof other, "%s", empty);
+  while (used < TX_PATH_SIZE - 20) {
+    used += snprintf(other + used, sizeof other - (size_t)used, "/.");
+  }
+  cache = open_cache(other);
+  MADE_FAILS(try_to_add(cache, (const uint64_t[]){1}, 1, 10, PLENTY, error), TX_ERROR_ARGUMENT,
+             "too long");
+  tx_cache_close(cache);
+  path[strlen(path) - 60] = '\0'; /* now it fits */
   assert_true(holds(path, 1, 100));
 }
 
@@ -471,6 +482,40 @@ static void test_full_disk(void **state) {
   assert_int_equal(made_names(directory), 1);
   assert_true(holds(directory, 1, 100));
   assert_false(holds(directory, 2, 2000));
+}
+
+/* Larger than what a writer holds back: an index, or a record, is refused on the way. */
+static void test_full_disk_on_the_way(void **state) {
+  (void)state;
+  enum { MANY = 10000, LONG = 300000 };
+  static tx_cache_record records[MANY];
+  static unsigned char data[LONG];
+  const char *directory = fresh("fuller");
+  struct rlimit before, small;
+  for (uint64_t i = 0; i < MANY; i++) records[i] = (tx_cache_record){key_of(i), data, 4};
+  tx_cache_record large = {key_of(1), data, sizeof data};
+  tx_cache *cache = open_cache(directory);
+  signal(SIGXFSZ, SIG_IGN);
+  assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+  small = before, small.rlim_cur = 1000;
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+  tx_error errors[2] = {{0}};
+  tx_status many = tx_cache_add(cache, records, MANY, PLENTY, &errors[0]);
+  tx_status one = tx_cache_add(cache, &large, 1, PLENTY, &errors[1]);
+  assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+  signal(SIGXFSZ, SIG_DFL);
+  assert_int_equal(many, TX_ERROR_SYSTEM);
+  assert_int_equal(one, TX_ERROR_SYSTEM);
+  assert_int_equal(made_names(directory), 0);
+  MADE_OK(tx_cache_add(cache, records, MANY, PLENTY, error)); /* now there is room */
+  MADE_OK(tx_cache_add(cache, &large, 1, PLENTY, error));
+  tx_cache_close(cache);
+  cache = open_cache(directory);
+  data[LONG - 1] = 7;
+  assert_true(tx_cache_read(cache, key_of(1), LONG, data));
+  assert_int_equal(data[LONG - 1], 0);
+  assert_true(tx_cache_read(cache, key_of(MANY - 1), 4, data));
+  tx_cache_close(cache);
 }
 
 /* What root may, nobody may not. */
@@ -602,6 +647,7 @@ int main(void) {
       cmocka_unit_test(test_long_names),
       cmocka_unit_test(test_two_processes),
       cmocka_unit_test(test_full_disk),
+      cmocka_unit_test(test_full_disk_on_the_way),
       cmocka_unit_test(test_read_only_directory),
       cmocka_unit_test(test_failing_calls),
       cmocka_unit_test(test_no_memory_is_no_damage),
