@@ -1,6 +1,7 @@
 /* The store of computed numbers: what is read is right or nothing, whatever
  * happened to the files; the least recently used go first; several processes at
  * once; and every allocation and call to the system failing in turn. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
