@@ -182,6 +182,28 @@ static void test_last_block_is_kept_where_it_is_better(void **state) {
   assert_true(tuned.trained_parameters > alone.trained_parameters);
 }
 
+static void hear(void *context, const char *sentence) {
+  const char *begins = "last block: not trained, the head alone errs on 0 of 30 ";
+  if (strncmp(sentence, begins, strlen(begins)) == 0) ++*(int *)context;
+}
+
+/* Where the head errs on nothing, there is no gain to see; and it is said. */
+static void test_last_block_is_not_tried_for_nothing(void **state) {
+  (void)state;
+  int heard = 0;
+  tx_watch watch = {.note = hear, .context = &heard};
+  tx_train_options options = auto_options(llama, made("ends.taxon"));
+  write_rows(made("ends.tsv"), 1, 90, last_word_tells);
+  write_rows(made("ends_val.tsv"), 2, 30, last_word_tells);
+  options.data = made("ends.tsv"), options.validation = made("ends_val.tsv");
+  options.depth = 1;
+  tx_train_report report;
+  MADE_OK(tx_train(&options, &report, &watch, error));
+  assert_int_equal(heard, 1);
+  assert_int_equal(report.method, TX_METHOD_HEAD);
+  assert_int_equal(report.depth, 1);
+}
+
 /* ---- the same bytes, and states that are kept ---------------------------------------- */
 
 static void test_same_bytes_and_warm_cache(void **state) {
@@ -326,6 +348,7 @@ int main(void) {
       cmocka_unit_test(test_no_block_at_all),
       cmocka_unit_test(test_later_blocks_are_not_read),
       cmocka_unit_test(test_last_block_is_kept_where_it_is_better),
+      cmocka_unit_test(test_last_block_is_not_tried_for_nothing),
       cmocka_unit_test(test_same_bytes_and_warm_cache),
       cmocka_unit_test(test_states_serve_other_runs),
       cmocka_unit_test(test_odd_tables),
