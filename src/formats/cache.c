@@ -175,16 +175,15 @@ void tx_cache_close(tx_cache *cache) {
 
 /* The hash is over the whole record; of a longer one only the start is wanted,
  * so the rest is read through too. */
-static bool record_read(const segment *s, const entry *e, uint64_t bytes, void *to) {
-  if (e->bytes == bytes) {
-    return read_at(s->descriptor, to, bytes, e->offset) && tx_hash64(to, bytes, 0) == e->hash;
-  }
-  void *whole = tx_alloc(e->bytes);
-  bool sound = whole && read_at(s->descriptor, whole, e->bytes, e->offset) &&
-               tx_hash64(whole, e->bytes, 0) == e->hash;
-  if (sound) memcpy(to, whole, bytes);
+static bool record_read(segment *s, const entry *e, uint64_t bytes, void *to) {
+  void *whole = e->bytes == bytes ? to : tx_alloc(e->bytes);
+  if (!whole) return false; /* a lack of memory is no damage */
+  s->damaged = !read_at(s->descriptor, whole, e->bytes, e->offset) ||
+               tx_hash64(whole, e->bytes, 0) != e->hash;
+  if (whole == to) return !s->damaged;
+  if (!s->damaged) memcpy(to, whole, bytes);
   tx_free(whole);
-  return sound;
+  return !s->damaged;
 }
 
 /* Being used is written down at once: another process may be choosing what to remove. */
@@ -205,8 +204,7 @@ bool tx_cache_read(tx_cache *cache, tx_cache_key key, uint64_t bytes, void *to) 
       mark_used(s);
       return true;
     }
-    s->damaged = true;
-    (void)unlink(s->name);
+    if (s->damaged) (void)unlink(s->name);
   }
   return false;
 }
@@ -292,8 +290,9 @@ static tx_status remove_oldest(const tx_cache *cache, uint64_t bound, tx_arena *
     kept *k = &list[found];
     if (!is_segment(names[i])) continue;
     TX_TRY(tx_path_join(k->path, cache->directory, names[i], error));
+    struct stat named;
+    if (lstat(k->path, &named) != 0 || !S_ISREG(named.st_mode)) continue; /* not ours */
     k->facts = tx_file_look(k->path);
-    if (!k->facts.regular) continue;
     total += (uint64_t)k->facts.bytes;
     found++;
   }

@@ -146,6 +146,44 @@ static void test_same_bits_everywhere(void **state) {
   check_same_bits("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
 }
 
+/* A probe holds what the features are at every depth, bit for bit. */
+static void check_probe(const char *model, const char *golden) {
+  static const tx_pooling poolings[] = {TX_POOLING_LAST, TX_POOLING_MEAN, TX_POOLING_LAST_MEAN};
+  fixture f = open_fixture(model, golden);
+  int64_t width = tx_model_facts(f.model)->width, blocks = tx_model_facts(f.model)->blocks;
+  int64_t count = f.sequences.count, record = (blocks + 1) * TX_PROBE_PARTS * width;
+  float *probes = checked_memory((size_t)(count * record) * 4);
+  float *less = checked_memory((size_t)(count * record) * 4);
+  float *features = checked_memory((size_t)(count * 2 * width) * 4);
+  ASSERT_OK(tx_trunk_probe(f.model, &f.pass, &f.sequences, blocks, 60, probes, "", NULL, error));
+  for (int64_t depth = 0; depth <= blocks; depth++) {
+    for (int p = 0; p < 3; p++) {
+      int64_t parts = tx_pool_parts(poolings[p]), from = depth * TX_PROBE_PARTS * width;
+      if (poolings[p] == TX_POOLING_MEAN) from += width;
+      ASSERT_OK(tx_trunk_features(f.model, &f.pass, &f.sequences, depth, poolings[p], 33, features,
+                                  "", NULL, error));
+      for (int64_t b = 0; b < count; b++) {
+        assert_memory_equal(features + b * parts * width, probes + b * record + from,
+                            (size_t)(parts * width) * 4);
+      }
+    }
+    /* A probe to a smaller depth is the start of a deeper one. */
+    int64_t part = (depth + 1) * TX_PROBE_PARTS * width;
+    ASSERT_OK(tx_trunk_probe(f.model, &f.pass, &f.sequences, depth, 1, less, "", NULL, error));
+    for (int64_t b = 0; b < count; b++) {
+      assert_memory_equal(less + b * part, probes + b * record, (size_t)part * 4);
+    }
+  }
+  free(probes), free(less), free(features);
+  close_fixture(&f);
+}
+
+static void test_probe_is_the_features(void **state) {
+  (void)state;
+  check_probe("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
+  check_probe("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
+}
+
 /* The real model, where TAXON_TEST_MODEL names its file. */
 static void test_smollm2(void **state) {
   (void)state;
@@ -209,6 +247,7 @@ int main(void) {
       cmocka_unit_test(test_tiny_llama),
       cmocka_unit_test(test_tiny_gpt2),
       cmocka_unit_test(test_same_bits_everywhere),
+      cmocka_unit_test(test_probe_is_the_features),
       cmocka_unit_test(test_smollm2),
       cmocka_unit_test(test_ids_outside_are_refused),
   };

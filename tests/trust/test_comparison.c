@@ -65,8 +65,45 @@ static void test_paired_difference(void **state) {
   assert_true(interval.lo == -1 && interval.hi == 1);
 }
 
+/* Differences with the mean `z` standard errors above 0: the normal distribution's
+ * upper tail, by the C library's erfc. */
+static void test_mean_above_zero(void **state) {
+  (void)state;
+  enum { ROWS = 400 };
+  double differences[ROWS];
+  for (double z = 0.01; z < 7; z += 0.17) {
+    /* +-1 in equal numbers have the standard error sqrt(1 / (ROWS - 1)). */
+    for (int i = 0; i < ROWS; i++) {
+      differences[i] = (i % 2 ? 1 : -1) + z / sqrt(ROWS - 1.0);
+    }
+    double p = tx_mean_above_zero(differences, ROWS);
+    check(p, 0.5 * erfc(z / sqrt(2)), 1e-7);
+    for (int i = 0; i < ROWS; i++) differences[i] *= 1e-9; /* the unit does not matter */
+    check(tx_mean_above_zero(differences, ROWS), p, 1e-12);
+    for (int i = 0; i < ROWS; i++) differences[i] = -differences[i];
+    assert_true(tx_mean_above_zero(differences, ROWS) == 1);
+  }
+  /* Known quantiles. */
+  for (int i = 0; i < ROWS; i++) differences[i] = (i % 2 ? 1 : -1) + 1.6448536269514722 / sqrt(399.0);
+  check(tx_mean_above_zero(differences, ROWS), 0.05, 1e-7);
+  for (int i = 0; i < ROWS; i++) differences[i] = (i % 2 ? 1 : -1) + 2.3263478740408408 / sqrt(399.0);
+  check(tx_mean_above_zero(differences, ROWS), 0.01, 1e-7);
+}
+
+static void test_mean_above_zero_of_little(void **state) {
+  (void)state;
+  assert_true(tx_mean_above_zero(NULL, 0) == 1);
+  assert_true(tx_mean_above_zero((const double[]){5}, 1) == 1);
+  assert_true(tx_mean_above_zero((const double[]){0, 0, 0}, 3) == 1);
+  assert_true(tx_mean_above_zero((const double[]){2, 2, 2}, 3) == 0); /* without any spread */
+  assert_true(tx_mean_above_zero((const double[]){NAN, 1}, 2) == 1);
+  check(tx_mean_above_zero((const double[]){0, 2}, 2), 0.5 * erfc(1 / sqrt(2)), 1e-7);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_wilson), cmocka_unit_test(test_mcnemar),
-                                     cmocka_unit_test(test_paired_difference)};
+                                     cmocka_unit_test(test_paired_difference),
+                                     cmocka_unit_test(test_mean_above_zero),
+                                     cmocka_unit_test(test_mean_above_zero_of_little)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
