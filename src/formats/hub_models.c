@@ -39,7 +39,7 @@ tx_status tx_model_path(const char *home, const char *name, const char *ending,
                         char path[TX_PATH_SIZE], tx_error *error) {
   char inner[600];
   int used = snprintf(inner, sizeof inner, "models/%s%s", name, ending);
-  if (used < 0 || (size_t)used >= sizeof inner) {
+  if ((size_t)used >= sizeof inner) {
     return tx_fail(error, TX_ERROR_INPUT, "the name %.60s... is too long; choose a shorter one",
                    name);
   }

