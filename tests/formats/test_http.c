@@ -215,6 +215,114 @@ static void test_receipts(void **state) {
   }
 }
 
+/* ---- what is odd in lists, lines and messages ------------------------------------ */
+
+static void test_lists(void **state) {
+  (void)state;
+#define FILES "\"sha\":\"" COMMIT "\",\"siblings\":["
+  static const struct {
+    const char *json, *license;
+    size_t files;
+    int64_t bytes;
+  } lists[] = {
+      {"{" FILES "]}", "", 0, 0},
+      {"{" FILES "{\"rfilename\":\"a.gguf\",\"size\":0}],\"tags\":[5,\"x\",\"license:a\",\"license:b\"]}", "a", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":\"5\",\"sha256\":\"xyz\"},\"size\":6}],"
+       "\"cardData\":{\"license\":\"other\",\"license_name\":\"own\"}}", "own", 1, 6},
+      {"{" FILES "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":-5}}],\"cardData\":{\"license\":\"other\"},"
+       "\"tags\":[\"license:x\"]}", "other", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\u007fb\"}}", "", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\nb\"}}", "", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":[]}}", "", 1, -1},
+  };
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+    tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
+    tx_hub_listing list;
+    MADE_OK(tx_hub_listing_read(tx_text_of(lists[i].json), &wish, &list, error));
+    assert_string_equal(list.license, lists[i].license);
+    assert_int_equal(list.count, lists[i].files);
+    if (list.count) assert_int_equal(list.files[0].bytes, lists[i].bytes);
+    if (list.count) assert_string_equal(list.files[0].sha256, "");
+    tx_hub_listing_free(&list);
+  }
+  tx_hub_settings settings = {.endpoint = "https://a"};
+  tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
+  tx_error gone = {0};
+  assert_int_equal(tx_hub_fail(&settings, &wish, NULL, 410, "", &gone), TX_ERROR_INPUT);
+  gone = (tx_error){0};
+  assert_int_equal(tx_hub_fail(&settings, &wish, NULL, 404, "", &gone), TX_ERROR_INPUT);
+}
+
+static void test_lines(void **state) {
+  (void)state;
+  static const char *const bad[] = {"1\t1.2.3\ta", "1\t1234567890123456789\ta", "1\t\ta", "1\t-5\ta",
+                                    "1\t5\ta", "1\t/\ta", "1\t:\ta", "1\t-\ta", "1"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    MADE_FAILS(tx_sentiment_write(tx_text_of(bad[i]), "l", made("set"), error), TX_ERROR_INPUT,
+               "a rating from -4 to 4");
+  }
+  MADE_OK(tx_directory_make(made("set"), error));
+  MADE_OK(tx_sentiment_write(tx_text_of("a\t-0.5\t\xe2\x82\xac\r\n\r\nb\t4\t\x80\x7f\xff"), "l", made("set"), error));
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set"), error), TX_ERROR_INPUT,
+             "is there already with other contents");
+  MADE_OK(tx_directory_make(made("set2/val.tsv"), error));
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set2"), error), TX_ERROR_INPUT,
+             "is a directory");
+  char far[TX_PATH_SIZE + 10];
+  memset(far, 'd', sizeof far - 1), far[sizeof far - 1] = '\0';
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", far, error), TX_ERROR_ARGUMENT, "too long");
+}
+
+static void test_mail(void **state) {
+  (void)state;
+  static const char *const mails[][2] = {
+      {"Content-Type: multipart/x; boundary=\n\nx", ""},
+      {"Content-Type: multipart/x; boundary=\"open\n\n--open\n\nin\n--open--", "in"},
+      {"Content-Transfer-Encoding: quoted-printable\n\n=aF=Fa=gg=", "\xc2\xaf\xc3\xba=gg="},
+      {"Content-Transfer-Encoding: quoted-printable\n\na=\r", "a="},
+      {"Content-Transfer-Encoding: quoted-printable\n\na=\rb=@0=G0", "a= b=@0=G0"},
+      {"Content-Type: text/html\n\n<{> </a><!x><Z><", "<{> <"},
+      {"Subject\nSubject:\n\n ", ""},
+  };
+  for (size_t i = 0; i < sizeof mails / sizeof *mails; i++) {
+    tx_text text, subject;
+    tx_arena *arena = tx_arena_new();
+    assert_true(tx_mail_text(tx_text_of(mails[i][0]), arena, &text, &subject));
+    assert_string_equal(text.data, mails[i][1]);
+    tx_arena_free(arena);
+  }
+}
+
+/* What a person may name that is no model's name. */
+static void test_model_names(void **state) {
+  (void)state;
+  char name[700], path[4096], sha256[65];
+  tx_pulled pulled;
+  memset(name, 'n', sizeof name), name[699] = '\0';
+  MADE_FAILS(tx_model_locate(name, made("r"), path, sha256, error), TX_ERROR_INPUT, "is too long");
+  MADE_FAILS(tx_pull(NULL, made("r"), NULL, &pulled, NULL, error), TX_ERROR_ARGUMENT, "nothing is named");
+  MADE_FAILS(tx_pull("./.gguf", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull("a/", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull("./\xff", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull("./a\nb", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  name[0] = '.', name[1] = '/';
+  MADE_FAILS(tx_pull(name, made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  static char far[5000];
+  memset(far, 'n', sizeof far - 1), far[1] = '/';
+  MADE_FAILS(tx_model_locate(far, made("r"), path, sha256, error), TX_ERROR_ARGUMENT, "is too long");
+  MADE_FAILS(tx_model_locate("n", far, path, sha256, error), TX_ERROR_ARGUMENT, "choose a shorter one");
+  /* Models whose names JSON cannot hold, hidden ones, directories: not in the list. */
+  static const char *const left[] = {"r/models/\xff.gguf", "r/models/.h.gguf", "r/models/x.txt", "r/models/.gguf"};
+  char *json;
+  for (size_t i = 0; i < 4; i++) write_text(made(left[i]), "x");
+  MADE_OK(tx_directory_make(made("r/models/d.gguf"), error));
+  write_text(made("r/models/smollm2-135m.gguf"), "x");
+  MADE_OK(tx_models_json(made("r"), &json, error));
+  assert_memory_equal(json, "[{\"name\": \"smollm2-135m\", ", 26);
+  assert_null(strstr(json + 2, "{"));
+  tx_free_string(json);
+}
+
 static int setup(void **state) {
   setenv("TAXON_PULL_DELAY", "0", 1);
   setenv("TAXON_PULL_TRIES", "2", 1);
@@ -228,7 +336,9 @@ int main(void) {
       cmocka_unit_test(test_codes),    cmocka_unit_test(test_statuses),
       cmocka_unit_test(test_headers),  cmocka_unit_test(test_ranges),
       cmocka_unit_test(test_settings), cmocka_unit_test(test_long_homes),
-      cmocka_unit_test(test_receipts),
+      cmocka_unit_test(test_receipts), cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_lines),    cmocka_unit_test(test_mail),
+      cmocka_unit_test(test_model_names),
   };
   return cmocka_run_group_tests(tests, setup, made_teardown);
 }
