@@ -36,7 +36,18 @@ FAILING_MAYBE static bool failing_own_only;
 /* Of failing_bytes, since the test last set it. */
 FAILING_MAYBE static int64_t failing_highest;
 
-static inline bool failing_now(void) { return failing_at > 0 && --failing_at == 0; }
+/* How many of the calls after it fail as well. */
+FAILING_MAYBE static int64_t failing_more, failing_left;
+
+static inline bool failing_now(void) {
+  if (failing_left > 0) {
+    failing_left--;
+    return true;
+  }
+  if (failing_at <= 0 || --failing_at > 0) return false;
+  failing_left = failing_more;
+  return true;
+}
 
 #ifndef FAILING_SANITIZED
 #define FAILING_WORKS 1
@@ -118,10 +129,11 @@ static int failing_code = EIO; /* errno of the failing call; 0: read, write and 
 
 /* The C library's own, looked up without being counted. */
 static inline void *failing_next(const char *name) {
-  int64_t kept = failing_at;
-  failing_at = 0;
+  int64_t kept = failing_at, left = failing_left;
+  failing_at = failing_left = 0;
   void *found = dlsym(RTLD_NEXT, name);
   failing_at = kept;
+  failing_left = left;
   return found;
 }
 
@@ -213,7 +225,7 @@ static inline int64_t failing_each(int (*job)(void *context),
     failing_at = call;
     int result = job(context);
     bool failed = failing_at == 0;
-    failing_at = 0;
+    failing_at = failing_left = 0;
     check(context, call, failed, result);
     if (!failed) return call - 1;
   }

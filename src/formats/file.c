@@ -55,7 +55,7 @@ void tx_map_close(tx_map *map) {
 
 /* ---- writing ----------------------------------------------------------- */
 
-enum { BUFFER_SIZE = 1 << 18, NAME_KEPT = 200, RANDOM_LETTERS = 6, NAME_TRIES = 100 };
+enum { PATH_SHOWN = 512, BUFFER_SIZE = 1 << 18, NAME_KEPT = 200, RANDOM_LETTERS = 6, NAME_TRIES = 100 };
 
 struct tx_writer {
   char *path;      /* as the caller named it, for messages */
@@ -108,9 +108,19 @@ static bool has_directory(const char *path) {
   return stat(directory, &facts) == 0 && S_ISDIR(facts.st_mode);
 }
 
+/* A very long path without its middle, so that reason and advice still have room. */
+static const char *show_path(const char *path, char shown[PATH_SHOWN]) {
+  enum { FRONT = 240, BACK = 240 };
+  size_t size = strlen(path);
+  if (size < PATH_SHOWN - 8) return path;
+  snprintf(shown, PATH_SHOWN, "%.*s...%s", FRONT, path, path + size - BACK);
+  return shown;
+}
+
 static tx_status fail_write(tx_error *error, const char *path, int code) {
+  char shown[PATH_SHOWN];
   bool refused = code == ENOENT && has_directory(path);
-  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %s: %s; %s", path,
+  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %s: %s; %s", show_path(path, shown),
                  refused ? "its directory takes no files" : strerror(code),
                  refused ? "choose another directory" : advice(code));
 }
@@ -344,10 +354,12 @@ static int open_nameless(const char *directory, char *path) {
 }
 
 tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, tx_error *error) {
-  char path[4096];
+  char path[4096], shown[PATH_SHOWN];
   int length = snprintf(path, sizeof path, "%s/states.XXXXXX", directory);
-  if (length < 0 || (size_t)length >= sizeof path) {
-    return tx_fail(error, TX_ERROR_SYSTEM, "the name of the directory %s is too long", directory);
+  if ((size_t)length >= sizeof path) {
+    return tx_fail(error, TX_ERROR_SYSTEM,
+                   "the name of the directory %s is too long; choose a shorter one",
+                   show_path(directory, shown));
   }
   int file = open_nameless(directory, path); /* the map keeps it alive */
   if (file < 0) return tx_fail_errno(error, "make a temporary file in", directory);

@@ -52,7 +52,7 @@ static bool format_origin(CURLU *parts, char origin[TX_HOST_SIZE]) {
               (strcmp(scheme, "https") == 0 || strcmp(scheme, "http") == 0);
   if (good) {
     int used = snprintf(origin, TX_HOST_SIZE, "%s://%s:%s", scheme, host, port);
-    good = used > 0 && used < TX_HOST_SIZE;
+    good = (size_t)used < TX_HOST_SIZE;
   }
   for (char *at = origin; good && *at; at++) {
     if (*at >= 'A' && *at <= 'Z') *at = (char)(*at + ('a' - 'A'));

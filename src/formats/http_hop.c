@@ -278,7 +278,7 @@ static bool add_header(struct curl_slist **list, const char *name, const char *v
   char line[TX_ADDRESS_SIZE];
   int used = snprintf(line, sizeof line, "%s: %s", name, value);
   struct curl_slist *longer =
-      used > 0 && (size_t)used < sizeof line ? curl_slist_append(*list, line) : NULL;
+      (size_t)used < sizeof line ? curl_slist_append(*list, line) : NULL;
   if (longer) *list = longer;
   return longer != NULL;
 }

@@ -160,9 +160,10 @@ static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *
   }
   tx_receipt receipt, there;
   receipt = known_receipt(known, source);
-  bool noted = tx_receipt_read(home, known->name, &there) &&
-               strcmp(there.sha256, receipt.sha256) == 0 &&
-               there.modified == tx_file_look(path).modified;
+  bool noted;
+  TX_TRY(tx_receipt_read(home, known->name, &there, &noted, error));
+  noted = noted && strcmp(there.sha256, receipt.sha256) == 0 &&
+          there.modified == tx_file_look(path).modified;
   /* A model that is there may lie in a home that cannot be written. */
   tx_status status =
       noted ? TX_OK : tx_receipt_write(home, known->name, receipt, right ? NULL : error);

@@ -25,7 +25,7 @@ static bool folder_of(const tx_hub_settings *settings, const tx_hub_wish *wish,
   const char *name = wish->repository + owner + (wish->repository[owner] == '/');
   int used = snprintf(folder, TX_PATH_SIZE, "%s/models--%.*s--%s", settings->cache, (int)owner,
                       wish->repository, name);
-  return *settings->cache && used > 0 && used < TX_PATH_SIZE;
+  return *settings->cache && (size_t)used < TX_PATH_SIZE;
 }
 
 /* The parts joined, when they fit and lead to a regular file. */
@@ -33,7 +33,7 @@ static bool find(const char *folder, const char *kind, const char *inner, const 
                  char path[TX_PATH_SIZE]) {
   int used = snprintf(path, TX_PATH_SIZE, "%s/%s/%s%s%s", folder, kind, inner, *file ? "/" : "",
                       file);
-  return used > 0 && used < TX_PATH_SIZE && tx_file_look(path).regular;
+  return (size_t)used < TX_PATH_SIZE && tx_file_look(path).regular;
 }
 
 bool tx_hub_cache_find(const tx_hub_settings *settings, const tx_hub_wish *wish,
@@ -87,7 +87,7 @@ static tx_status list_folder(tx_hub_listing *listing, const char *top, const cha
   TX_TRY(tx_directory_names(folder, listing->arena, &names, &count, error));
   for (size_t i = 0; i < count; i++) {
     int used = snprintf(next, sizeof next, "%s%s%s", inner, *inner ? "/" : "", names[i]);
-    if (used < 0 || (size_t)used >= sizeof next || !tx_hub_path_is_safe(next)) continue;
+    if ((size_t)used >= sizeof next || !tx_hub_path_is_safe(next)) continue;
     if (tx_path_join(path, top, next, NULL) != TX_OK) continue;
     tx_file_facts facts = tx_file_look(path);
     if (facts.regular) TX_TRY(add_file(listing, next, path, files, error));
@@ -106,7 +106,7 @@ tx_status tx_hub_cache_list(const tx_hub_settings *settings, const tx_hub_wish *
     return TX_OK;
   }
   int used = snprintf(top, sizeof top, "%s/snapshots/%s", folder, listing->commit);
-  if (used < 0 || (size_t)used >= sizeof top) return TX_OK;
+  if ((size_t)used >= sizeof top) return TX_OK;
   tx_buffer files = {0};
   tx_status status = list_folder(listing, top, "", 0, &files, error);
   if (status == TX_OK && files.size) {

@@ -77,17 +77,18 @@ static int rank_of(const char *path) {
 
 /* ---- what there is ---- */
 
-/* The names that `of` is true of, on one line; false when there are none. */
-static bool show(const tx_hub_listing *listing, bool (*of)(const char *), tx_buffer *list) {
+/* The names that `of` is true of, on one line, and how many there are. */
+static tx_status show(const tx_hub_listing *listing, bool (*of)(const char *), tx_buffer *list,
+                      size_t *count, tx_error *error) {
   tx_text *names = tx_arena_array(listing->arena, listing->count + 1, sizeof *names);
-  size_t count = 0;
+  *count = 0;
   for (size_t i = 0; names && i < listing->count; i++) {
-    if (of(listing->files[i].path)) names[count++] = tx_text_of(listing->files[i].path);
+    if (of(listing->files[i].path)) names[(*count)++] = tx_text_of(listing->files[i].path);
   }
   tx_buffer_clear(list);
   tx_buffer_append_string(list, "");
-  if (count) tx_show_names(names, count, LIST_BYTES, list);
-  return count > 0 && list->data;
+  if (*count) tx_show_names(names, *count, LIST_BYTES, list);
+  return names && !list->failed ? TX_OK : tx_fail_memory(error, LIST_BYTES, "names of files");
 }
 
 static bool is_whole(const char *path) { return is_model(path) && !is_split(path); }
@@ -99,16 +100,25 @@ static tx_status fail_none(const tx_hub_listing *listing, const tx_hub_wish *wis
                            tx_error *error) {
   tx_buffer list = {0};
   const char *name = wish->repository;
-  tx_status status;
-  if (show(listing, is_whole, &list)) {
+  size_t whole = 0, split = 0, weights = 0;
+  tx_status status = show(listing, is_whole, &list, &whole, error);
+  if (status == TX_OK && !whole) status = show(listing, is_split, &list, &split, error);
+  if (status == TX_OK && !whole && !split) {
+    status = show(listing, is_weights, &list, &weights, error);
+  }
+  if (status != TX_OK) {
+    tx_buffer_free(&list);
+    return status;
+  }
+  if (whole) {
     status = tx_fail(error, TX_ERROR_INPUT, "hf:%s has no model file that fits '%.100s'; it has: %s",
                      name, wish->file, list.data);
-  } else if (show(listing, is_split, &list)) {
+  } else if (split) {
     status = tx_fail(error, TX_ERROR_INPUT,
                      "hf:%s has its models in several parts, which taxon does not read: %s; join "
                      "them by llama-gguf-split --merge and pull the path",
                      name, list.data);
-  } else if (show(listing, is_weights, &list)) {
+  } else if (weights) {
     status = tx_fail(error, TX_ERROR_INPUT,
                      "hf:%s has no GGUF file, which is what taxon reads, but: %s; look for a "
                      "repository of the same name with -GGUF",
@@ -125,11 +135,13 @@ static tx_status fail_none(const tx_hub_listing *listing, const tx_hub_wish *wis
 static tx_status fail_many(const tx_hub_listing *listing, const tx_hub_wish *wish,
                            tx_error *error) {
   tx_buffer list = {0};
-  show(listing, is_whole, &list);
-  tx_status status =
-      tx_fail(error, TX_ERROR_INPUT,
-              "several files of hf:%s are equally good; name one (hf:%s/FILE): %s",
-              wish->repository, wish->repository, list.data ? list.data : "");
+  size_t count;
+  tx_status status = show(listing, is_whole, &list, &count, error);
+  if (status == TX_OK) {
+    status = tx_fail(error, TX_ERROR_INPUT,
+                     "several files of hf:%s are equally good; name one (hf:%s/FILE): %s",
+                     wish->repository, wish->repository, list.data);
+  }
   tx_buffer_free(&list);
   return status;
 }

@@ -1,13 +1,13 @@
 /* What the hub says about a repository (GET /api/models/NAME/revision/REV), and
  * what it means when it refuses.  Everything in the answer is a stranger's. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/hub_parts.h"
 #include "formats/http.h"
+#include "formats/json.h"
 #include "formats/nearest.h"
 
 enum { LISTING_BYTES = 16 << 20 };
@@ -24,9 +24,9 @@ static const char *string_of(const json_t *object, const char *key) {
   return value ? value : "";
 }
 
+/* NULL: out of memory */
 static const char *keep(tx_hub_listing *listing, const char *text) {
-  const char *kept = tx_arena_string(listing->arena, text, strlen(text));
-  return kept ? kept : "";
+  return tx_arena_string(listing->arena, text, strlen(text));
 }
 
 /* A name fit to print on one line, else "". */
@@ -38,32 +38,33 @@ static void take_word(const char *text, char *to, size_t size) {
 
 /* Of the model's card: a word, or several; else of the tags. */
 static void take_license(const json_t *object, tx_hub_listing *listing) {
-  const json_t *card = json_object_get(object, "cardData"), *tag;
+  const json_t *card = json_object_get(object, "cardData");
   const json_t *license = json_object_get(card, "license");
   if (json_is_array(license)) license = json_array_get(license, 0);
   const char *word = json_string_value(license);
   if (word && strcmp(word, "other") == 0 && *string_of(card, "license_name")) {
     word = string_of(card, "license_name");
   }
-  size_t i;
-  json_array_foreach(json_object_get(object, "tags"), i, tag) {
-    const char *text = json_string_value(tag);
+  const json_t *tags = json_object_get(object, "tags");
+  for (size_t i = 0; i < json_array_size(tags); i++) {
+    const char *text = json_string_value(json_array_get(tags, i));
     if (!word && text && strncmp(text, "license:", 8) == 0) word = text + 8;
   }
   take_word(word ? word : "", listing->license, sizeof listing->license);
 }
 
-static void take_file(const json_t *sibling, tx_hub_listing *listing) {
+static tx_status take_file(const json_t *sibling, tx_hub_listing *listing, tx_error *error) {
   const char *path = string_of(sibling, "rfilename");
-  if (!tx_hub_path_is_safe(path)) return;
+  if (!tx_hub_path_is_safe(path)) return TX_OK;
   const json_t *large = json_object_get(sibling, "lfs");
-  const json_t *size = json_object_get(large ? large : sibling, "size");
+  const json_t *size = json_object_get(large, "size");
   if (!json_is_integer(size)) size = json_object_get(sibling, "size");
   const char *sha256 = string_of(large, "sha256");
   tx_hub_file *file = &listing->files[listing->count++];
   *file = (tx_hub_file){.path = keep(listing, path), .bytes = -1, .sha256 = ""};
-  if (json_is_integer(size) && json_integer_value(size) > 0) file->bytes = json_integer_value(size);
+  if (json_integer_value(size) > 0) file->bytes = json_integer_value(size);
   if (is_hex(sha256, 64)) file->sha256 = keep(listing, sha256);
+  return file->path && file->sha256 ? TX_OK : tx_fail_memory(error, 64, "a list of files");
 }
 
 static tx_status fail_answer(const tx_hub_wish *wish, const char *why, tx_error *error) {
@@ -74,7 +75,7 @@ static tx_status fail_answer(const tx_hub_wish *wish, const char *why, tx_error 
 
 static tx_status take_all(const json_t *object, const tx_hub_wish *wish, tx_hub_listing *listing,
                           tx_error *error) {
-  const json_t *siblings = json_object_get(object, "siblings"), *sibling;
+  const json_t *siblings = json_object_get(object, "siblings");
   const char *commit = string_of(object, "sha");
   if (!is_hex(commit, 40)) return fail_answer(wish, "it names no commit", error);
   if (!json_is_array(siblings)) return fail_answer(wish, "it lists no files", error);
@@ -82,10 +83,12 @@ static tx_status take_all(const json_t *object, const tx_hub_wish *wish, tx_hub_
   take_license(object, listing);
   take_word(string_of(json_object_get(object, "gguf"), "architecture"), listing->architecture,
             sizeof listing->architecture);
-  size_t i, most = json_array_size(siblings);
+  size_t most = json_array_size(siblings);
   listing->files = tx_arena_array(listing->arena, most + 1, sizeof *listing->files);
   if (!listing->files) return tx_fail_memory(error, most * sizeof *listing->files, "a list");
-  json_array_foreach(siblings, i, sibling) take_file(sibling, listing);
+  for (size_t i = 0; i < most; i++) {
+    TX_TRY(take_file(json_array_get(siblings, i), listing, error));
+  }
   return TX_OK;
 }
 
@@ -93,8 +96,11 @@ tx_status tx_hub_listing_read(tx_text json, const tx_hub_wish *wish, tx_hub_list
                               tx_error *error) {
   *listing = (tx_hub_listing){.arena = tx_arena_new()};
   if (!listing->arena) return tx_fail_memory(error, json.size, "a list of files");
-  json_error_t trouble;
-  json_t *object = json_loadb(json.data ? json.data : "", json.size, 0, &trouble);
+  json_error_t why;
+  json_t *object;
+  if (!tx_json_read(json, 0, &object, &why)) {
+    return tx_fail_memory(error, json.size, "the hub's answer");
+  }
   if (!object) return fail_answer(wish, "it is no JSON", error);
   tx_status status = take_all(object, wish, listing, error);
   json_decref(object);

@@ -1,12 +1,13 @@
 /* The models under the home: their receipts, their list, and the way from a
  * name to a file. */
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "formats/file.h"
 #include "formats/hub_parts.h"
+#include "formats/json.h"
+#include "formats/nearest.h"
 
 enum { RECEIPT_BYTES = 1 << 16 };
 
@@ -38,7 +39,7 @@ tx_status tx_model_path(const char *home, const char *name, const char *ending,
                         char path[TX_PATH_SIZE], tx_error *error) {
   char inner[600];
   int used = snprintf(inner, sizeof inner, "models/%s%s", name, ending);
-  if (used < 0 || (size_t)used >= sizeof inner) {
+  if ((size_t)used >= sizeof inner) {
     return tx_fail(error, TX_ERROR_INPUT, "the name %.60s... is too long; choose a shorter one",
                    name);
   }
@@ -58,39 +59,56 @@ static bool is_sha256(const char *hex) {
   return strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
 }
 
-bool tx_receipt_read(const char *home, const char *name, tx_receipt *receipt) {
-  char path[TX_PATH_SIZE];
-  *receipt = (tx_receipt){0};
-  if (tx_model_path(home, name, ".json", path, NULL) != TX_OK) return false;
-  if (!tx_file_look(path).regular || tx_file_look(path).bytes > RECEIPT_BYTES) return false;
-  json_t *object = json_load_file(path, 0, NULL);
+/* Fills in what it says; false: it is no receipt. */
+static bool take_receipt(const json_t *object, tx_receipt *receipt) {
   const json_t *bytes = json_object_get(object, "bytes");
   const json_t *modified = json_object_get(object, "modified");
   copy_string(object, "license", receipt->license, sizeof receipt->license);
   copy_string(object, "source", receipt->source, sizeof receipt->source);
-  bool whole = copy_string(object, "sha256", receipt->sha256, sizeof receipt->sha256) &&
-               is_sha256(receipt->sha256) && json_is_integer(bytes) && json_is_integer(modified);
   receipt->bytes = json_integer_value(bytes);
   receipt->modified = json_integer_value(modified);
+  return copy_string(object, "sha256", receipt->sha256, sizeof receipt->sha256) &&
+         is_sha256(receipt->sha256) && json_is_integer(bytes) && json_is_integer(modified);
+}
+
+tx_status tx_receipt_read(const char *home, const char *name, tx_receipt *receipt, bool *there,
+                          tx_error *error) {
+  char path[TX_PATH_SIZE];
+  tx_map map;
+  json_t *object;
+  *receipt = (tx_receipt){0};
+  *there = false;
+  TX_TRY(tx_model_path(home, name, ".json", path, error));
+  tx_file_facts facts = tx_file_look(path);
+  if (!facts.regular || facts.bytes > RECEIPT_BYTES) return TX_OK;
+  if (tx_map_open(path, &map, NULL) != TX_OK) return TX_OK;
+  json_error_t why;
+  bool memory = tx_json_read((tx_text){(const char *)map.data, map.size}, 0, &object, &why);
+  tx_map_close(&map);
+  if (!memory) return tx_fail_memory(error, RECEIPT_BYTES, "a receipt");
+  *there = take_receipt(object, receipt);
   json_decref(object);
-  return whole;
+  return TX_OK;
 }
 
-/* null for "", too */
+/* null for "", too, and for a path that is not UTF-8; NULL: out of memory */
 static json_t *text_or_null(const char *text) {
-  json_t *value = *text ? json_string(text) : NULL;
-  return value ? value : json_null(); /* also for a path that is not UTF-8 */
+  return *text && tx_is_utf8(tx_text_of(text)) ? json_string(text) : json_null();
 }
 
+/* new; NULL: out of memory, or the name is not UTF-8 */
 static json_t *facts_of(const char *name, const char *path, const tx_receipt *receipt) {
   json_t *object = json_object();
-  json_object_set_new(object, "name", json_string(name));
-  if (path) json_object_set_new(object, "path", text_or_null(path));
-  json_object_set_new(object, "sha256", text_or_null(receipt->sha256));
-  json_object_set_new(object, "bytes", json_integer(receipt->bytes));
-  json_object_set_new(object, "license", text_or_null(receipt->license));
-  json_object_set_new(object, "source", text_or_null(receipt->source));
-  return object;
+  if (json_object_set_new(object, "name", json_string(name)) == 0 &&
+      (!path || json_object_set_new(object, "path", text_or_null(path)) == 0) &&
+      json_object_set_new(object, "sha256", text_or_null(receipt->sha256)) == 0 &&
+      json_object_set_new(object, "bytes", json_integer(receipt->bytes)) == 0 &&
+      json_object_set_new(object, "license", text_or_null(receipt->license)) == 0 &&
+      json_object_set_new(object, "source", text_or_null(receipt->source)) == 0) {
+    return object;
+  }
+  json_decref(object);
+  return NULL;
 }
 
 static tx_status write_text(const char *path, const char *text, tx_error *error) {
@@ -105,15 +123,24 @@ static tx_status write_text(const char *path, const char *text, tx_error *error)
   return tx_writer_commit(writer, error);
 }
 
+/* jansson's own; NULL: out of memory */
+static char *receipt_text(const char *name, const tx_receipt *receipt, int64_t modified) {
+  json_t *object = facts_of(name, NULL, receipt);
+  bool made = json_object_set_new(object, "modified", json_integer(modified)) == 0;
+  char *text = made ? json_dumps(object, JSON_INDENT(2)) : NULL;
+  json_decref(object);
+  return text;
+}
+
 tx_status tx_receipt_write(const char *home, const char *name, tx_receipt receipt,
                            tx_error *error) {
   char path[TX_PATH_SIZE];
   TX_TRY(tx_model_path(home, name, ".gguf", path, error));
-  json_t *object = facts_of(name, NULL, &receipt);
-  json_object_set_new(object, "modified", json_integer(tx_file_look(path).modified));
-  char *text = json_dumps(object, JSON_INDENT(2));
-  json_decref(object);
-  if (!text) return tx_fail(error, TX_ERROR_INPUT, "the name '%.60s' is not UTF-8", name);
+  if (!tx_is_utf8(tx_text_of(name))) {
+    return tx_fail(error, TX_ERROR_INPUT, "the name '%.60s' is not UTF-8", name);
+  }
+  char *text = receipt_text(name, &receipt, tx_file_look(path).modified);
+  if (!text) return tx_fail_memory(error, 1024, "a receipt");
   tx_status status = tx_model_path(home, name, ".json", path, error);
   if (status == TX_OK) status = write_text(path, text, error);
   free(text); /* jansson's own */
@@ -130,21 +157,35 @@ static bool cut_ending(char *name) {
   return true;
 }
 
+static tx_status add_facts(json_t *list, const char *name, const char *path,
+                           const tx_receipt *receipt, tx_error *error) {
+  bool added = json_array_append_new(list, facts_of(name, path, receipt)) == 0;
+  return added ? TX_OK : tx_fail_memory(error, 1024, "the list of models");
+}
+
+/* A name that is not UTF-8 is left out: JSON cannot hold it. */
+static tx_status add_here(const char *home, const char *name, json_t *list, tx_error *error) {
+  char path[TX_PATH_SIZE];
+  tx_receipt receipt;
+  bool there;
+  TX_TRY(tx_model_path(home, name, ".gguf", path, error));
+  tx_file_facts facts = tx_file_look(path);
+  if (!facts.regular || !tx_is_utf8(tx_text_of(name))) return TX_OK;
+  TX_TRY(tx_receipt_read(home, name, &receipt, &there, error));
+  if (!there) receipt = (tx_receipt){0};
+  receipt.bytes = facts.bytes;
+  return add_facts(list, name, path, &receipt, error);
+}
+
 static tx_status list_here(const char *home, json_t *list, tx_error *error) {
-  char directory[TX_PATH_SIZE], path[TX_PATH_SIZE], **names;
+  char directory[TX_PATH_SIZE], **names;
   size_t count;
   TX_TRY(tx_path_join(directory, home, "models", error));
   tx_arena *arena = tx_arena_new();
   if (!arena) return tx_fail_memory(error, 64, "names of models");
   tx_status status = tx_directory_names(directory, arena, &names, &count, error);
   for (size_t i = 0; status == TX_OK && i < count; i++) {
-    if (!cut_ending(names[i])) continue;
-    status = tx_model_path(home, names[i], ".gguf", path, error);
-    if (status != TX_OK || !tx_file_look(path).regular) continue;
-    tx_receipt receipt;
-    if (!tx_receipt_read(home, names[i], &receipt)) receipt = (tx_receipt){0};
-    receipt.bytes = tx_file_look(path).bytes;
-    json_array_append_new(list, facts_of(names[i], path, &receipt));
+    if (cut_ending(names[i])) status = add_here(home, names[i], list, error);
   }
   tx_arena_free(arena);
   return status;
@@ -161,7 +202,7 @@ static tx_status list_known(const char *home, json_t *list, tx_error *error) {
     snprintf(facts.sha256, sizeof facts.sha256, "%s", known->sha256);
     snprintf(facts.license, sizeof facts.license, "%s", known->license);
     snprintf(facts.source, sizeof facts.source, "%s", known->sources[0].address);
-    json_array_append_new(list, facts_of(known->name, "", &facts));
+    TX_TRY(add_facts(list, known->name, "", &facts, error));
   }
   return TX_OK;
 }
@@ -217,8 +258,9 @@ static tx_status locate(const char *name, const char *home, char path[TX_PATH_SI
   tx_file_facts facts = tx_file_look(path);
   if (facts.regular) {
     tx_receipt receipt;
-    if (tx_receipt_read(home, name, &receipt) && receipt.bytes == facts.bytes &&
-        receipt.modified == facts.modified) {
+    bool there;
+    TX_TRY(tx_receipt_read(home, name, &receipt, &there, error));
+    if (there && receipt.bytes == facts.bytes && receipt.modified == facts.modified) {
       memcpy(sha256, receipt.sha256, sizeof receipt.sha256);
     }
     return TX_OK;

@@ -127,7 +127,7 @@ static bool find_home(char home[TX_PATH_SIZE]) {
              : cache ? snprintf(home, TX_PATH_SIZE, "%s/huggingface", cache)
              : user  ? snprintf(home, TX_PATH_SIZE, "%s/.cache/huggingface", user)
                      : -1;
-  return used > 0 && used < TX_PATH_SIZE / 2;
+  return (size_t)used < TX_PATH_SIZE / 2; /* -1, too, is none */
 }
 
 static void find_cache(const char *home, char cache[TX_PATH_SIZE]) {
@@ -178,7 +178,7 @@ static tx_status find_token(const char *home, char token[512], tx_error *error) 
   if (is_true("HF_HUB_DISABLE_IMPLICIT_TOKEN") || (!file && !*home)) return TX_OK;
   int used = file ? snprintf(path, sizeof path, "%s", file)
                   : snprintf(path, sizeof path, "%s/token", home);
-  return used > 0 && (size_t)used < sizeof path ? read_token(path, token, error) : TX_OK;
+  return (size_t)used < sizeof path ? read_token(path, token, error) : TX_OK;
 }
 
 static tx_status find_endpoint(tx_hub_settings *settings, tx_error *error) {

@@ -75,8 +75,9 @@ typedef struct {
 /* home/models/NAME.gguf or .json */
 tx_status tx_model_path(const char *home, const char *name, const char *ending,
                         char path[TX_PATH_SIZE], tx_error *error);
-/* false: there is none, or it is no receipt. */
-bool tx_receipt_read(const char *home, const char *name, tx_receipt *receipt);
+/* *there false: there is none, none that can be read, or it is no receipt. */
+tx_status tx_receipt_read(const char *home, const char *name, tx_receipt *receipt, bool *there,
+                          tx_error *error);
 /* `modified` is taken from the file. */
 tx_status tx_receipt_write(const char *home, const char *name, tx_receipt receipt, tx_error *error);
 

@@ -50,12 +50,12 @@ static tx_status make_name(pulling *work, tx_error *error) {
   int own = (int)strlen(base) - 5; /* .gguf */
   int used = says ? snprintf(work->name, 240, "%.*s", own, base)
                   : snprintf(work->name, 240, "%.*s-%.*s", (int)size, stem, own, base);
-  if (used <= 0 || used >= 240 || work->name[0] == '.') {
+  if (used == 0 || (size_t)used >= 240 || work->name[0] == '.') {
     return tx_fail(error, TX_ERROR_INPUT, "the name %.100s cannot be a model's", base);
   }
   int source = snprintf(work->receipt.source, sizeof work->receipt.source, "hf:%s@%s/%s",
                         work->wish.repository, work->listing.commit, work->file.path);
-  if (source < 0 || (size_t)source >= sizeof work->receipt.source) {
+  if ((size_t)source >= sizeof work->receipt.source) {
     return tx_fail(error, TX_ERROR_INPUT, "the name %.100s is too long", work->file.path);
   }
   return tx_model_path(work->home, work->name, ".gguf", work->path, error);
@@ -64,7 +64,9 @@ static tx_status make_name(pulling *work, tx_error *error) {
 /* A name stands for one file, on which classifiers may depend. */
 static tx_status fail_taken(const pulling *work, tx_error *error) {
   tx_receipt there;
-  bool told = tx_receipt_read(work->home, work->name, &there) && *there.source;
+  bool told;
+  TX_TRY(tx_receipt_read(work->home, work->name, &there, &told, error));
+  told = told && *there.source;
   return tx_fail(error, TX_ERROR_INPUT,
                  "another model is called %s already (%s%s%.200s); remove or rename that file to "
                  "take this one",
@@ -80,8 +82,9 @@ static tx_status look_there(pulling *work, bool *there, tx_error *error) {
   *there = false;
   if (!tx_file_look(work->path).exists) return TX_OK;
   tx_receipt kept;
-  bool same = tx_receipt_read(work->home, work->name, &kept) &&
-              strcmp(kept.source, work->receipt.source) == 0;
+  bool same;
+  TX_TRY(tx_receipt_read(work->home, work->name, &kept, &same, error));
+  same = same && strcmp(kept.source, work->receipt.source) == 0;
   if (same && !*work->file.sha256) { /* the hub does not always say it beforehand */
     memcpy(work->receipt.sha256, kept.sha256, sizeof kept.sha256);
   }
@@ -327,9 +330,10 @@ static tx_status finish(pulling *work, tx_pulled *pulled, tx_error *error) {
   if (there) {
     tx_receipt kept;
     work->receipt.bytes = tx_file_look(work->path).bytes;
-    bool noted = tx_receipt_read(work->home, work->name, &kept) &&
-                 strcmp(kept.sha256, work->receipt.sha256) == 0 &&
-                 kept.modified == tx_file_look(work->path).modified;
+    bool noted;
+    TX_TRY(tx_receipt_read(work->home, work->name, &kept, &noted, error));
+    noted = noted && strcmp(kept.sha256, work->receipt.sha256) == 0 &&
+            kept.modified == tx_file_look(work->path).modified;
     if (noted) work->receipt = kept;
     if (!noted) tx_receipt_write(work->home, work->name, work->receipt, NULL);
   } else {
@@ -369,43 +373,52 @@ static const char *file_of_source(const char *source, const tx_hub_wish *wish, c
   return any || strcmp(wish->revision, commit) == 0 ? at + 42 : NULL;
 }
 
-/* A model that was pulled earlier; false: none, or several. */
-static bool find_pulled(pulling *work, tx_pulled *pulled) {
-  char folder[TX_PATH_SIZE], commit[41], **names;
+/* One of the names under models/; *found counts those that are meant. */
+static tx_status look_at_name(pulling *work, tx_arena *arena, char *name, tx_pulled *pulled,
+                              size_t *found, tx_error *error) {
+  tx_receipt receipt;
+  bool there, right;
+  char commit[41];
+  size_t size = strlen(name), index;
+  if (size <= 5 || strcmp(name + size - 5, ".json") != 0) return TX_OK;
+  name[size - 5] = '\0';
+  TX_TRY(tx_receipt_read(work->home, name, &receipt, &there, error));
+  const char *path = there ? file_of_source(receipt.source, &work->wish, commit) : NULL;
+  if (!path) return TX_OK;
+  tx_hub_file file = {.path = path, .bytes = receipt.bytes, .sha256 = receipt.sha256};
+  tx_hub_listing one = {.files = &file, .count = 1, .arena = arena};
+  tx_error trouble = {0};
+  tx_status status = tx_hub_choose(&one, &work->wish, &index, NULL, &trouble);
+  if (status == TX_ERROR_INPUT) return TX_OK; /* another file of that repository */
+  if (status != TX_OK) return tx_fail(error, status, "%s", trouble.message);
+  TX_TRY(tx_model_path(work->home, name, ".gguf", work->path, error));
+  TX_TRY(tx_file_is_right(work->path, receipt.bytes, receipt.sha256, &right, work->watch, error));
+  if (!right) return TX_OK;
+  tx_fill_pulled(pulled, name, work->path, &receipt, false);
+  ++*found;
+  return TX_OK;
+}
+
+/* A model that was pulled earlier; *here false: none, or several. */
+static tx_status find_pulled(pulling *work, tx_pulled *pulled, bool *here, tx_error *error) {
+  char folder[TX_PATH_SIZE], **names;
   size_t count = 0, found = 0;
+  TX_TRY(tx_path_join(folder, work->home, "models", error));
   tx_arena *arena = tx_arena_new();
-  if (!arena || tx_path_join(folder, work->home, "models", NULL) != TX_OK ||
-      tx_directory_names(folder, arena, &names, &count, NULL) != TX_OK) {
-    count = 0;
-  }
-  for (size_t i = 0; i < count; i++) {
-    tx_receipt receipt;
-    size_t size = strlen(names[i]);
-    if (size <= 5 || strcmp(names[i] + size - 5, ".json") != 0) continue;
-    names[i][size - 5] = '\0';
-    if (!tx_receipt_read(work->home, names[i], &receipt)) continue;
-    const char *path = file_of_source(receipt.source, &work->wish, commit);
-    if (!path) continue;
-    tx_hub_file file = {.path = path, .bytes = receipt.bytes, .sha256 = receipt.sha256};
-    tx_hub_listing one = {.files = &file, .count = 1, .arena = arena};
-    size_t index;
-    if (tx_hub_choose(&one, &work->wish, &index, NULL, NULL) != TX_OK) continue;
-    bool right = false;
-    if (tx_model_path(work->home, names[i], ".gguf", work->path, NULL) != TX_OK ||
-        tx_file_is_right(work->path, receipt.bytes, receipt.sha256, &right, work->watch, NULL) !=
-            TX_OK ||
-        !right) {
-      continue;
-    }
-    tx_fill_pulled(pulled, names[i], work->path, &receipt, false);
-    found++;
+  if (!arena) return tx_fail_memory(error, 64, "names of models");
+  tx_status status = tx_directory_names(folder, arena, &names, &count, error);
+  for (size_t i = 0; status == TX_OK && i < count; i++) {
+    status = look_at_name(work, arena, names[i], pulled, &found, error);
   }
   tx_arena_free(arena);
-  return found == 1;
+  *here = found == 1;
+  return status;
 }
 
 static tx_status pull_offline(pulling *work, tx_pulled *pulled, tx_error *error) {
-  if (find_pulled(work, pulled)) return TX_OK;
+  bool here;
+  TX_TRY(find_pulled(work, pulled, &here, error));
+  if (here) return TX_OK;
   TX_TRY(tx_hub_cache_list(&work->settings, &work->wish, &work->listing, error));
   if (work->listing.count == 0) {
     return tx_fail(error, TX_ERROR_SYSTEM,

@@ -27,6 +27,12 @@ static tx_status check_kind(tx_stream *stream, const char *path, tx_error *error
   return TX_OK;
 }
 
+/* A pipe is waited for until somebody writes to it; a signal ends that. */
+static tx_status fail_open(const char *path, int code, tx_error *error) {
+  if (code != EINTR) return tx_fail_unreadable(path, code, error);
+  return tx_fail(error, TX_ERROR_INTERRUPTED, "interrupted while waiting for %s", path);
+}
+
 tx_status tx_stream_open(const char *path, tx_stream **stream, tx_error *error) {
   *stream = NULL;
   bool standard = strcmp(path, "-") == 0;
@@ -37,7 +43,7 @@ tx_status tx_stream_open(const char *path, tx_stream **stream, tx_error *error) 
   tx_status status = made->name ? TX_OK : tx_fail_memory(error, strlen(path), "a file's name");
   if (status == TX_OK) {
     made->file = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    if (made->file < 0) status = tx_fail_unreadable(path, errno, error);
+    if (made->file < 0) status = fail_open(path, errno, error);
   }
   if (status == TX_OK) status = check_kind(made, path, error);
   if (status != TX_OK) {

@@ -1,10 +1,10 @@
 /* The formats with one row a line: TSV, in which nothing is quoted, and JSONL,
  * one object a line. */
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/json.h"
 #include "formats/nearest.h"
 #include "formats/table_parts.h"
 
@@ -74,10 +74,9 @@ static tx_status fail_object(json_t *object, tx_text key, tx_table_input *input,
   enum { KEYS = 64 };
   tx_text keys[KEYS];
   size_t count = 0;
-  const char *name;
-  json_t *value;
-  json_object_foreach(object, name, value) {
-    if (count < KEYS) keys[count++] = tx_text_of(name);
+  for (void *at = json_object_iter(object); at && count < KEYS;
+       at = json_object_iter_next(object, at)) {
+    keys[count++] = tx_text_of(json_object_iter_key(at));
   }
   if (count == 0) {
     return tx_fail_line(error, TX_ERROR_INPUT, input->name, line, "the object has no keys");
@@ -125,24 +124,14 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
   return TX_OK;
 }
 
-static json_t *parse(tx_text line, json_error_t *why) {
-  return json_loadb(line.data, line.size,
-                    JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, why);
-}
-
-/* jansson takes some of its failed allocations for bad JSON, and says nothing of
- * others; so it is asked twice, and whether there is memory. */
 static tx_status read_object(tx_text line, const char *file, int64_t number, json_t **object,
                              tx_error *error) {
+  static const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
   json_error_t why;
-  *object = parse(line, &why);
-  if (!*object) *object = parse(line, &why);
-  if (*object) return TX_OK;
-  void *room = tx_alloc(2 * line.size + 4096);
-  tx_free(room);
-  if (!room || why.text[0] == '\0' || json_error_code(&why) == json_error_out_of_memory) {
+  if (!tx_json_read(line, flags, object, &why)) {
     return tx_fail_memory(error, line.size, "a JSON object");
   }
+  if (*object) return TX_OK;
   char shown[TX_SHOWN_SIZE];
   return tx_fail_line(error, TX_ERROR_INPUT, file, number,
                       "not a JSON object on one line: %s (near byte %d)",

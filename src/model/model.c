@@ -245,8 +245,16 @@ typedef struct {
   matrix_load *loads;
   int64_t count, scratch_floats;
   float *scratch;          /* (workers, scratch_floats) */
-  _Atomic int64_t damaged; /* 1 + the index of a load with NaN or infinity */
+  _Atomic int64_t damaged; /* 1 + the first load with NaN or infinity; 0 */
 } loading;
+
+/* The smallest stays, in whatever order the threads come. */
+static void note_damaged(_Atomic int64_t *damaged, int64_t number) {
+  int64_t held = atomic_load(damaged);
+  while ((held == 0 || number < held) &&
+         !atomic_compare_exchange_weak(damaged, &held, number)) {
+  }
+}
 
 static void load_task(void *context, int64_t index, int worker) {
   loading *l = context;
@@ -266,7 +274,7 @@ static void load_task(void *context, int64_t index, int worker) {
   float *values = l->scratch + worker * l->scratch_floats;
   tx_weight_rows(weight, row, rows, values);
   if (tx_weight_check(weight, values, rows * inputs, NULL) != TX_OK) {
-    atomic_store(&l->damaged, low + 1);
+    note_damaged(&l->damaged, low + 1);
   }
   tx_pack_panel(values, 1, inputs, inputs, rows, load->panels + row * inputs);
 }

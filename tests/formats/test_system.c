@@ -314,9 +314,13 @@ static void test_long_names(void **state) {
   MADE_FAILS(tx_directory_make("", error), TX_ERROR_ARGUMENT, "'' is no name for a directory");
   MADE_FAILS(tx_directory_temporary(name, path, error), TX_ERROR_ARGUMENT, "is too long");
   MADE_FAILS(tx_scratch_map(name, 10, &memory, error), TX_ERROR_SYSTEM,
-             "the name of the directory dddd");
+             "ddd...ddd"); /* reason and advice still have room */
+  MADE_FAILS(tx_scratch_map(name, 10, &memory, error), TX_ERROR_SYSTEM,
+             "ddd is too long; choose a shorter one");
   name[300] = '/'; /* a directory part that is short, and one that is not */
   MADE_FAILS(tx_writer_open(name, &writer, error), TX_ERROR_SYSTEM, "cannot write dddd");
+  MADE_FAILS(tx_writer_open(name, &writer, error), TX_ERROR_SYSTEM,
+             "ddd: File name too long; choose a shorter name");
   name[300] = 'd', name[4900] = '/';
   MADE_FAILS(tx_writer_open(name, &writer, error), TX_ERROR_SYSTEM, "cannot write dddd");
   MADE_OK(tx_path_join(path, "", "f", error));

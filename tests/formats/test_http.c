@@ -1,0 +1,344 @@
+/* What servers and libcurl answer that no proper one does, by a libcurl without
+ * a network; homes, names and receipts at the limits of what fits. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "fake_curl.h"
+#include "formats/http.h"
+#include "formats/hub_parts.h"
+#include "tasks/made.h"
+
+#define COMMIT "0123456789abcdef0123456789abcdef01234567"
+
+static tx_http_answer answer;
+static tx_buffer bytes;
+
+static tx_status get(script *list, size_t count, tx_error *error) {
+  scripts = list, script_count = count, script_at = 0;
+  tx_http_request request = {.url = "https://a.invalid/x", .rules = tx_http_rules_defaults()};
+  tx_buffer_free(&bytes);
+  return tx_http_get_bytes(&request, 100, &bytes, &answer, error);
+}
+
+#define GET(...) get((script[]){__VA_ARGS__}, sizeof((script[]){__VA_ARGS__}) / sizeof(script), error)
+
+static void test_codes(void **state) {
+  (void)state;
+  static const struct {
+    CURLcode code;
+    const char *part;
+  } codes[] = {
+      {CURLE_SSL_CACERT_BADFILE, "its certificate must be known here"},
+      {CURLE_SSL_CERTPROBLEM, "its certificate must be known here"},
+      {CURLE_UNSUPPORTED_PROTOCOL, "it leads to an address that may not be used"},
+      {CURLE_URL_MALFORMAT, "it leads to an address that may not be used"},
+      {CURLE_LOGIN_DENIED, "it leads to an address that may not be used"},
+      {CURLE_OUT_OF_MEMORY, "a connection"},
+      {CURLE_GOT_NOTHING, "the connection broke (tried 2 times)"},
+      {CURLE_OPERATION_TIMEDOUT, "it was silent for too long (tried 2 times)"},
+      {CURLE_HTTP2, "HTTP2 framing layer (tried 2 times)"},
+  };
+  for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+    MADE_FAILS(GET({.code = codes[i].code}), TX_ERROR_SYSTEM, codes[i].part);
+  }
+  MADE_FAILS(GET({.code = CURLE_ABORTED_BY_CALLBACK}), TX_ERROR_INTERRUPTED, "interrupted while");
+}
+
+static void test_statuses(void **state) {
+  (void)state;
+  static char far[9000];
+  memset(far, 'x', sizeof far - 1);
+  MADE_FAILS(GET({.status = 302, .next = far}), TX_ERROR_SYSTEM, "it redirects to nowhere");
+  MADE_FAILS(GET({.status = 302, .next = "http://b.invalid/"}), TX_ERROR_SYSTEM, "not safe");
+  MADE_FAILS(GET({.status = 408}), TX_ERROR_SYSTEM, "it answered 408");
+  MADE_FAILS(GET({.status = 425}), TX_ERROR_SYSTEM, "it answered 425");
+  MADE_FAILS(GET({.status = 599}), TX_ERROR_SYSTEM, "it answered 599");
+  MADE_FAILS(GET({.status = 416}), TX_ERROR_INPUT, "refused it (HTTP status 416)");
+  MADE_FAILS(GET({.status = 100}), TX_ERROR_INPUT, "refused it (HTTP status 100)");
+  assert_int_equal(answer.status, 100);
+}
+
+static void test_headers(void **state) {
+  (void)state;
+  tx_error mine = {0}, *error = &mine;
+  assert_int_equal(GET({.status = 200,
+                        .headers = "HTTP/1.1 200 OK\r\nX\r\n: y\r\n\r\nX-Linked-Etag:   W/\"ab\"\r\n"
+                                   "X-Linked-Size: 12x\r\nX-Error-Code: \r\nETag: W/\"weak\"\r\n"
+                                   "Content-Length: many\r\nabc   \r\nname   :\r\n",
+                        .body = "x", .size = 1}), TX_OK);
+  assert_string_equal(answer.linked_etag, "ab");
+  assert_int_equal(answer.linked_size, 12);
+  assert_string_equal(bytes.data, "x");
+  assert_int_equal(GET({.status = 200, .headers = "X-Linked-Size: :\r\nX-Linked-Etag: a\r\n"}), TX_OK);
+  assert_int_equal(answer.linked_size, -1);
+  assert_string_equal(answer.linked_etag, "a");
+}
+
+/* Parts that are not what was asked for, then the whole. */
+static void test_ranges(void **state) {
+  (void)state;
+  setenv("TAXON_PULL_TRIES", "3", 1);
+  static const char *const wrong[] = {
+      "bites 2-3/4",  "bytes x-3/4", "bytes 2/4",   "bytes 2-1/4", "bytes 2-3",
+      "bytes 2-x/4",  "bytes :-3/4", "bytes 1-3/4", "bytes 99999999999999999999-3/4"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char header[200];
+    snprintf(header, sizeof header, "HTTP/1.1 206 Partial\r\nContent-Range: %s\r\n", wrong[i]);
+    tx_error mine = {0}, *error = &mine;
+    if (GET({.status = 200, .body = "abcd", .size = 4, .most = 2, .code = CURLE_RECV_ERROR},
+            {.status = 206, .headers = header, .body = "abcd", .size = 4},
+            {.status = 200, .body = "abcd", .size = 4}) != TX_OK) {
+      fail_msg("%s: %s", wrong[i], error->message);
+    }
+    assert_string_equal(bytes.data, "abcd");
+  }
+  /* A total that is not said is no fault. */
+  MADE_OK(GET({.status = 200, .body = "abcd", .size = 4, .most = 2, .code = CURLE_RECV_ERROR},
+              {.status = 206, .headers = "Content-Range: bytes 2-3/*\r\n", .body = "abcd", .size = 4}));
+  assert_string_equal(bytes.data, "abcd");
+  MADE_FAILS(GET({.status = 206, .body = "abcd", .size = 4, .unranged = true}), TX_ERROR_SYSTEM,
+             "it sent another part");
+}
+
+static void test_settings(void **state) {
+  (void)state;
+  static const char *const odd[] = {"", "0", "86401", "1x", "-1", ":", "/"};
+  for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+    setenv("HF_HUB_DOWNLOAD_TIMEOUT", odd[i], 1);
+    assert_int_equal(tx_http_rules_defaults().stall_seconds, 30);
+  }
+  unsetenv("HF_HUB_DOWNLOAD_TIMEOUT");
+  char origin[TX_HOST_SIZE], url[600];
+  memset(url, 'a', sizeof url);
+  memcpy(url, "https://", 8);
+  url[500] = '\0';
+  assert_false(tx_http_origin(url, origin));
+  assert_true(tx_http_origin("https://A.b[", origin) || !*origin);
+}
+
+/* ---- at the limits of paths --------------------------------------------------- */
+
+static char *long_home(size_t size) {
+  static char home[TX_PATH_SIZE];
+  size_t used = (size_t)snprintf(home, sizeof home, "%s", made("h"));
+  for (; used < size; used++) home[used] = (char)(used % 100 == 0 ? '/' : 'd');
+  home[size] = '\0';
+  if (size && home[size - 1] == '/') home[size - 1] = 'd';
+  return home;
+}
+
+/* Whatever is made of the home's name does not fit at some length, and is told. */
+static void test_long_homes(void **state) {
+  (void)state;
+  static script list = {.status = 200};
+  static char json[400], sha256[65];
+  memset(sha256, 'a', 64);
+  snprintf(json, sizeof json,
+           "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"n.gguf\",\"lfs\":{\"sha256\":\"%s\","
+           "\"size\":3}}]}", sha256);
+  list.body = json, list.size = strlen(json);
+  scripts = &list, script_count = 1;
+  tx_known known[3] = {{.name = "n", .license = "mit", .kind = TX_KNOWN_MODEL, .sha256 = sha256, .bytes = 3},
+                       {.name = "s", .license = "mit", .kind = TX_KNOWN_SENTIMENT},
+                       {.name = "m", .license = "mit", .kind = TX_KNOWN_SMS}};
+  for (int i = 0; i < 3; i++) {
+    known[i].sources[0] = (tx_known_source){.address = "https://i.invalid/n.tgz!n", .sha256 = sha256, .bytes = 3};
+  }
+  int failures = 0;
+  for (size_t size = 4000; size < TX_PATH_SIZE - 1; size += size < 4040 ? 8 : 1) {
+    const char *home = long_home(size);
+    for (int i = 0; i < 5; i++) {
+      tx_pulled pulled;
+      tx_receipt receipt = {0};
+      tx_error error = {0};
+      setenv("HF_HUB_OFFLINE", i == 3 ? "0" : "1", 1);
+      tx_status status = i < 3 ? tx_pull_known(&known[i], home, made("set"), &pulled, NULL, &error)
+                         : i == 3 ? tx_pull_hub("hf:t/n", home, &pulled, NULL, &error)
+                                  : tx_receipt_write(home, "n", receipt, &error);
+      assert_int_equal(status, error.status);
+      failures += status != TX_OK;
+      if (i == 4) tx_pull_hub("hf:t/n", home, &pulled, NULL, NULL);
+    }
+  }
+  assert_true(failures > 200);
+  char command[200];
+  snprintf(command, sizeof command, "rm -rf %s*", made("h"));
+  assert_int_equal(system(command), 0);
+}
+
+/* ---- receipts ------------------------------------------------------------------- */
+
+static void test_receipts(void **state) {
+  (void)state;
+#define SHA "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  static const char *const none[] = {
+      "",   "{", "[]", "{}", "{\"sha256\":5}", "{\"sha256\":\"" SHA "\"}",
+      "{\"sha256\":\"" SHA "a\",\"bytes\":1,\"modified\":1}",
+      "{\"sha256\":\"x" SHA "\",\"bytes\":1,\"modified\":1}",
+      "{\"sha256\":\"aa\",\"bytes\":1,\"modified\":1}",
+      "{\"sha256\":\"zaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"bytes\":1,\"modified\":1}",
+      "{\"sha256\":\"" SHA "\",\"bytes\":1.5,\"modified\":1}",
+      "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":null}"};
+  tx_receipt receipt;
+  bool there;
+  MADE_OK(tx_directory_make(made("r/models"), error));
+  for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+    write_text(made("r/models/n.json"), none[i]);
+    MADE_OK(tx_receipt_read(made("r"), "n", &receipt, &there, error));
+    assert_false(there);
+  }
+  write_text(made("r/models/n.json"), "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":1}");
+  MADE_OK(tx_receipt_read(made("r"), "n", &receipt, &there, error));
+  assert_true(there);
+  MADE_FAILS(tx_receipt_write(made("r"), "\xff", receipt, error), TX_ERROR_INPUT, "is not UTF-8");
+  /* Receipts of other repositories, commits and files are not the one that is meant. */
+  static const char *const sources[] = {"", "x", "hf:t/nn@" COMMIT "/n.gguf", "hf:u/n@" COMMIT "/n.gguf",
+                                        "hf:t/n@short", "hf:t/n@" COMMIT "x/n.gguf",
+                                        "hf:t/n@" COMMIT "/README", "hf:t/n@" COMMIT "/n.gguf"};
+  setenv("HF_HUB_OFFLINE", "1", 1);
+  unsetenv("HF_HOME"), unsetenv("HOME"), unsetenv("XDG_CACHE_HOME");
+  for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+    char text[400];
+    tx_pulled pulled;
+    snprintf(text, sizeof text,
+             "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":1,\"source\":\"%s\"}", sources[i]);
+    write_text(made("r/models/n.json"), text);
+    write_text(made("r/models/.json"), text);
+    MADE_FAILS(tx_pull_hub("hf:t/n@v1", made("r"), &pulled, NULL, error), TX_ERROR_SYSTEM, "nor in");
+    MADE_FAILS(tx_pull_hub("hf:t/n", made("r"), &pulled, NULL, error), TX_ERROR_SYSTEM, "nor in");
+  }
+}
+
+/* ---- what is odd in lists, lines and messages ------------------------------------ */
+
+static void test_lists(void **state) {
+  (void)state;
+#define FILES "\"sha\":\"" COMMIT "\",\"siblings\":["
+  static const struct {
+    const char *json, *license;
+    size_t files;
+    int64_t bytes;
+  } lists[] = {
+      {"{" FILES "]}", "", 0, 0},
+      {"{" FILES "{\"rfilename\":\"a.gguf\",\"size\":0}],\"tags\":[5,\"x\",\"license:a\",\"license:b\"]}", "a", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":\"5\",\"sha256\":\"xyz\"},\"size\":6}],"
+       "\"cardData\":{\"license\":\"other\",\"license_name\":\"own\"}}", "own", 1, 6},
+      {"{" FILES "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":-5}}],\"cardData\":{\"license\":\"other\"},"
+       "\"tags\":[\"license:x\"]}", "other", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\u007fb\"}}", "", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\nb\"}}", "", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":[]}}", "", 1, -1},
+  };
+  for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+    tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
+    tx_hub_listing list;
+    MADE_OK(tx_hub_listing_read(tx_text_of(lists[i].json), &wish, &list, error));
+    assert_string_equal(list.license, lists[i].license);
+    assert_int_equal(list.count, lists[i].files);
+    if (list.count) assert_int_equal(list.files[0].bytes, lists[i].bytes);
+    if (list.count) assert_string_equal(list.files[0].sha256, "");
+    tx_hub_listing_free(&list);
+  }
+  tx_hub_settings settings = {.endpoint = "https://a"};
+  tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
+  tx_error gone = {0};
+  assert_int_equal(tx_hub_fail(&settings, &wish, NULL, 410, "", &gone), TX_ERROR_INPUT);
+  gone = (tx_error){0};
+  assert_int_equal(tx_hub_fail(&settings, &wish, NULL, 404, "", &gone), TX_ERROR_INPUT);
+}
+
+static void test_lines(void **state) {
+  (void)state;
+  static const char *const bad[] = {"1\t1.2.3\ta", "1\t1234567890123456789\ta", "1\t\ta", "1\t-5\ta",
+                                    "1\t5\ta", "1\t/\ta", "1\t:\ta", "1\t-\ta", "1"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    MADE_FAILS(tx_sentiment_write(tx_text_of(bad[i]), "l", made("set"), error), TX_ERROR_INPUT,
+               "a rating from -4 to 4");
+  }
+  MADE_OK(tx_directory_make(made("set"), error));
+  MADE_OK(tx_sentiment_write(tx_text_of("a\t-0.5\t\xe2\x82\xac\r\n\r\nb\t4\t\x80\x7f\xff"), "l", made("set"), error));
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set"), error), TX_ERROR_INPUT,
+             "is there already with other contents");
+  MADE_OK(tx_directory_make(made("set2/val.tsv"), error));
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set2"), error), TX_ERROR_INPUT,
+             "is a directory");
+  char far[TX_PATH_SIZE + 10];
+  memset(far, 'd', sizeof far - 1), far[sizeof far - 1] = '\0';
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", far, error), TX_ERROR_ARGUMENT, "too long");
+}
+
+static void test_mail(void **state) {
+  (void)state;
+  static const char *const mails[][2] = {
+      {"Content-Type: multipart/x; boundary=\n\nx", ""},
+      {"Content-Type: multipart/x; boundary=\"open\n\n--open\n\nin\n--open--", "in"},
+      {"Content-Transfer-Encoding: quoted-printable\n\n=aF=Fa=gg=", "\xc2\xaf\xc3\xba=gg="},
+      {"Content-Transfer-Encoding: quoted-printable\n\na=\r", "a="},
+      {"Content-Transfer-Encoding: quoted-printable\n\na=\rb=@0=G0", "a= b=@0=G0"},
+      {"Content-Type: text/html\n\n<{> </a><!x><Z><", "<{> <"},
+      {"Subject\nSubject:\n\n ", ""},
+  };
+  for (size_t i = 0; i < sizeof mails / sizeof *mails; i++) {
+    tx_text text, subject;
+    tx_arena *arena = tx_arena_new();
+    assert_true(tx_mail_text(tx_text_of(mails[i][0]), arena, &text, &subject));
+    assert_string_equal(text.data, mails[i][1]);
+    tx_arena_free(arena);
+  }
+}
+
+/* What a person may name that is no model's name. */
+static void test_model_names(void **state) {
+  (void)state;
+  char name[700], path[4096], sha256[65];
+  tx_pulled pulled;
+  memset(name, 'n', sizeof name), name[699] = '\0';
+  MADE_FAILS(tx_model_locate(name, made("r"), path, sha256, error), TX_ERROR_INPUT, "is too long");
+  MADE_FAILS(tx_pull(NULL, made("r"), NULL, &pulled, NULL, error), TX_ERROR_ARGUMENT, "nothing is named");
+  MADE_FAILS(tx_pull("./.gguf", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull("a/", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull("./\xff", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull("./a\nb", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  name[0] = '.', name[1] = '/';
+  MADE_FAILS(tx_pull(name, made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  static char far[5000];
+  memset(far, 'n', sizeof far - 1), far[1] = '/';
+  MADE_FAILS(tx_model_locate(far, made("r"), path, sha256, error), TX_ERROR_ARGUMENT, "is too long");
+  MADE_FAILS(tx_model_locate("n", far, path, sha256, error), TX_ERROR_ARGUMENT, "choose a shorter one");
+  /* Models whose names JSON cannot hold, hidden ones, directories: not in the list. */
+  static const char *const left[] = {"r/models/\xff.gguf", "r/models/.h.gguf", "r/models/x.txt", "r/models/.gguf"};
+  char *json;
+  for (size_t i = 0; i < 4; i++) write_text(made(left[i]), "x");
+  MADE_OK(tx_directory_make(made("r/models/d.gguf"), error));
+  write_text(made("r/models/smollm2-135m.gguf"), "x");
+  MADE_OK(tx_models_json(made("r"), &json, error));
+  assert_memory_equal(json, "[{\"name\": \"smollm2-135m\", ", 26);
+  assert_null(strstr(json + 2, "{"));
+  tx_free_string(json);
+}
+
+static int setup(void **state) {
+  setenv("TAXON_PULL_DELAY", "0", 1);
+  setenv("TAXON_PULL_TRIES", "2", 1);
+  unsetenv("HF_ENDPOINT"), unsetenv("HF_TOKEN"), unsetenv("HF_HUB_CACHE");
+  unsetenv("HUGGINGFACE_HUB_CACHE");
+  return made_setup(state);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_codes),    cmocka_unit_test(test_statuses),
+      cmocka_unit_test(test_headers),  cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_settings), cmocka_unit_test(test_long_homes),
+      cmocka_unit_test(test_receipts), cmocka_unit_test(test_lists),
+      cmocka_unit_test(test_lines),    cmocka_unit_test(test_mail),
+      cmocka_unit_test(test_model_names),
+  };
+  return cmocka_run_group_tests(tests, setup, made_teardown);
+}
