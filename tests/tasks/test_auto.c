@@ -155,8 +155,8 @@ static void pairs(tx_random *random, int row, char *text, char *label) {
   static const char *const kinds[2][3] = {{"sun", "cat", "red"}, {"go", "by", "ten"}};
   (void)row;
   int first = (int)tx_random_below(random, 2), second = (int)tx_random_below(random, 2);
-  sprintf(text, "%s %s", kinds[first][tx_random_below(random, 3)],
-          kinds[second][tx_random_below(random, 3)]);
+  sprintf(text, "%s %d %s", kinds[first][tx_random_below(random, 3)],
+          (int)tx_random_below(random, 1000), kinds[second][tx_random_below(random, 3)]);
   strcpy(label, first == second ? "same" : "unlike");
 }
 
@@ -183,7 +183,7 @@ static void test_last_block_is_kept_where_it_is_better(void **state) {
 }
 
 static void hear(void *context, const char *sentence) {
-  const char *begins = "last block: not trained, the head alone errs on 0 of 30 ";
+  const char *begins = "last block: not trained, the head errs on 0 of 30 ";
   if (strncmp(sentence, begins, strlen(begins)) == 0) ++*(int *)context;
 }
 
@@ -251,13 +251,16 @@ static void test_states_serve_other_runs(void **state) {
   options.pooling = TX_POOLING_MEAN;
   /* At a given depth what the last block needs is known too. */
   options.depth = 2;
-  made_train(options);
+  /* Labels that nothing tells: the last block is tried, so that its states are there. */
+  relabel(options.data, made("relabelled.tsv")), relabel(options.validation, made("relabelled_val.tsv"));
+  const char *data = options.data, *validation = options.validation;
+  options.data = made("relabelled.tsv"), options.validation = made("relabelled_val.tsv");
+  assert_true(made_train(options).computed_texts > 0);
   options.penalty = 1;
   assert_int_equal(made_train(options).computed_texts, 0);
   options.penalty = 0, options.seed = 9, options.class_weights = TX_CLASS_WEIGHTS_BALANCED;
   assert_int_equal(made_train(options).computed_texts, 0);
-  relabel(options.data, made("relabelled.tsv")), relabel(options.validation, made("relabelled_val.tsv"));
-  options.data = made("relabelled.tsv"), options.validation = made("relabelled_val.tsv");
+  options.data = data, options.validation = validation;
   tx_train_report report = made_train(options);
   assert_int_equal(report.computed_texts, 0);
   assert_true(report.cached_texts > 0);
