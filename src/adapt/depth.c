@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "adapt/logistic.h"
 #include "adapt/ridge.h"
 #include "adapt/standard.h"
 #include "base/memory.h"
@@ -29,30 +30,31 @@ typedef struct {
   float *both;       /* (rows, 2 * width): last and mean, standardised */
   float *single;     /* (rows, width) */
   double *mean, *inverse;
-  float *words;      /* (rows, classes), in that order, or NULL */
-  uint8_t *correct;  /* (2, 3, rows), of one candidate at three penalties, without words and with */
+  uint8_t *correct;  /* (3, rows), of one candidate at three penalties */
   uint8_t *kept;     /* (candidates, rows): of each at its best penalty */
 } choice;
 
 /* ---- the folds --------------------------------------------------------- */
 
-static void order_by_fold(choice *c, const int32_t *labels, int classes) {
+static tx_status order_by_fold(choice *c, const int32_t *labels, const uint64_t *groups,
+                               int classes, tx_error *error) {
   int folds = c->options.folds;
+  int32_t *fold = tx_alloc_array((size_t)c->rows, sizeof *fold);
+  if (!fold) return tx_fail_memory(error, (uint64_t)c->rows * 4, "the folds");
+  tx_status status = tx_stratified_folds(labels, classes, groups, c->rows, folds, c->options.seed,
+                                         fold, error);
   int64_t at = 0;
-  for (int f = 0; f < folds; f++) {
+  for (int f = 0; status == TX_OK && f < folds; f++) {
     c->starts[f] = at;
     for (int64_t i = 0; i < c->rows; i++) {
-      if (c->options.fold[i] == f) c->order[at++] = i;
+      if (fold[i] == f) c->order[at++] = i;
     }
   }
   c->starts[folds] = at;
-  for (int64_t i = 0; i < c->rows; i++) {
-    c->labels[i] = labels[c->order[i]];
-    if (!c->words) continue;
-    memcpy(c->words + i * classes, c->options.words + c->order[i] * classes,
-           (size_t)classes * sizeof *c->words);
-  }
-  c->ridge = (tx_ridge_rows){c->rows, c->labels, classes, folds, c->words, c->starts};
+  for (int64_t i = 0; status == TX_OK && i < c->rows; i++) c->labels[i] = labels[c->order[i]];
+  tx_free(fold);
+  c->ridge = (tx_ridge_rows){c->rows, c->labels, classes, folds, c->starts};
+  return status;
 }
 
 /* ---- the candidates ----------------------------------------------------- */
@@ -101,18 +103,14 @@ static tx_status try_candidate(choice *c, tx_depth_score *score, int *centre, ui
   int low = from, high = end; /* tried so far */
   score->accuracy = -1;
   while (from < end) {
-    uint8_t *with_words = c->words ? c->correct + 3 * c->rows : NULL;
     TX_TRY(tx_ridge_validate(&c->ridge, features, width, penalties + from, end - from, c->correct,
-                             with_words, error));
-    for (int i = 0; i < (c->words ? 2 : 1) * (end - from); i++) {
-      bool words = i >= end - from;
-      int p = words ? i - (end - from) : i;
-      const uint8_t *correct = (words ? with_words : c->correct) + p * c->rows;
+                             error));
+    for (int p = from; p < end; p++) {
+      const uint8_t *correct = c->correct + (p - from) * c->rows;
       double accuracy = accuracy_of(c, correct);
       if (accuracy <= score->accuracy) continue;
       score->accuracy = accuracy;
-      score->words = words;
-      *centre = from + p;
+      *centre = p;
       memcpy(kept, correct, (size_t)c->rows);
     }
     from = end = 0;
@@ -173,7 +171,7 @@ static void choose(const choice *c, tx_depth_score *scores, int count) {
   scores[chosen].chosen = true;
 }
 
-static bool allocate(choice *c, int candidates, int classes) {
+static bool allocate(choice *c, int candidates) {
   size_t rows = (size_t)c->rows, width = (size_t)c->width;
   c->order = tx_alloc_array(rows, sizeof *c->order);
   c->starts = tx_alloc_array((size_t)c->options.folds + 1, sizeof *c->starts);
@@ -182,29 +180,26 @@ static bool allocate(choice *c, int candidates, int classes) {
   c->single = tx_alloc_array(rows * width, sizeof *c->single);
   c->mean = tx_alloc_array(2 * width, sizeof *c->mean);
   c->inverse = tx_alloc_array(2 * width, sizeof *c->inverse);
-  c->correct = tx_alloc_array(6 * rows, sizeof *c->correct);
+  c->correct = tx_alloc_array(3 * rows, sizeof *c->correct);
   c->kept = tx_alloc_array((size_t)candidates * rows, sizeof *c->kept);
-  if (c->options.words) c->words = tx_alloc_array(rows * (size_t)classes, sizeof *c->words);
-  if (c->options.words && !c->words) return false;
   return c->order && c->starts && c->labels && c->both && c->single && c->mean && c->inverse &&
          c->correct && c->kept;
 }
 
 tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t *labels,
-                          int classes, tx_depth_options options, tx_depth_score *scores,
-                          int *count, const tx_watch *watch, tx_error *error) {
+                          const uint64_t *groups, int classes, tx_depth_options options,
+                          tx_depth_score *scores, int *count, const tx_watch *watch,
+                          tx_error *error) {
   choice c = {.probes = probes, .rows = probes->count, .width = width, .options = options};
   int candidates = POOLINGS * (options.highest - options.lowest + 1);
   tx_status status = TX_OK;
-  if (!allocate(&c, candidates, classes)) {
+  if (!allocate(&c, candidates)) {
     status = tx_fail_memory(error, (uint64_t)(c.rows * width) * 12, "choosing the depth");
   }
-  if (status == TX_OK) {
-    order_by_fold(&c, labels, classes);
-    status = try_all(&c, scores, count, watch, error);
-  }
+  if (status == TX_OK) status = order_by_fold(&c, labels, groups, classes, error);
+  if (status == TX_OK) status = try_all(&c, scores, count, watch, error);
   if (status == TX_OK) choose(&c, scores, *count);
   tx_free(c.order), tx_free(c.starts), tx_free(c.labels), tx_free(c.both), tx_free(c.single);
-  tx_free(c.mean), tx_free(c.inverse), tx_free(c.correct), tx_free(c.kept), tx_free(c.words);
+  tx_free(c.mean), tx_free(c.inverse), tx_free(c.correct), tx_free(c.kept);
   return status;
 }

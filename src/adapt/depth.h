@@ -14,9 +14,7 @@ typedef struct tx_depth_options {
   int lowest, highest; /* depths that are tried; the probes reach `highest` at least */
   tx_pooling pooling;  /* TX_POOLING_AUTO: last, mean, and both side by side */
   int folds;
-  const int32_t *fold;   /* (rows): in [0, folds) */
-  const float *words;    /* (rows, classes): probabilities of another model, each row's by one that
-                            was fitted to the rows of the other folds; NULL: none */
+  uint64_t seed;
   const double *class_weights; /* (classes) or NULL: weigh the accuracy */
 } tx_depth_options;
 
@@ -25,14 +23,14 @@ typedef struct tx_depth_score {
   tx_pooling pooling;
   double accuracy;       /* held out, at the best penalty, 0..1 */
   double standard_error; /* of that accuracy over the rows */
-  bool words; /* with the words' probabilities beside the model's, which were better so */
   bool chosen;
 } tx_depth_score;
 
 /* scores (room for 3 * (highest - lowest + 1)) rise by depth; `count` of them are
  * written, one of them chosen.  probes: one row a text (tx_trunk_probe). */
 tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t *labels,
-                          int classes, tx_depth_options options, tx_depth_score *scores,
-                          int *count, const tx_watch *watch, tx_error *error);
+                          const uint64_t *groups, int classes, tx_depth_options options,
+                          tx_depth_score *scores, int *count, const tx_watch *watch,
+                          tx_error *error);
 
 #endif

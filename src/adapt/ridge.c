@@ -19,7 +19,7 @@ typedef struct {
   int64_t width, panels; /* of the right-hand sides */
   const double *penalties;
   int count;
-  uint8_t *correct, *with_words;
+  uint8_t *correct;
   float *grams;    /* (folds + 1, width, width); the last: of all rows */
   double *sums;    /* (folds + 1, classes, width): the rows of each label added up */
   int64_t *labels; /* (folds + 1, classes): how many rows of each label */
@@ -196,12 +196,6 @@ static void add_bias(const ridge *r, int fold, scratch *s) {
   }
 }
 
-static int32_t top_of(const float *scores, int classes) {
-  int32_t best = 0;
-  for (int32_t c = 1; c < classes; c++) best = scores[c] > scores[best] ? c : best;
-  return best;
-}
-
 static void judge(const ridge *r, int fold, int penalty, scratch *s) {
   int64_t from = r->rows->fold_starts[fold], rows = r->rows->fold_starts[fold + 1] - from;
   int64_t stride = r->panels * BLOCK;
@@ -211,12 +205,10 @@ static void judge(const ridge *r, int fold, int penalty, scratch *s) {
                         s->scores + p * BLOCK, stride);
   }
   for (int64_t i = 0; i < rows; i++) {
-    int64_t row = from + i, at = penalty * r->rows->rows + row;
-    float *scores = s->scores + i * stride;
-    r->correct[at] = top_of(scores, r->rows->classes) == r->rows->labels[row];
-    if (!r->rows->words || !r->with_words) continue;
-    r->kernels->add(scores, r->rows->words + row * r->rows->classes, r->rows->classes);
-    r->with_words[at] = top_of(scores, r->rows->classes) == r->rows->labels[row];
+    const float *scores = s->scores + i * stride;
+    int32_t best = 0;
+    for (int32_t c = 1; c < r->rows->classes; c++) best = scores[c] > scores[best] ? c : best;
+    r->correct[penalty * r->rows->rows + from + i] = best == r->rows->labels[from + i];
   }
 }
 
@@ -280,10 +272,10 @@ static void add_up_labels(ridge *r) {
 
 tx_status tx_ridge_validate(const tx_ridge_rows *rows, const float *features, int64_t width,
                             const double *penalties, int count, uint8_t *correct,
-                            uint8_t *with_words, tx_error *error) {
+                            tx_error *error) {
   ridge r = {.kernels = tx_kernels_get(), .rows = rows, .features = features, .width = width,
              .panels = (rows->classes + BLOCK - 1) / BLOCK, .penalties = penalties, .count = count,
-             .correct = correct, .with_words = with_words};
+             .correct = correct};
   for (int f = 0; f < rows->folds; f++) {
     r.most_rows = most(r.most_rows, rows->fold_starts[f + 1] - rows->fold_starts[f]);
   }
@@ -301,7 +293,6 @@ tx_status tx_ridge_validate(const tx_ridge_rows *rows, const float *features, in
   if (status == TX_OK) status = make_grams(&r, error);
   if (status == TX_OK) {
     memset(correct, 0, (size_t)(count * rows->rows));
-    if (with_words) memset(with_words, 0, (size_t)(count * rows->rows));
     add_up_labels(&r);
     tx_parallel((int64_t)rows->folds * count, fit_task, &r);
   }

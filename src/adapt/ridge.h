@@ -15,18 +15,15 @@ typedef struct tx_ridge_rows {
   int64_t rows;
   const int32_t *labels;      /* (rows) */
   int classes, folds;
-  const float *words; /* (rows, classes): probabilities held out likewise, or NULL */
   const int64_t *fold_starts; /* (folds + 1): fold f is rows [fold_starts[f], fold_starts[f + 1]) */
 } tx_ridge_rows;
 
 /* features (rows, width), standardised, in the order of the folds.  For each of
  * the penalties (count; > 0, relative to the mean squared error): correct
  * (count, rows) is 1 where a row's label has the highest score under the model
- * fitted to the other folds; with_words (count, rows) the same of the mean of that
- * score, which estimates the label's probability, and `words`; written where both
- * are given. */
+ * fitted to the other folds. */
 tx_status tx_ridge_validate(const tx_ridge_rows *rows, const float *features, int64_t width,
                             const double *penalties, int count, uint8_t *correct,
-                            uint8_t *with_words, tx_error *error);
+                            tx_error *error);
 
 #endif

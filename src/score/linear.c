@@ -275,55 +275,6 @@ static tx_status fit_rows(const training *t, linear_scorer *linear, const tx_fea
   return status;
 }
 
-/* One fold's probabilities by a fit to the others, at the penalty of the whole. */
-static tx_status hold_out(const training *t, const tx_features *x, double penalty, int fold,
-                          int64_t *use, double *weights, double *bias, double *scores) {
-  const tx_linear_options *o = &t->options;
-  int64_t others = 0, own = t->rows, classes = t->classes;
-  for (int64_t i = 0; i < t->rows; i++) {
-    if (o->fold[i] != fold) use[others++] = i;
-    else use[--own] = i;
-  }
-  if (others == 0 || own == t->rows) return TX_OK;
-  tx_logistic_options options = tx_logistic_defaults();
-  options.penalty = penalty;
-  options.tolerance = 1e-3;
-  memset(weights, 0, (size_t)(x->features * classes) * sizeof *weights);
-  memset(bias, 0, (size_t)classes * sizeof *bias);
-  TX_TRY(tx_logistic_fit(x, t->labels, t->classes, use, others, options, weights, bias, t->watch,
-                         t->error));
-  tx_logistic_scores(x, t->classes, use + own, t->rows - own, weights, bias, scores);
-  for (int64_t i = own; i < t->rows; i++) {
-    const double *row = scores + (i - own) * classes;
-    double top = row[0], sum = 0;
-    for (int64_t c = 1; c < classes; c++) top = row[c] > top ? row[c] : top;
-    for (int64_t c = 0; c < classes; c++) sum += tx_exp(row[c] - top);
-    for (int64_t c = 0; c < classes; c++) {
-      o->held_out[use[i] * classes + c] = (float)(tx_exp(row[c] - top) / sum);
-    }
-  }
-  return TX_OK;
-}
-
-static tx_status hold_out_all(const training *t, const tx_features *x, double penalty) {
-  const tx_linear_options *o = &t->options;
-  size_t rows = (size_t)t->rows, classes = (size_t)t->classes, terms = (size_t)x->features;
-  int64_t *use = tx_alloc_array(rows, sizeof *use);
-  double *weights = tx_alloc_array(terms * classes, sizeof *weights);
-  double *bias = tx_alloc_array(classes, sizeof *bias);
-  double *scores = tx_alloc_array(rows * classes, sizeof *scores);
-  tx_status status = TX_OK;
-  if (!use || !weights || !bias || !scores) {
-    status = tx_fail_memory(t->error, (terms + rows) * classes * 8, "the linear baseline");
-  }
-  for (size_t i = 0; i < rows * classes; i++) o->held_out[i] = 1.0f / (float)classes;
-  for (int f = 0; status == TX_OK && f < o->fold_count; f++) {
-    status = hold_out(t, x, penalty, f, use, weights, bias, scores);
-  }
-  tx_free(use), tx_free(weights), tx_free(bias), tx_free(scores);
-  return status;
-}
-
 static tx_status train(const training *t, linear_scorer *linear) {
   double penalty;
   TX_TRY(choose_penalty(t, &penalty));
@@ -332,7 +283,6 @@ static tx_status train(const training *t, linear_scorer *linear) {
   tx_features rows;
   TX_TRY(tx_term_table_rows(&linear->table, t->texts, t->rows, &rows, t->watch, t->error));
   tx_status status = fit_rows(t, linear, &rows, penalty);
-  if (status == TX_OK && t->options.held_out) status = hold_out_all(t, &rows, penalty);
   tx_term_rows_free(&rows);
   return status;
 }

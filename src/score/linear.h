@@ -18,11 +18,6 @@ typedef struct tx_linear_options {
   int shortest_run, longest_run; /* of characters, 1 to 8; 0 and 0: words and pairs only */
   int folds;                     /* of the cross-validation, from 2 */
   uint64_t seed;
-  /* held_out (rows, classes), or NULL: each row's probabilities by a model fitted to
-   * the rows of the other folds; fold (rows) in [0, fold_count). */
-  float *held_out;
-  const int32_t *fold;
-  int fold_count;
 } tx_linear_options;
 tx_linear_options tx_linear_defaults(void); /* 40,000 terms, 0, runs of 2 to 4, 3 folds, seed 1 */
 

@@ -7,7 +7,6 @@
 
 #include "adapt/fit.h"
 #include "adapt/head.h"
-#include "adapt/logistic.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/watch.h"
@@ -55,29 +54,11 @@ const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set
   return t->options->class_weights == TX_CLASS_WEIGHTS_BALANCED ? set->class_weights : NULL;
 }
 
-/* What auto needs to weigh the words against the model: their probabilities of
- * each training row by a fit to the other folds.  Several heads go without. */
-static tx_status prepare_folds(const tx_training *t, tx_label_set *set, tx_linear_options *options,
-                               tx_error *error) {
-  const tx_labelled *rows = &set->split.train;
-  size_t floats = (size_t)(rows->count * set->split.classes);
-  set->fold = tx_alloc_array((size_t)rows->count, sizeof *set->fold);
-  if (!set->fold) return tx_fail_memory(error, (uint64_t)rows->count * 4, "the folds");
-  TX_TRY(tx_stratified_folds(rows->labels, set->split.classes, rows->hashes, rows->count, FOLDS,
-                             t->options->seed, set->fold, error));
-  if (t->options->head_count > 1) return TX_OK;
-  set->held_out = tx_alloc_array(floats, sizeof *set->held_out);
-  if (!set->held_out) return tx_fail_memory(error, floats * 4, "the folds");
-  options->fold = set->fold, options->fold_count = FOLDS, options->held_out = set->held_out;
-  return TX_OK;
-}
-
 static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_labelled *train = &set->split.train, *validation = &set->split.validation;
   int classes = set->split.classes;
   tx_linear_options options = tx_linear_defaults();
   options.seed = t->options->seed;
-  if (t->options->method == TX_METHOD_AUTO) TX_TRY(prepare_folds(t, set, &options, error));
   TX_TRY(tx_linear_train(train->texts, train->labels, train->count, classes, options, &set->linear,
                          t->watch, error));
   float *probabilities = tx_alloc_array((size_t)(validation->count * classes), sizeof(float));
@@ -150,27 +131,23 @@ static tx_status choose_depth(tx_training *t, tx_label_set *set, tx_error *error
                               .highest = highest,
                               .pooling = o->pooling,
                               .folds = FOLDS,
-                              .fold = set->fold,
-                              .words = set->held_out,
+                              .seed = o->seed,
                               .class_weights = tx_label_set_weights(t, set)};
   TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_PROBE, highest, TX_POOLING_LAST_MEAN}, error));
   size_t room = 3 * (size_t)(options.highest - options.lowest + 1);
   set->depths = tx_alloc_array(room, sizeof *set->depths);
   if (!set->depths) return tx_fail_memory(error, room * sizeof *set->depths, "the depths");
   const tx_labelled *rows = &set->split.train;
-  TX_TRY(tx_depth_choose(&set->train.probes, t->facts->width, rows->labels,
+  TX_TRY(tx_depth_choose(&set->train.probes, t->facts->width, rows->labels, rows->hashes,
                          set->split.classes, options, set->depths, &set->depth_count, t->watch,
                          error));
   for (int i = 0; i < set->depth_count; i++) {
     if (!set->depths[i].chosen) continue;
     set->depth = set->depths[i].depth;
     set->pooling = set->depths[i].pooling;
-    set->words = set->depths[i].words ? 0.5 : 0;
-    tx_watch_note(t->watch,
-                  "depth: %" PRId64 " of %" PRId64
-                  " blocks, pooling %s%s, cross-validated accuracy %.4f",
-                  set->depth, t->facts->blocks, tx_pooling_name(set->pooling),
-                  set->depths[i].words ? ", with the words beside" : "", set->depths[i].accuracy);
+    tx_watch_note(t->watch, "depth: %" PRId64 " of %" PRId64
+                  " blocks, pooling %s, cross-validated accuracy %.4f", set->depth,
+                  t->facts->blocks, tx_pooling_name(set->pooling), set->depths[i].accuracy);
   }
   return TX_OK;
 }
@@ -327,9 +304,9 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   return score_rows(t, set, set->tail, probabilities, error);
 }
 
-/* Even if every error of the head went, six rows are the fewest from which a
- * paired test (McNemar's, two-sided) sees a difference: 2 / 2^6 is below 0.05. */
-enum { FEWEST_ERRORS = 6 };
+/* Even if every error of the head went, five rows are the fewest from which a
+ * paired test (McNemar's) sees a difference: 1 / 2^5 is below 0.05. */
+enum { FEWEST_ERRORS = 5 };
 
 static bool worth_trying(const tx_training *t, const tx_label_set *set, const float *head) {
   const tx_labelled *rows = &set->split.validation;
@@ -368,6 +345,27 @@ static tx_status is_better(const tx_training *t, const tx_label_set *set, const 
                 of_new.nll, of_new.accuracy, of_old.nll, of_old.accuracy, p,
                 *better ? "kept" : "not kept");
   return TX_OK;
+}
+
+/* The words beside the model, half of each in the answers: two models that err on
+ * different texts.  It costs next to nothing and has nothing to tune, so the lower
+ * validation loss decides.  `head` (rows, classes) becomes the blend then. */
+static tx_status try_words(const tx_training *t, tx_label_set *set, float *head, tx_error *error) {
+  int64_t rows = set->split.validation.count;
+  int classes = set->split.classes;
+  size_t floats = (size_t)(rows * classes);
+  float *blended = tx_alloc_array(floats, sizeof *blended);
+  bool better = false;
+  if (!blended) return tx_fail_memory(error, floats * 4, "scores");
+  memcpy(blended, head, floats * sizeof *head);
+  tx_blend(blended, set->linear_scores, rows, classes, 0.5);
+  tx_status status = is_better(t, set, "words", blended, head, 1.0, &better, error);
+  if (status == TX_OK && better) {
+    memcpy(head, blended, floats * sizeof *head);
+    set->words = 0.5;
+  }
+  tx_free(blended);
+  return status;
 }
 
 /* The last block of the cut model, from the head as it is; `head` (rows, classes)
@@ -423,10 +421,7 @@ static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
   TX_TRY(tx_tail_new(t->model, set->depth, 0, set->pooling, set->split.classes, &set->tail, error));
   TX_TRY(start_head(t, set, error));
   TX_TRY(score_rows(t, set, set->tail, probabilities, error));
-  if (set->words > 0) {
-    tx_blend(probabilities, set->linear_scores, set->split.validation.count, set->split.classes,
-             set->words);
-  }
+  if (!frozen) TX_TRY(try_words(t, set, probabilities, error));
   if (frozen || set->depth == 0 || !worth_trying(t, set, probabilities)) return TX_OK;
   return try_last_block(t, set, probabilities, error);
 }
@@ -458,8 +453,6 @@ void tx_label_set_free(tx_label_set *set) {
   tx_free(set->depths);
   tx_free(set->class_weights);
   tx_free(set->linear_scores);
-  tx_free(set->held_out);
-  tx_free(set->fold);
   free_rows(&set->train);
   free_rows(&set->validation);
   tx_partition_free(&set->split);

@@ -40,8 +40,6 @@ typedef struct tx_label_set {
   int32_t majority;
   tx_scorer *linear;     /* the baseline */
   float *linear_scores;  /* (validation rows, classes): its probabilities */
-  float *held_out;       /* (training rows, classes): the same, by fits to the other folds */
-  int32_t *fold;         /* (training rows): of auto's cross-validation */
   double words;          /* its share in the answers; 0: none */
   tx_depth_score *depths; /* (depth_count), where the depth was chosen */
   int depth_count;
