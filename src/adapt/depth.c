@@ -146,25 +146,32 @@ static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx
 
 /* ---- the choice --------------------------------------------------------- */
 
-/* The standard error of an accuracy over the rows, each with its weight. */
-static double standard_error_of(const choice *c, const uint8_t *correct, double accuracy) {
-  double squares = 0, all = 0;
+/* The standard error of the mean of the rows' differences, 1, 0 or -1 times
+ * their weights. */
+static double paired_error(const choice *c, const uint8_t *best, const uint8_t *other) {
+  double sum = 0, squares = 0, all = 0;
   for (int64_t i = 0; i < c->rows; i++) {
-    double away = ((double)correct[i] - accuracy) * weight_of(c, i);
-    squares += away * away;
+    double difference = ((double)best[i] - (double)other[i]) * weight_of(c, i);
+    sum += difference;
+    squares += difference * difference;
     all += weight_of(c, i);
   }
-  return sqrt(squares) / all;
+  double variance = squares - sum * sum / (double)c->rows;
+  return sqrt(variance > 0 ? variance : 0) / all;
 }
 
+/* Scores rise by depth, and of equal accuracies the first is the best: the
+ * shallowest, and there the pooling that costs least. */
 static void choose(const choice *c, tx_depth_score *scores, int count) {
   int best = 0, chosen = 0;
-  for (int i = 0; i < count; i++) {
-    scores[i].standard_error = standard_error_of(c, c->kept + i * c->rows, scores[i].accuracy);
+  for (int i = 1; i < count; i++) {
     if (scores[i].accuracy > scores[best].accuracy) best = i;
   }
-  double enough = scores[best].accuracy - scores[best].standard_error;
-  while (scores[chosen].accuracy < enough) chosen++;
+  for (int i = 0; i < count; i++) {
+    scores[i].standard_error =
+        paired_error(c, c->kept + best * c->rows, c->kept + i * c->rows);
+  }
+  while (scores[best].accuracy - scores[chosen].accuracy > scores[chosen].standard_error) chosen++;
   for (int i = chosen + 1; i < count && scores[i].depth == scores[chosen].depth; i++) {
     if (scores[i].accuracy > scores[chosen].accuracy) chosen = i;
   }

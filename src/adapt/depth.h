@@ -1,9 +1,10 @@
 /* The depth and the pooling, chosen by cross-validation on the training rows: at
  * each depth a ridge classifier (ridge.h) for each pooling, from one probe of
  * every text.  The shallowest depth whose held-out accuracy is within one standard
- * error of the best is taken, and of its poolings the most accurate.  (The
- * one-standard-error rule: Breiman et al., Classification and Regression Trees,
- * 1984, 3.4.3; the error is that of the best's accuracy over the rows.) */
+ * error of the best is taken, and of its poolings the most accurate.   The
+ * standard error is that of the difference between the two on the same rows, which
+ * is what decides here: both err on much the same texts.  (The one-standard-error
+ * rule: Breiman et al., Classification and Regression Trees, 1984, 3.4.3.) */
 #ifndef TX_ADAPT_DEPTH_H
 #define TX_ADAPT_DEPTH_H
 
@@ -22,7 +23,7 @@ typedef struct tx_depth_score {
   int depth;
   tx_pooling pooling;
   double accuracy;       /* held out, at the best penalty, 0..1 */
-  double standard_error; /* of that accuracy over the rows */
+  double standard_error; /* of the difference to the best of all; 0 for the best */
   bool chosen;
 } tx_depth_score;
 

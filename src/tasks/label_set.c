@@ -304,9 +304,9 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   return score_rows(t, set, set->tail, probabilities, error);
 }
 
-/* Even if every error of the head went, five rows are the fewest from which a
- * paired test (McNemar's) sees a difference: 1 / 2^5 is below 0.05. */
-enum { FEWEST_ERRORS = 5 };
+/* Even if every error of the head went, six rows are the fewest from which a
+ * paired test (McNemar's, two-sided) sees a difference: 2 / 2^6 is below 0.05. */
+enum { FEWEST_ERRORS = 6 };
 
 static bool worth_trying(const tx_training *t, const tx_label_set *set, const float *head) {
   const tx_labelled *rows = &set->split.validation;

@@ -137,7 +137,7 @@ static void test_both_poolings_together(void **state) {
 static void test_slightly_better_is_not_taken(void **state) {
   (void)state;
   make(200, 2, 3);
-  tell_but(1, LAST, 0, 7), tell_but(4, LAST, 50, 5); /* a difference of 2, where sqrt(5) is chance */
+  tell_but(1, LAST, 0, 7), tell_but(4, LAST, 50, 5); /* a difference of 2, of sqrt(12) by chance */
   assert_chosen(options_of(), 1, TX_POOLING_LAST);
   assert_true(score_of(4, TX_POOLING_LAST)->accuracy > score_of(1, TX_POOLING_LAST)->accuracy);
 }
@@ -276,23 +276,17 @@ static void test_standard_error(void **state) {
     options.pooling = TX_POOLING_LAST;
     options.class_weights = weighted ? weights : NULL;
     assert_chosen(options, 4, TX_POOLING_LAST);
-    double wrong = 0, squares = 0, all = 0;
+    double sum = 0, squares = 0, all = 0;
     for (int64_t i = 0; i < p.rows; i++) {
       double weight = weighted ? weights[p.labels[i]] : 1;
       all += weight;
-      wrong += i < 30 ? weight : 0;
+      if (i < 30) sum += weight, squares += weight * weight;
     }
-    double accuracy = 1 - wrong / all;
-    for (int64_t i = 0; i < p.rows; i++) {
-      double weight = weighted ? weights[p.labels[i]] : 1;
-      squares += pow(weight * ((i < 30 ? 0 : 1) - accuracy), 2);
-    }
+    double mean = sum / (double)p.rows;
+    double want = sqrt((squares / (double)p.rows - mean * mean) * (double)p.rows) / all;
     const tx_depth_score *score = score_of(1, TX_POOLING_LAST);
-    assert_true(fabs(score->accuracy - accuracy) < 1e-12);
-    assert_true(fabs(score->standard_error - sqrt(squares) / all) < 1e-12);
-    if (!weighted) {
-      assert_true(fabs(score->standard_error - sqrt(accuracy * (1 - accuracy) / 200)) < 1e-12);
-    }
+    assert_true(fabs(score->accuracy - (1 - sum / all)) < 1e-12);
+    assert_true(fabs(score->standard_error - want) < 1e-12);
     assert_true(score_of(4, TX_POOLING_LAST)->standard_error == 0);
     assert_true(score_of(4, TX_POOLING_LAST)->accuracy == 1);
   }
