@@ -79,7 +79,7 @@ verdict 'the verbs and options it shows exist'
   cat $PAGES | grep -o '`make [^`]*`' | tr -d '\140' | sed 's/^make//'
 } | sed 's/&&.*//' | tr ' ' '\n' | grep -E '^[a-z]+$' | sort -u |
   while read -r target; do
-    grep -qE "^([a-z ]* )?$target( [a-z ]*)?:" Makefile bench/rules.mk || echo "make $target"
+    grep -qE "^([a-z ]* )?$target( [a-z ]*)?:" Makefile bench/rules.mk tests/*/rules.mk || echo "make $target"
   done > "$found"
 verdict 'the targets of make exist'
 
