@@ -25,6 +25,9 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 MODEL = os.path.join(REPO, "tests", "golden", "tiny_llama.gguf")
 LIMIT = 60  # seconds for one run
 
+# Started in the background of a script, this program has inherited "ignore", and so would taxon.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def environment(**more):
     kept = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TERM")}
