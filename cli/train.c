@@ -168,18 +168,20 @@ static tx_train_options library_options(const train *state, const char *command)
 
 /* ---- the report -------------------------------------------------------- */
 
-/* What the classifier just written says of itself; NULL: it cannot be read back. */
-static json_t *describe(const train *state) {
+/* Accuracy by depth as the classifier just written tells it: new, or NULL where no
+ * depth was chosen.  Not CLI_DONE: it cannot be read back, which is said. */
+static int read_depths(const train *state, const char *verb, json_t **depths) {
   tx_error error = {0};
   char *json = NULL;
-  if (tx_describe_json(state->out, state->common.home, &json, &error) != TX_OK) return NULL;
-  return facts_parse("train", json);
-}
-
-static void draw_depths(const train *state) {
-  json_t *facts = describe(state);
-  facts_draw_depths(json_object_get(facts, "depths"));
+  *depths = NULL;
+  if (tx_describe_json(state->out, state->common.home, &json, &error) != TX_OK) {
+    return cli_fail(verb, &error, "the classifier is written");
+  }
+  json_t *facts = facts_parse(verb, json);
+  if (!facts) return CLI_SYSTEM;
+  *depths = json_incref(json_object_get(facts, "depths"));
   json_decref(facts);
+  return CLI_DONE;
 }
 
 static json_t *json_validation(const tx_head_report *of) {
@@ -229,7 +231,7 @@ static tx_head_report scores_of(const tx_train_report *report) {
                           .linear_accuracy = report->linear_accuracy};
 }
 
-static void print_json(const train *state, const tx_train_report *report) {
+static void print_json(const train *state, const tx_train_report *report, json_t *depths) {
   json_t *object = json_object();
   const tx_head_report scores = scores_of(report);
   out_put(object, "out", out_string(state->out));
@@ -252,9 +254,7 @@ static void print_json(const train *state, const tx_train_report *report) {
   out_put(object, "validation", json_validation(&scores));
   out_put(object, "baselines", json_baselines(&scores));
   if (report->head_count > 0) out_put(object, "heads", json_heads(report));
-  json_t *facts = describe(state), *depths = json_object_get(facts, "depths");
   if (depths) out_put(object, "depths", json_incref(depths));
-  json_decref(facts);
   out_json(object, 15);
 }
 
@@ -435,15 +435,19 @@ static int run(const train *state, const command_line *line, const char *command
     return cli_fail(line->verb, &error,
                     "no classifier was written: run the same command again to start anew");
   }
+  json_t *depths;
+  int read_back = read_depths(state, line->verb, &depths);
+  if (read_back != CLI_DONE) return read_back;
   if (state->common.json) {
-    print_json(state, &report);
+    print_json(state, &report, depths);
   } else {
     (report.head_count > 0 ? print_heads : print_scores)(&report);
     putchar('\n');
     print_facts(state, &report);
-    if (report.head_count == 0) draw_depths(state); /* of heads: show --json */
+    if (report.head_count == 0) facts_draw_depths(depths); /* of heads: show --json */
     print_verdict(&report);
   }
+  json_decref(depths);
   return CLI_DONE;
 }
 

@@ -35,7 +35,7 @@ make_artifact() {
     for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "good fine $i,good" && echo "bad poor $i,bad"; done
   } > "$top/train.csv"
   cp tests/golden/tiny_llama.gguf "$top/tiny.gguf" &&
-    "$BUILD/taxon" train --model "$top/tiny.gguf" --data "$top/train.csv" \
+    "$BUILD/taxon" train --method head --model "$top/tiny.gguf" --data "$top/train.csv" \
       --out "$top/feedback.taxon" --home "$top/home" --quiet
 }
 
