@@ -335,7 +335,7 @@ static void test_cancelled(void **state) {
 static int choose_once(void *context) {
   tx_error *error = context;
   *error = (tx_error){0};
-  return try_to_choose(options_of(), NULL, error);
+  return (int)try_to_choose(options_of(), NULL, error);
 }
 
 static void check_no_memory(void *context, int64_t call, bool failed, int result) {

@@ -263,7 +263,7 @@ static int validate(void *context) {
   tx_error *error = context;
   tx_ridge_rows rows = rows_of();
   *error = (tx_error){0};
-  return tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, correct, error);
+  return (int)tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, correct, error);
 }
 
 static void check_no_memory(void *context, int64_t call, bool failed, int result) {

@@ -42,18 +42,25 @@ FAILING_CALL_(int, archive_read_next_header, (struct archive * a, struct archive
 
 /* ---- the jobs -------------------------------------------------------------- */
 
+/* TX_TRY for what returns a status as an int. */
+#define TRY(call)                                   \
+  do {                                              \
+    tx_status status_ = (call);                     \
+    if (status_ != TX_OK) return (int)status_;      \
+  } while (0)
+
 static unsigned char piece[300000];
 
 static int write_file(void *context) {
   (void)context;
   tx_writer *writer;
-  TX_TRY(tx_writer_open(made("out/file"), &writer, &job_error));
+  TRY(tx_writer_open(made("out/file"), &writer, &job_error));
   tx_status status = tx_writer_add(writer, piece, 1000, &job_error);
   if (status == TX_OK) status = tx_writer_add(writer, piece, sizeof piece, &job_error);
   if (status == TX_OK) status = tx_writer_add(writer, piece, 10, &job_error);
-  if (status == TX_OK) return tx_writer_commit(writer, &job_error);
+  if (status == TX_OK) return (int)tx_writer_commit(writer, &job_error);
   tx_writer_cancel(writer);
-  return status;
+  return (int)status;
 }
 
 /* Beside what a killed run left behind. */
@@ -70,14 +77,14 @@ static int write_beside(void *context) {
 static int write_link(void *context) {
   (void)context;
   tx_writer *writer;
-  TX_TRY(tx_writer_open(made("out/link"), &writer, &job_error));
-  return tx_writer_commit(writer, &job_error);
+  TRY(tx_writer_open(made("out/link"), &writer, &job_error));
+  return (int)tx_writer_commit(writer, &job_error);
 }
 
 static int write_gguf(void *context) {
   (void)context;
   tx_gguf_writer *writer = tx_gguf_writer_new();
-  if (!writer) return tx_fail_memory(&job_error, 1, "a writer");
+  if (!writer) return (int)tx_fail_memory(&job_error, 1, "a writer");
   tx_gguf_add_int(writer, "int", 1);
   tx_gguf_add_bool(writer, "bool", true);
   tx_gguf_add_float(writer, "float", 1);
@@ -89,14 +96,14 @@ static int write_gguf(void *context) {
   tx_gguf_add_tensor(writer, "u", TX_TENSOR_F16, 1, (const int64_t[]){3}, piece);
   tx_status status = tx_gguf_commit(writer, made("out/file"), &job_error);
   tx_gguf_writer_free(writer);
-  return status;
+  return (int)status;
 }
 
 /* A header larger than the writer's buffer: by its keys, or by its tensors. */
 static int write_large_header(void *context) {
   bool keys = strcmp(context, "keys") == 0;
   tx_gguf_writer *writer = tx_gguf_writer_new();
-  if (!writer) return tx_fail_memory(&job_error, 1, "a writer");
+  if (!writer) return (int)tx_fail_memory(&job_error, 1, "a writer");
   if (keys) {
     tx_gguf_add_string(writer, "k", (tx_text){(const char *)piece, sizeof piece});
     tx_gguf_add_string(writer, "l", (tx_text){(const char *)piece, sizeof piece});
@@ -108,13 +115,13 @@ static int write_large_header(void *context) {
   }
   tx_status status = tx_gguf_commit(writer, made("out/file"), &job_error);
   tx_gguf_writer_free(writer);
-  return status;
+  return (int)status;
 }
 
 static int map_file(void *context) {
   (void)context;
   tx_map map;
-  TX_TRY(tx_map_open(made("in"), &map, &job_error));
+  TRY(tx_map_open(made("in"), &map, &job_error));
   tx_map_close(&map);
   return TX_OK;
 }
@@ -122,7 +129,7 @@ static int map_file(void *context) {
 static int map_scratch(void *context) {
   (void)context;
   void *memory;
-  TX_TRY(tx_scratch_map(made("out"), 8192, &memory, &job_error));
+  TRY(tx_scratch_map(made("out"), 8192, &memory, &job_error));
   ((char *)memory)[8191] = 1;
   tx_pages_free(memory, 8192);
   return TX_OK;
@@ -133,10 +140,10 @@ static int read_stream(void *context) {
   tx_stream *stream;
   char bytes[10];
   size_t got;
-  TX_TRY(tx_stream_open(made("in"), &stream, &job_error));
+  TRY(tx_stream_open(made("in"), &stream, &job_error));
   tx_status status = tx_stream_read(stream, bytes, sizeof bytes, &got, &job_error);
   tx_stream_close(stream);
-  return status;
+  return (int)status;
 }
 
 static int list_directory(void *context) {
@@ -144,11 +151,11 @@ static int list_directory(void *context) {
   char **names;
   size_t count;
   tx_arena *arena = tx_arena_new();
-  if (!arena) return tx_fail_memory(&job_error, 1, "names");
+  if (!arena) return (int)tx_fail_memory(&job_error, 1, "names");
   tx_status status = tx_directory_names(made("many"), arena, &names, &count, &job_error);
   if (status == TX_OK && count && failing_at) assert_int_equal(count, 30);
   tx_arena_free(arena);
-  return status;
+  return (int)status;
 }
 
 static int make_directories(void *context) {
@@ -164,7 +171,7 @@ static int make_directories(void *context) {
   kept = failing_at, failing_at = 0; /* what could not be removed */
   tx_directory_remove(made("new"));
   failing_at = kept;
-  return status;
+  return (int)status;
 }
 
 static int run_program(void *context) {
@@ -178,18 +185,18 @@ static int run_program(void *context) {
   tx_buffer_free(&complaint);
   /* Where reading its complaint fails, or it looks as if it were not there, it is no failure. */
   if (status == TX_OK) assert_true(code == 3 || code == TX_PROCESS_MISSING);
-  return status;
+  return (int)status;
 }
 
 static int unpack_member(void *context) {
   tx_unpack *unpack;
   tx_buffer bytes = {0};
-  TX_TRY(tx_unpack_open(made(context), "b/inner.txt", &unpack, &job_error));
+  TRY(tx_unpack_open(made(context), "b/inner.txt", &unpack, &job_error));
   tx_status status = tx_unpack_all(unpack, 1 << 20, &bytes, &job_error);
   if (status == TX_OK) assert_int_equal(bytes.size, 70000);
   tx_unpack_close(unpack);
   tx_buffer_free(&bytes);
-  return status;
+  return (int)status;
 }
 
 /* ---- the check --------------------------------------------------------------- */
