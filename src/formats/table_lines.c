@@ -99,25 +99,26 @@ static char *spell_real(json_t *value) {
 
 static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, const char *file,
                           tx_error *error) {
-  if (json_is_string(value)) {
+  json_type kind = json_typeof(value);
+  if (kind == JSON_STRING) {
     tx_table_cells_set(cells, cell, json_string_value(value), json_string_length(value));
     return TX_OK;
   }
-  if (json_is_boolean(value)) {
-    const char *word = json_is_true(value) ? "true" : "false";
+  if (kind == JSON_TRUE || kind == JSON_FALSE) {
+    const char *word = kind == JSON_TRUE ? "true" : "false";
     tx_table_cells_set(cells, cell, word, strlen(word));
     return TX_OK;
   }
   char shown[TX_SHOWN_SIZE];
-  if (!json_is_number(value)) {
+  if (kind != JSON_INTEGER && kind != JSON_REAL) {
     return tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,
                         "the value of '%s' is %s; it must be a string, a number or true or false",
                         tx_show_name(cells->wanted.names[cell], shown),
-                        json_is_null(value)    ? "null"
-                        : json_is_array(value) ? "an array"
-                                               : "an object");
+                        kind == JSON_NULL    ? "null"
+                        : kind == JSON_ARRAY ? "an array"
+                                             : "an object");
   }
-  char *spelled = json_is_real(value) ? spell_real(value) : json_dumps(value, JSON_ENCODE_ANY);
+  char *spelled = kind == JSON_REAL ? spell_real(value) : json_dumps(value, JSON_ENCODE_ANY);
   if (!spelled) return tx_fail_memory(error, 32, "a number");
   tx_table_cells_set(cells, cell, spelled, strlen(spelled));
   free(spelled); /* jansson's own */
@@ -140,10 +141,10 @@ static tx_status read_object(tx_text line, const char *file, int64_t number, jso
 
 static tx_status take_object(json_t *object, tx_table_input *input, tx_table_cells *cells,
                              tx_error *error) {
-  if (!json_is_object(object)) {
+  if (json_typeof(object) != JSON_OBJECT) {
     return tx_fail_line(error, TX_ERROR_INPUT, input->name, cells->line,
                         "the line is a JSON %s; write one object a line",
-                        json_is_array(object) ? "array" : "value");
+                        json_typeof(object) == JSON_ARRAY ? "array" : "value");
   }
   for (size_t i = 0; i < cells->wanted.count; i++) {
     tx_text key = cells->wanted.names[i];
