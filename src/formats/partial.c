@@ -33,10 +33,8 @@ static tx_status fail_write(const char *path, int code, tx_error *error) {
 
 /* ---- partial files ---- */
 
-static tx_status hash_there(tx_partial *partial, unsigned char *chunk, const tx_watch *watch,
-                            tx_error *error) {
-  struct stat facts;
-  int64_t total = fstat(partial->descriptor, &facts) == 0 ? facts.st_size : 0;
+static tx_status hash_there(tx_partial *partial, int64_t total, unsigned char *chunk,
+                            const tx_watch *watch, tx_error *error) {
   while (partial->size < total) {
     ssize_t got = pread(partial->descriptor, chunk, CHUNK, partial->size);
     if (got < 0 && errno == EINTR) continue;
@@ -61,7 +59,7 @@ static tx_status continue_file(tx_partial *partial, int64_t most, const tx_watch
   if (facts.st_size > most) return tx_partial_restart(partial, error);
   partial->hash = tx_sha256_new();
   unsigned char *chunk = tx_alloc(CHUNK);
-  tx_status status = partial->hash && chunk ? hash_there(partial, chunk, watch, error)
+  tx_status status = partial->hash && chunk ? hash_there(partial, facts.st_size, chunk, watch, error)
                                             : tx_fail_memory(error, CHUNK, "a hash");
   tx_free(chunk);
   return status;
