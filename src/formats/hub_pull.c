@@ -50,14 +50,12 @@ static tx_status make_name(pulling *work, tx_error *error) {
   int own = (int)strlen(base) - 5; /* .gguf */
   int used = says ? snprintf(work->name, 240, "%.*s", own, base)
                   : snprintf(work->name, 240, "%.*s-%.*s", (int)size, stem, own, base);
-  if (used == 0 || (size_t)used >= 240 || work->name[0] == '.') {
+  if ((size_t)used >= 240) { /* the stem is a name: not empty, and no dot begins it */
     return tx_fail(error, TX_ERROR_INPUT, "the name %.100s cannot be a model's", base);
   }
-  int source = snprintf(work->receipt.source, sizeof work->receipt.source, "hf:%s@%s/%s",
-                        work->wish.repository, work->listing.commit, work->file.path);
-  if ((size_t)source >= sizeof work->receipt.source) {
-    return tx_fail(error, TX_ERROR_INPUT, "the name %.100s is too long", work->file.path);
-  }
+  _Static_assert(sizeof work->receipt.source > TX_HUB_REPOSITORY + TX_HUB_FILE + 50, "it fits");
+  snprintf(work->receipt.source, sizeof work->receipt.source, "hf:%s@%s/%s", work->wish.repository,
+           work->listing.commit, work->file.path);
   return tx_model_path(work->home, work->name, ".gguf", work->path, error);
 }
 

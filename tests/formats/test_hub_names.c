@@ -35,6 +35,9 @@ static void test_parse(void **state) {
   expect_wish("hf:a/b@v1.0", "a/b", "v1.0", "");
   expect_wish("hf:a/b@v1/c/d.gguf", "a/b", "v1", "c/d.gguf");
   expect_wish("hf:a/b@refs/pr/1/d.gguf", "a/b", "refs/pr/1", "d.gguf");
+  expect_wish("hf:a/b@refs/pr/1/c/d.gguf", "a/b", "refs/pr/1", "c/d.gguf");
+  expect_wish("hf:a/b@refs/x", "a/b", "refs/x", "");
+  expect_wish("_a/_b/.c/ab/d.gguf", "_a/_b", "main", ".c/ab/d.gguf");
   expect_wish("hf:a/b@refs/pr/1", "a/b", "refs/pr/1", "");
   expect_wish("hf:a/b/Q4_K_M", "a/b", "main", "Q4_K_M");
   expect_wish("hf:a/b/x@y.gguf", "a/b", "main", "x@y.gguf");
@@ -145,6 +148,15 @@ static void test_settings(void **state) {
   s = settings_of("HF_ENDPOINT", "http://mirror:8080/hub//");
   assert_string_equal(s.endpoint, "http://mirror:8080/hub");
   assert_true(s.plain);
+  /* What is too long for a path is as if it were not set. */
+  static char longest[5000];
+  memset(longest, 'x', sizeof longest - 1);
+  clear();
+  assert_string_equal(settings_of("HF_HUB_CACHE", longest).cache, "");
+  unsetenv("HF_HUB_CACHE");
+  assert_string_equal(settings_of("HF_HOME", longest).cache, "");
+  assert_string_equal(settings_of("HF_TOKEN_PATH", longest).token, "");
+  clear();
   static const char *const yes[] = {"1", "true", "YES", "On"}, *const no[] = {"", "0", "false", "2"};
   for (int i = 0; i < 4; i++) {
     assert_true(settings_of("HF_HUB_OFFLINE", yes[i]).offline);
@@ -196,9 +208,12 @@ static void test_tokens(void **state) {
 static void test_endpoints(void **state) {
   (void)state;
   clear();
+  static char longest[TX_HUB_ENDPOINT + 1];
   static const char *const bad[] = {"ftp://hub",        "https://me:pw@hub", "https://hub?x",
                                     "https://hub#x",    "https://h b",       "https://hub\\x",
-                                    "https:///",        "https://h\nX: y"};
+                                    "https:///",        "https://h\nX: y",
+                                    "/",                "https://h\xc3\xa4",  longest};
+  memset(longest, 'x', sizeof longest - 1);
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     tx_hub_settings s;
     tx_error error = {0};
@@ -374,6 +389,77 @@ static void test_no_choice(void **state) {
   expect_none("", "Q8_0", "hf:o/n has no model file (.gguf) at revision main; check the name");
 }
 
+/* ---- the cache of other programs ---- */
+
+#define SHA256 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void shell(const char *format, const char *where) {
+  char command[2000];
+  snprintf(command, sizeof command, format, where);
+  assert_int_equal(system(command), 0);
+}
+
+static size_t count_cached(const tx_hub_settings *settings, const char *revision) {
+  tx_hub_wish wish = {.repository = "t/n"};
+  tx_hub_listing list;
+  tx_error error = {0};
+  snprintf(wish.revision, sizeof wish.revision, "%s", revision);
+  assert_int_equal(tx_hub_cache_list(settings, &wish, &list, &error), TX_OK);
+  size_t count = list.count;
+  tx_hub_listing_free(&list);
+  return count;
+}
+
+/* Only what has plain names and is not buried is listed; sizes must agree. */
+static void test_cache_folders(void **state) {
+  (void)state;
+  strcpy(folder, "/tmp/taxon-test-XXXXXX");
+  assert_non_null(mkdtemp(folder));
+  shell("cd %s && mkdir -p models--t--n/refs models--t--n/blobs && cd models--t--n && "
+        "printf 0123456789abcdef0123456789abcdef0123456z > refs/odd && printf x > refs/short && "
+        "printf " COMMIT " > refs/main && printf abc > blobs/" SHA256 " && "
+        "mkdir -p snapshots/" COMMIT "/1/2/3/4/5 && cd snapshots/" COMMIT " && "
+        "printf x > 1/2/3/4/a.gguf && printf x > 1/2/3/4/5/buried.gguf && printf x > 'a\\b.gguf' && "
+        "long=$(printf '%%0200d' 0) && mkdir -p $long/$long && printf x > $long/$long/$long.gguf && "
+        "ln -s ../../blobs/" SHA256 " b.gguf && mkfifo pipe",
+        folder);
+  tx_hub_settings settings = {.offline = true};
+  snprintf(settings.cache, sizeof settings.cache, "%s", folder);
+  assert_int_equal(count_cached(&settings, "main"), 2);
+  assert_int_equal(count_cached(&settings, COMMIT), 2);
+  assert_int_equal(count_cached(&settings, "odd"), 0);
+  assert_int_equal(count_cached(&settings, "short"), 0);
+  assert_int_equal(count_cached(&settings, "none"), 0);
+
+  tx_hub_wish wish = {.repository = "t/n"};
+  tx_hub_file file = {.path = "b.gguf", .bytes = -1, .sha256 = SHA256};
+  char path[TX_PATH_SIZE];
+  assert_true(tx_hub_cache_find(&settings, &wish, COMMIT, &file, path));
+  file.bytes = 3;
+  assert_true(tx_hub_cache_find(&settings, &wish, "none", &file, path)); /* by its blob */
+  file.bytes = 4;
+  assert_false(tx_hub_cache_find(&settings, &wish, COMMIT, &file, path));
+  file = (tx_hub_file){.path = "c.gguf", .bytes = -1, .sha256 = ""};
+  assert_false(tx_hub_cache_find(&settings, &wish, COMMIT, &file, path));
+
+  /* The same folder, whose path is longer and longer, until nothing fits. */
+  bool found = true;
+  file = (tx_hub_file){.path = "b.gguf", .bytes = 3, .sha256 = SHA256};
+  for (size_t used = strlen(folder); used + 3 < sizeof settings.cache; used += 2) {
+    memcpy(settings.cache + used, "/.", 3);
+    if (used < sizeof settings.cache - 200) continue;
+    size_t count = count_cached(&settings, COMMIT);
+    bool now = tx_hub_cache_find(&settings, &wish, COMMIT, &file, path);
+    assert_true(count <= 2 && (found || !now));
+    found = now;
+    count_cached(&settings, "main");
+  }
+  assert_false(found);
+  settings.cache[0] = '\0';
+  assert_false(tx_hub_cache_find(&settings, &wish, COMMIT, &file, path));
+  shell("rm -rf %s", folder);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_parse),       cmocka_unit_test(test_parse_refuses),
@@ -382,6 +468,7 @@ int main(void) {
       cmocka_unit_test(test_endpoints),   cmocka_unit_test(test_rules),
       cmocka_unit_test(test_license),     cmocka_unit_test(test_list_broken),
       cmocka_unit_test(test_choices),     cmocka_unit_test(test_no_choice),
+      cmocka_unit_test(test_cache_folders),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
