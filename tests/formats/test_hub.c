@@ -701,6 +701,50 @@ static void test_pull_path(void **state) {
   assert_int_equal(status, TX_ERROR_INPUT);
 }
 
+static void expect_license(const char *said, const char *kept) {
+  tx_error error = {0};
+  tx_pulled pulled;
+  write_gguf("licensed.gguf", said);
+  assert_int_equal(tx_pull(path_of("licensed.gguf"), path_of("l"), NULL, &pulled, NULL, &error), 0);
+  assert_string_equal(pulled.license, kept);
+  assert_int_equal(unlink(path_of("l/models/licensed.gguf")), 0);
+}
+
+/* Cut to what fits, and only where it stays text. */
+static void test_file_licenses(void **state) {
+  (void)state;
+  char said[160], kept[160];
+  memset(said, 'x', 150);
+  said[150] = '\0';
+  snprintf(kept, sizeof kept, "%.100s", said);
+  expect_license(said, kept);
+  memcpy(said + 99, "\xc3\xa4", 2);
+  expect_license(said, "");
+  expect_license("a\xff", "");
+}
+
+/* Files of the working directory. */
+static void test_pull_here(void **state) {
+  (void)state;
+  tx_error error = {0};
+  tx_pulled pulled;
+  char top[4096], home[1000];
+  assert_non_null(getcwd(top, sizeof top));
+  write_gguf("mane.gguf", "mit");
+  write_gguf("mone.gguf", "mit");
+  write_gguf("modelfile", "mit");
+  snprintf(home, sizeof home, "%s", path_of("here"));
+  assert_int_equal(chdir(path_of(".")), 0);
+  tx_status status[4] = {tx_pull("mane.gguf", home, NULL, &pulled, NULL, &error),
+                         tx_pull("modelfile", home, NULL, &pulled, NULL, &error),
+                         tx_pull("absent/", home, NULL, &pulled, NULL, NULL),
+                         tx_pull("mune.gguf", home, NULL, &pulled, NULL, &error)};
+  assert_int_equal(chdir(top), 0);
+  assert_true(status[0] == TX_OK && status[1] == TX_OK);
+  assert_true(status[2] == TX_ERROR_INPUT && status[3] == TX_ERROR_INPUT);
+  assert_non_null(strstr(error.message, "did you mean 'mane.gguf'?"));
+}
+
 static void expect_what(const char *what, tx_status status, const char *sentence) {
   tx_error error = {0};
   tx_pulled pulled;
@@ -791,6 +835,8 @@ int main(void) {
       cmocka_unit_test(test_pull_model_failures),
       cmocka_unit_test(test_pull_model_no_room),
       cmocka_unit_test(test_pull_path),
+      cmocka_unit_test(test_file_licenses),
+      cmocka_unit_test(test_pull_here),
       cmocka_unit_test(test_names),
       cmocka_unit_test(test_catalogue),
       cmocka_unit_test(test_home),

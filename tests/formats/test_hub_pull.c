@@ -332,6 +332,12 @@ static void test_metadata(void **state) {
   assert_int_equal(pull("linked", "home", &pulled, &error), TX_OK);
   assert_false(pulled.fetched);
   expect_good("unknown", "home");
+  assert_int_equal(pull("unknown", "home", &pulled, &error), TX_OK);
+  assert_false(pulled.fetched);
+  expect_good("nolicense", "home"); /* the file's own is taken */
+  assert_string_equal(notes, "");
+  assert_int_equal(pull("nolicense", "home", &pulled, &error), TX_OK);
+  assert_string_equal(pulled.license, "of-the-file");
   expect_good("moved", "home");
   expect_good("gemma", "home");
   assert_string_equal(notes, "gemma is of the architecture gemma3; taxon runs llama and gpt2\n");
@@ -374,6 +380,24 @@ static void test_resume(void **state) {
   expect_bad("early", TX_ERROR_SYSTEM,
              "cannot fetch from 127.0.0.1: the connection ended early (tried 3 times); check the "
              "network and try again");
+}
+
+/* Who does not ask why is told by the status alone. */
+static void test_no_error(void **state) {
+  (void)state;
+  need_server();
+  tx_pulled pulled;
+  tx_error error;
+  const char *bad = path_of("bad");
+  assert_int_equal(tx_pull("hf:t/missing", bad, NULL, &pulled, NULL, NULL), TX_ERROR_INPUT);
+  assert_int_equal(tx_pull("hf:t/badjson", bad, NULL, &pulled, NULL, NULL), TX_ERROR_INPUT);
+  assert_int_equal(tx_pull("hf:t/wronghash", bad, NULL, &pulled, NULL, NULL), TX_ERROR_INPUT);
+  assert_int_equal(tx_pull("hf:t/endless", bad, NULL, &pulled, NULL, NULL), TX_ERROR_INPUT);
+  assert_int_equal(tx_pull("hf:t/down", bad, NULL, &pulled, NULL, NULL), TX_ERROR_SYSTEM);
+  setenv("HF_ENDPOINT", "http://127.0.0.1:1", 1);
+  assert_int_equal(tx_pull("hf:t/plain", bad, NULL, &pulled, NULL, NULL), TX_ERROR_SYSTEM);
+  setenv("HF_ENDPOINT", "ftp://127.0.0.1", 1);
+  assert_int_equal(pull("plain", "bad", &pulled, &error), TX_ERROR_ARGUMENT);
 }
 
 /* A server of one byte an hour, and one without a word. */
@@ -739,6 +763,12 @@ static bool always(void *context) {
   return true;
 }
 
+/* Not before a lock has been waited for twice. */
+static bool when_patient(void *context) {
+  int *asked = context;
+  return ++*asked > 8;
+}
+
 static bool when_half(void *context) {
   (void)context;
   return reported >= 1;
@@ -769,7 +799,21 @@ static void test_stopped(void **state) {
   tx_watch watch = {.cancelled = always};
   assert_int_equal(tx_home_lock(path_of("bad"), "locked", &(tx_lock){-1}, &watch, &error),
                    TX_ERROR_INTERRUPTED);
+  int asked = 0;
+  tx_watch patient = {.cancelled = when_patient, .note = keep_note, .context = &asked};
+  error = (tx_error){0};
+  assert_int_equal(tx_home_lock(path_of("bad"), "locked", &(tx_lock){-1}, &patient, &error),
+                   TX_ERROR_INTERRUPTED);
+  assert_string_equal(notes, "another pull of locked is running; waiting for it\n"); /* once */
   tx_lock_free(&lock);
+  tx_lock_free(&lock); /* does nothing */
+  char far[TX_PATH_SIZE];
+  memset(far, 'x', sizeof far - 1);
+  far[sizeof far - 1] = '\0';
+  error = (tx_error){0};
+  assert_int_equal(tx_home_lock(far, "locked", &lock, NULL, &error), TX_ERROR_ARGUMENT);
+  assert_true(tx_space_left("/proc") == INT64_MAX); /* that has no blocks */
+  assert_true(tx_space_left("/nowhere/at/all") == INT64_MAX);
   error = (tx_error){0};
   assert_int_equal(tx_wait(1000000, &watch, &error), TX_ERROR_INTERRUPTED);
 }
@@ -850,6 +894,46 @@ static void test_offline(void **state) {
              "HF_HUB_OFFLINE is set, and hf:t/offcut@" COMMIT "/offcut.gguf is not here");
 }
 
+/* What the names of repositories and files come to as a model's. */
+static void test_names(void **state) {
+  (void)state;
+  need_server();
+  tx_pulled pulled;
+  tx_error error;
+  size_t size;
+  char *bytes = read_file("model.gguf", &size), shot[300], from[400], to[700], longest[260];
+  snprintf(shot, sizeof shot, "hf/hub/models--t--Tiny-GGUF/snapshots/" COMMIT);
+  setenv("HF_HUB_OFFLINE", "1", 1);
+  make_cache("Tiny-GGUF", bytes, size, model_sha256);
+  assert_int_equal(pull("Tiny-GGUF", "names", &pulled, &error), TX_OK);
+  assert_string_equal(pulled.name, "Tiny-GGUF");
+  snprintf(from, sizeof from, "%s/Tiny-GGUF.gguf", shot);
+  snprintf(to, sizeof to, "%s/model-q8_0.gguf", shot);
+  assert_int_equal(rename(path_of(from), path_of(to)), 0);
+  assert_int_equal(pull("Tiny-GGUF/q8_0", "names", &pulled, &error), TX_OK);
+  assert_string_equal(pulled.name, "Tiny-model-q8_0");
+  snprintf(from, sizeof from, "%s/deep", shot);
+  mkdir(path_of(from), 0700);
+  snprintf(from, sizeof from, "%s/deep/tiny.gguf", shot);
+  snprintf(to, sizeof to, "../../../blobs/%s", model_sha256);
+  assert_int_equal(symlink(to, path_of(from)), 0);
+  assert_int_equal(pull("Tiny-GGUF/deep/tiny.gguf", "names", &pulled, &error), TX_OK);
+  assert_string_equal(pulled.name, "tiny");
+
+  memset(longest, 'x', 240);
+  strcpy(longest + 240, ".gguf");
+  snprintf(to, sizeof to, "%s/%s", shot, longest);
+  snprintf(from, sizeof from, "%s/model-q8_0.gguf", shot);
+  assert_int_equal(rename(path_of(from), path_of(to)), 0);
+  snprintf(from, sizeof from, "Tiny-GGUF/%s", longest);
+  assert_int_equal(pull(from, "names", &pulled, &error), TX_ERROR_INPUT);
+  assert_non_null(strstr(error.message, "xxx cannot be a model's"));
+
+  make_cache("smollm2-135m", bytes, size, model_sha256); /* a name that is known */
+  assert_int_equal(pull("smollm2-135m", "names", &pulled, &error), TX_ERROR_INPUT);
+  assert_non_null(strstr(error.message, "another model is called smollm2-135m already"));
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup(test_plain, begin),       cmocka_unit_test_setup(test_metadata, begin),
@@ -861,6 +945,7 @@ int main(void) {
       cmocka_unit_test_setup(test_killed, begin),      cmocka_unit_test_setup(test_part_left, begin),
       cmocka_unit_test_setup(test_stopped, begin),     cmocka_unit_test_setup(test_cache, begin),
       cmocka_unit_test_setup(test_offline, begin),     cmocka_unit_test_setup(test_old_parts, begin),
+      cmocka_unit_test_setup(test_no_error, begin),    cmocka_unit_test_setup(test_names, begin),
   };
   return cmocka_run_group_tests(tests, prepare, clean);
 }

@@ -65,6 +65,9 @@ def listing(name):
     }
     if name == "gemma":
         answer["gguf"] = {"architecture": "gemma3"}
+    if name == "nolicense":
+        del answer["cardData"]
+        answer["gguf"] = {"architecture": "gpt2"}
     if name == "evil":
         answer["siblings"] = [
             {"rfilename": path, "size": 1, "lfs": {"sha256": sha256, "size": 1}}
