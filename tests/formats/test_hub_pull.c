@@ -824,7 +824,7 @@ static void make_cache(const char *name, const void *bytes, size_t size, const c
   static const char *const folders[] = {"hf", "hf/hub", "hf/hub/models--t--%s",
                                         "hf/hub/models--t--%s/blobs", "hf/hub/models--t--%s/refs",
                                         "hf/hub/models--t--%s/snapshots",
-                                        "hf/hub/models--t--%s/snapshots/" COMMIT};
+                                        ("hf/hub/models--t--%s/snapshots/" COMMIT)};
   char path[400], link[400];
   for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
     snprintf(path, sizeof path, folders[i], name);
