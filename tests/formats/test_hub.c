@@ -801,6 +801,8 @@ static void test_home(void **state) {
   expect_home(NULL, "", "", "/d", "/d/.cache/taxon");
   expect_home(NULL, NULL, "relative", "/d", "/d/.cache/taxon");
   expect_home(NULL, NULL, NULL, NULL, NULL);
+  expect_home(NULL, NULL, NULL, "", NULL);
+  expect_home("", "/b", "/c", "/d", "/b");
 }
 
 static void test_catalogue(void **state) {
