@@ -65,21 +65,31 @@ void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
   tx_parallel((columns + TX_PANEL - 1) / TX_PANEL, pack_task, &p);
 }
 
+int64_t tx_product_parts(int64_t rows, int64_t columns) {
+  int64_t panels = (columns + TX_PANEL - 1) / TX_PANEL;
+  return panels * ((rows + ROW_BLOCK - 1) / ROW_BLOCK);
+}
+
+tx_product_part tx_product_part_of(int64_t rows, int64_t columns, int64_t index) {
+  int64_t panels = (columns + TX_PANEL - 1) / TX_PANEL;
+  int64_t column = index % panels * TX_PANEL, row = index / panels * ROW_BLOCK;
+  return (tx_product_part){.row = row,
+                           .rows = rows - row < ROW_BLOCK ? rows - row : ROW_BLOCK,
+                           .column = column,
+                           .columns = columns - column < TX_PANEL ? columns - column : TX_PANEL};
+}
+
 static void product_task(void *context, int64_t index, int worker) {
   (void)worker;
   const tx_product *p = context;
-  int64_t panels = (p->columns + TX_PANEL - 1) / TX_PANEL;
-  int64_t first = index % panels * TX_PANEL, row = index / panels * ROW_BLOCK;
-  int64_t columns = p->columns - first < TX_PANEL ? p->columns - first : TX_PANEL;
-  int64_t rows = p->rows - row < ROW_BLOCK ? p->rows - row : ROW_BLOCK;
-  p->kernels->product(rows, p->depth, columns, p->x + row * p->x_row, p->x_row, p->x_step,
-                      p->panels + first * p->depth, p->bias ? p->bias + first : NULL, p->accumulate,
-                      p->y + row * p->y_row + first, p->y_row);
+  tx_product_part part = tx_product_part_of(p->rows, p->columns, index);
+  p->kernels->product(part.rows, p->depth, part.columns, p->x + part.row * p->x_row, p->x_row,
+                      p->x_step, p->panels + part.column * p->depth,
+                      p->bias ? p->bias + part.column : NULL, p->accumulate,
+                      p->y + part.row * p->y_row + part.column, p->y_row);
 }
 
 void tx_product_run(const tx_product *product) {
   tx_product copy = *product;
-  int64_t panels = (copy.columns + TX_PANEL - 1) / TX_PANEL;
-  int64_t blocks = (copy.rows + ROW_BLOCK - 1) / ROW_BLOCK;
-  tx_parallel(panels * blocks, product_task, &copy);
+  tx_parallel(tx_product_parts(copy.rows, copy.columns), product_task, &copy);
 }

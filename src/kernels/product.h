@@ -40,4 +40,14 @@ typedef struct tx_product {
 
 void tx_product_run(const tx_product *product);
 
+/* How products are divided into tasks, whatever their type: blocks of rows times
+ * panels, numbered from 0. */
+typedef struct tx_product_part {
+  int64_t row, rows;       /* the block's first row, and how many */
+  int64_t column, columns; /* the panel's first column, and how many are in use */
+} tx_product_part;
+
+int64_t tx_product_parts(int64_t rows, int64_t columns);
+tx_product_part tx_product_part_of(int64_t rows, int64_t columns, int64_t index);
+
 #endif
