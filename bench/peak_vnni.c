@@ -3,9 +3,8 @@
 
 #include "peak.h"
 
-/* Twelve chains, as in peak_chain.h, in every loop unrolled so that all are registers.
- * Written out for the reason that
- * src/kernels/int8_vnni_avx512.c gives. */
+/* Twelve chains, as in peak_chain.h; every loop is unrolled, or they would not be
+ * registers.  Written out as src/kernels/int8_vnni_avx512.c has it. */
 double bench_chain_vnni(long rounds, float *sink) {
   enum { CHAINS = 12 };
   __m512i sum[CHAINS];

@@ -1,4 +1,5 @@
-/* The byte kernels in AVX-512 without VNNI, widened to 16 bits as in int8_avx2.c. */
+/* The byte kernels in AVX-512 without VNNI, widened to 16 bits as in int8_avx2.c:
+ * four rows of forty-eight columns. */
 #include "kernels/int8_lanes_avx512.h"
 
 typedef struct {
@@ -18,10 +19,11 @@ static inline four_inputs inputs_load(const uint8_t *from) {
 }
 static inline sums sums_add(sums sum, four_inputs x, four_weights w) {
   sum = _mm512_add_epi32(sum, _mm512_madd_epi16(x.even, w.even));
+  __asm__("" : "+v"(sum)); /* see int8_avx2.c */
   return _mm512_add_epi32(sum, _mm512_madd_epi16(x.odd, w.odd));
 }
 
-#define TILE_ROWS 6
+#define TILE_ROWS 4
 #define TILE_VECTORS 3
 #define INT8 tx_int8_avx512
 #define INT8_NAME "avx512"

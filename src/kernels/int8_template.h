@@ -14,7 +14,7 @@
 #include <string.h>
 
 #if defined(__clang__)
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("clang loop unroll(full)") /* not before the counts are known */
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
@@ -76,30 +76,31 @@ INLINE void tile(const int rows, const int vectors, const tile_work *w) {
   }
 }
 
-#define TILE_CASE(r) \
-  case r:            \
-    if ((r) <= TILE_ROWS) tile((r) <= TILE_ROWS ? (r) : 1, vectors, w); \
+#define TILE_CASE(r, vectors)                                                      \
+  case r:                                                                          \
+    if ((r) <= TILE_ROWS) tile((r) <= TILE_ROWS ? (r) : 1, vectors, w);            \
     break;
-
-INLINE void tile_rows(int rows, const int vectors, const tile_work *w) {
-  switch (rows) {
-    TILE_CASE(1)
-    TILE_CASE(2)
-    TILE_CASE(3)
-    TILE_CASE(4) TILE_CASE(5) TILE_CASE(6) TILE_CASE(7) TILE_CASE(8) TILE_CASE(9) default : break;
+/* A function for each number of vectors; `rows` is in [1, TILE_ROWS]. */
+#define TILES(name, vectors)                                                       \
+  static __attribute__((noinline)) void name(int rows, const tile_work *w) {       \
+    switch (rows) {                                                                \
+      TILE_CASE(1, vectors)                                                        \
+      TILE_CASE(2, vectors)                                                        \
+      TILE_CASE(3, vectors)                                                        \
+      TILE_CASE(4, vectors)                                                        \
+      TILE_CASE(5, vectors)                                                        \
+      TILE_CASE(6, vectors)                                                        \
+      TILE_CASE(7, vectors)                                                        \
+      TILE_CASE(8, vectors)                                                        \
+      TILE_CASE(9, vectors)                                                        \
+      default: break;                                                              \
+    }                                                                              \
   }
-}
 
-static __attribute__((noinline)) void tile_1(int rows, const tile_work *w) {
-  tile_rows(rows, 1, w);
-}
+TILES(tile_1, 1)
 #if TILE_VECTORS >= 3
-static __attribute__((noinline)) void tile_2(int rows, const tile_work *w) {
-  tile_rows(rows, 2, w);
-}
-static __attribute__((noinline)) void tile_3(int rows, const tile_work *w) {
-  tile_rows(rows, 3, w);
-}
+TILES(tile_2, 2)
+TILES(tile_3, 3)
 #endif
 
 /* Rows are divided evenly among the fewest tiles, as in template.h. */
@@ -244,8 +245,7 @@ static void pack(const float *weights, ptrdiff_t stride, int64_t depth, int64_t 
     float scale = (low > high ? low : high) / 127.0f;
     float inverse = inverse_of(&scale);
     head->scale[n] = scale;
-    head->sum[n] =
-        pack_output(weights + n * stride, depth, inverse, panel + sizeof *head, n);
+    head->sum[n] = pack_output(weights + n * stride, depth, inverse, panel + sizeof *head, n);
   }
 }
 

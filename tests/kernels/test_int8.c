@@ -3,6 +3,7 @@
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
+#include <stdalign.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -55,7 +56,8 @@ static void define_output(const float *weights, int64_t depth, int8_t *bytes, fl
   }
 }
 
-/* x (rows, depth), weights (columns, depth), start (rows, columns): what y was, or NULL */
+/* x (rows, depth), weights (columns, depth), bias (columns) or NULL,
+ * start (rows, columns), what y was, or NULL */
 typedef struct {
   int64_t rows, depth, columns;
   const float *x, *weights, *bias, *start;
@@ -173,7 +175,8 @@ static void test_extremes_are_exact(void **state) {
   (void)state;
   enum { ROWS = 2, COLUMNS = 3 };
   const int64_t depth = TX_INT8_DEEPEST;
-  float *x = tx_alloc((size_t)(ROWS * depth) * 4), *weights = tx_alloc((size_t)(COLUMNS * depth) * 4);
+  float *x = tx_alloc((size_t)(ROWS * depth) * 4);
+  float *weights = tx_alloc((size_t)(COLUMNS * depth) * 4);
   for (int64_t k = 0; k < depth; k++) {
     x[k] = 255, x[depth + k] = -255;
     weights[k] = 127, weights[depth + k] = -127, weights[2 * depth + k] = k % 2 ? 127 : -127;
@@ -221,9 +224,13 @@ static void check_row(const float *x) {
 
 static void test_rows_of_every_kind(void **state) {
   (void)state;
-  const float ends[][2] = {{0, 0},   {3, 3},    {-3, -3},           {0, 255},        {-255, 0},
-                           {-1, 1},  {1e-3f, 1e6f}, {-1e-40f, 1e-40f}, {-0.0f, 0.0f}, {-127.5f, 127.5f},
-                           {0, FLT_MIN * 255}, {-FLT_MAX, FLT_MAX}, {0, FLT_MIN * 254}};
+  const float ends[][2] = {{0, 0},          {3, 3},
+                           {-3, -3},        {0, 255},
+                           {-255, 0},       {-1, 1},
+                           {1e-3f, 1e6f},   {-1e-40f, 1e-40f},
+                           {-0.0f, 0.0f},   {-127.5f, 127.5f},
+                           {0, FLT_MIN * 254}, {0, FLT_MIN * 255},
+                           {-FLT_MAX, FLT_MAX}};
   for (size_t e = 0; e < sizeof ends / sizeof *ends; e++) {
     float x[DEPTH];
     for (int k = 0; k < DEPTH; k++) {
@@ -250,7 +257,8 @@ static void test_ties_go_to_even(void **state) {
     uint8_t row[256];
     if (!kernels) continue;
     kernels->quantise(x, DEPTH, row);
-    for (int k = 2; k < DEPTH; k++) assert_int_equal(row[sizeof(tx_int8_row) + (size_t)k], (k + 1) / 2 * 2);
+    const uint8_t *bytes = row + sizeof(tx_int8_row);
+    for (int k = 2; k < DEPTH; k++) assert_int_equal(bytes[k], (k + 1) / 2 * 2);
   }
 }
 
@@ -259,10 +267,10 @@ static void test_not_finite_is_harmless(void **state) {
   (void)state;
   const float odd[] = {NAN, INFINITY, -INFINITY};
   for (int o = 0; o < 3; o++) {
-    uint8_t rows[PATHS][256] = {{0}};
+    alignas(64) uint8_t rows[PATHS][256] = {{0}};
     for (int path = 0; path < PATHS; path++) {
       const tx_int8 *kernels = tx_int8_find(path_names[path]);
-      int8_t panel[2048];
+      alignas(64) int8_t panel[2048];
       float x[DEPTH], y[TX_PANEL];
       if (!kernels) continue;
       fill(x, DEPTH, 1);
