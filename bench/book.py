@@ -46,7 +46,7 @@ def train(taxon, data, out, seed, *words):
 
 
 def measure_taxon(taxon, data, seeds, folder):
-    recipe = ["--method", "last-block", "--epochs", "5", "--patience", "0", "--batch", "8",
+    recipe = ["--method", "last-block", "--epochs", "5", "--patience", "5", "--batch", "8",
               "--lr", "5e-5", "--weight-decay", "0.1"]
     results = {}
     for name, words in [("last-block", recipe), ("last-block, sgd head", recipe +

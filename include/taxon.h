@@ -219,7 +219,8 @@ typedef struct tx_train_options {
   int batch;           /* texts a step, from 1 */
   int accumulate;      /* steps of `batch` texts before the weights change, from 1: the same
                           weights, bit for bit, as a batch `accumulate` times as large */
-  int patience;        /* epochs without a better validation loss before it stops; 0: never */
+  int patience;        /* epochs without a better validation loss before it stops; 0: the
+                          method's own, 2, and 1 for auto's last block */
   double learning_rate; /* > 0; 0: the method's own */
   double weight_decay; /* decoupled, >= 0 */
   double warm_up;      /* share of all steps, 0..1 */

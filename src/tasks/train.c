@@ -32,7 +32,7 @@ tx_train_options tx_train_defaults(void) {
                             .epochs = 0,
                             .batch = 8,
                             .accumulate = 1,
-                            .patience = 2,
+                            .patience = 0,
                             .weight_decay = 0.1,
                             .warm_up = 0.05,
                             .clip = 1,

@@ -319,7 +319,7 @@ static void test_a_failure_keeps_the_earlier_artifact(void **state) {
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "1 label;");
   options.data = made("train.tsv");
   options.head_solver = TX_HEAD_SGD, options.learning_rate = 10, options.clip = 0;
-  options.weight_decay = 10, options.epochs = 200, options.patience = 0;
+  options.weight_decay = 10, options.epochs = 200, options.patience = 1000;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "loss is ");
   char *after = read_bytes(options.out, &now);
   assert_int_equal(size, now);
@@ -378,7 +378,7 @@ static void test_a_loss_that_is_no_number(void **state) {
   options.blocks = 3;
   options.learning_rate = 10, options.clip = 0, options.weight_decay = 10;
   options.warm_up = 0, options.schedule = TX_SCHEDULE_CONSTANT;
-  options.epochs = 50, options.patience = 0;
+  options.epochs = 50, options.patience = 1000;
   tx_error error = {0};
   char sentence[1400];
   assert_int_equal(tx_train(&options, &report, NULL, &error), TX_ERROR_INPUT);
