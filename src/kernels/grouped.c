@@ -3,6 +3,7 @@
  * the order of a sum. */
 #include "kernels/grouped.h"
 
+#include <cpuid.h>
 #include <string.h>
 
 #include "base/memory.h"
@@ -16,6 +17,12 @@ enum { TASK_BYTES = 1 << 15, TASKS = 8, QUANTISE_TASK = 1 << 12 };
 
 /* ---- the table ----------------------------------------------------------- */
 
+/* Asked of the processor itself: not every compiler's __builtin_cpu_supports knows it. */
+static bool converts_halves(void) {
+  unsigned a, b, c = 0, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
 static const tx_grouped *vnni(void) {
   return tx_kernels_find("avx512") && __builtin_cpu_supports("avx512vnni") ? &tx_grouped_vnni
                                                                            : NULL;
@@ -26,7 +33,7 @@ const tx_grouped *tx_grouped_find(const char *name) {
   if (!tx_kernels_find(name)) return NULL;
   if (strcmp(name, "avx512") == 0) return &tx_grouped_avx512;
   if (strcmp(name, "generic") == 0) return &tx_grouped_generic;
-  return __builtin_cpu_supports("f16c") ? &tx_grouped_avx2 : NULL;
+  return converts_halves() ? &tx_grouped_avx2 : NULL;
 }
 
 const tx_grouped *tx_grouped_get(void) {
