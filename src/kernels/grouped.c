@@ -11,9 +11,10 @@
 #include "kernels/grouped_pack.h"
 #include "kernels/grouped_types.h"
 
-/* A task's weights: long enough to be read in one stream, and several tasks for
- * each worker where the matrix is small. */
-enum { TASK_BYTES = 1 << 15, TASKS = 8, QUANTISE_TASK = 1 << 12 };
+/* A product's tasks: so many for each worker, more where one would be longer than
+ * TASK_BYTES of weights.  Two workers that change places every few pages get a fifth
+ * less from memory than two that each read on. */
+enum { TASKS = 4, TASK_BYTES = 1 << 18, QUANTISE_TASK = 1 << 12 };
 
 /* ---- the table ----------------------------------------------------------- */
 
@@ -134,15 +135,18 @@ void tx_grouped_quantise(const tx_grouped *kernels, const float *x, ptrdiff_t x_
 
 typedef struct {
   tx_grouped_product product;
-  int64_t panel_bytes, panels_of_task;
+  int64_t panel_bytes, panels, tasks;
 } running;
 
 static void product_task(void *context, int64_t index, int worker) {
   (void)worker;
   const running *r = context;
   const tx_grouped_product *p = &r->product;
-  int64_t panel = index * r->panels_of_task, end = panel + r->panels_of_task;
-  for (; panel < end && panel < panels_of(p->columns); panel++) {
+  /* The first `more` tasks have one panel more. */
+  int64_t each = r->panels / r->tasks, more = r->panels % r->tasks;
+  int64_t panel = index * each + (index < more ? index : more);
+  int64_t end = panel + each + (index < more ? 1 : 0);
+  for (; panel < end; panel++) {
     int64_t first = panel * TX_GROUPED_OUTPUTS;
     p->kernels->product(p->type, p->rows, p->depth, width_of(p->columns, panel), p->x,
                         p->panels + panel * r->panel_bytes, p->bias ? p->bias + first : NULL,
@@ -151,10 +155,10 @@ static void product_task(void *context, int64_t index, int worker) {
 }
 
 void tx_grouped_product_run(const tx_grouped_product *product) {
-  running r = {*product, (int64_t)panel_bytes(product->type, product->depth), 1};
-  int64_t panels = panels_of(product->columns);
-  int64_t fair = panels / ((int64_t)TASKS * tx_threads()), stream = TASK_BYTES / r.panel_bytes;
-  int64_t each = fair < stream ? fair : stream;
-  r.panels_of_task = each > 1 ? each : 1;
-  tx_parallel((panels + r.panels_of_task - 1) / r.panels_of_task, product_task, &r);
+  running r = {*product, (int64_t)panel_bytes(product->type, product->depth),
+               panels_of(product->columns), 0};
+  int64_t shares = (r.panels * r.panel_bytes / TASK_BYTES + tx_threads()) / tx_threads();
+  r.tasks = (shares > TASKS ? shares : TASKS) * tx_threads();
+  if (r.tasks > r.panels) r.tasks = r.panels;
+  tx_parallel(r.tasks, product_task, &r);
 }

@@ -19,7 +19,7 @@ enum {
   PARTS = TX_GROUPED_OUTPUTS / PART,
   QUADS = TX_GROUP / 4,
   ROW = 4 * TX_GROUPED_OUTPUTS, /* bytes of a quad of all outputs */
-  AHEAD = 2048                  /* bytes that are asked for before they are needed */
+  AHEAD = 4096                  /* bytes that are asked for before they are needed */
 };
 
 /* ---- activations --------------------------------------------------------- */
