@@ -32,12 +32,18 @@ static inline __m256i four_of(const int8_t *x) {
   memcpy(&four, x, sizeof four);
   return _mm256_set1_epi32(four);
 }
+/* Keeps what is made of a weight from being kept for the next row: there are too
+ * few registers for that. */
+static inline __m256i once(__m256i a) {
+  __asm__ volatile("" : "+x"(a));
+  return a;
+}
 static inline ints ints_dot(int bits, int quads, const bytes *w, const int8_t *x, ints start) {
   const __m256i ones = _mm256_set1_epi16(1);
   if (bits == 8) { /* the signed weight is at hand: `start` is not needed */
     ints sum = _mm256_setzero_si256();
     for (int q = 0; q < quads; q++) {
-      __m256i s = _mm256_xor_si256(w[q], _mm256_set1_epi8((char)0x80));
+      __m256i s = once(_mm256_xor_si256(w[q], _mm256_set1_epi8((char)0x80)));
       __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(s), _mm256_sign_epi8(four_of(x + 4 * q), s));
       sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
     }

@@ -172,6 +172,7 @@ INLINE void tile(const uint32_t type, const int rows, int64_t groups, const tx_g
       ask_for(at, group_bytes(type));
       UNROLL for (int p = 0; p < PARTS; p++) {
         bytes w[QUADS];
+        __asm__ volatile("" ::: "memory"); /* one part after the other: registers are few */
         unpack(type, at, p, w);
         group_scales s = scales_of(type, at, p, d[p], dmin[p]);
         UNROLL for (int r = 0; r < rows; r++) {
