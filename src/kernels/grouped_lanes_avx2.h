@@ -44,7 +44,8 @@ static inline ints ints_dot(int bits, int quads, const bytes *w, const int8_t *x
     ints sum = _mm256_setzero_si256();
     for (int q = 0; q < quads; q++) {
       __m256i s = once(_mm256_xor_si256(w[q], _mm256_set1_epi8((char)0x80)));
-      __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(s), _mm256_sign_epi8(four_of(x + 4 * q), s));
+      __m256i signed_x = _mm256_sign_epi8(four_of(x + 4 * q), s);
+      __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(s), signed_x);
       sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
     }
     return sum;

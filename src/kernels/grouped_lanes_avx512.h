@@ -46,7 +46,7 @@ static inline ints ints_dot(int bits, int quads, const bytes *w, const int8_t *x
     for (int q = 0; q < quads; q++) {
       __m512i four = four_of(x + 4 * q), top = _mm512_set1_epi8((char)0x80);
       __m512i all = w[q];
-      __asm__ volatile("" : "+v"(all)); /* its parts are not kept for the next row: too many registers */
+      __asm__ volatile("" : "+v"(all)); /* keeps its parts from being kept for the next row */
       __m512i low = _mm512_maddubs_epi16(_mm512_andnot_si512(top, all), four);
       __m512i high = _mm512_maddubs_epi16(_mm512_and_si512(top, all), four);
       start = _mm512_add_epi32(start, _mm512_madd_epi16(low, ones));
