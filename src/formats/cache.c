@@ -257,6 +257,7 @@ static tx_status keep(const tx_cache *cache, const tx_cache_record *records, hea
   snprintf(name, sizeof name, "%016llx%s", (unsigned long long)hash, ending);
   TX_TRY(tx_directory_make(cache->directory, error));
   TX_TRY(tx_path_join(path, cache->directory, name, error));
+  tx_directory_tidy(cache->directory); /* a killed run's segment may never come again */
   tx_writer *writer;
   TX_TRY(tx_writer_open(path, &writer, error));
   tx_status status = write_segment(records, head, entries, order, writer, error);

@@ -203,12 +203,20 @@ static int create_temporary(char *name) {
   return -1;
 }
 
-/* Whether `name` is that of a temporary file for the same target; `like` is one. */
+/* Whether `name` is that of a temporary file. */
+static bool is_temporary(const char *name) {
+  size_t size = strlen(name), letters = strlen(name_end) + RANDOM_LETTERS;
+  size_t tail = strlen(name_mark) + letters;
+  if (name[0] != '.' || size <= tail) return false;
+  return memcmp(name + size - tail, name_mark, strlen(name_mark)) == 0 &&
+         strspn(name + size - letters, name_letters) == RANDOM_LETTERS &&
+         strcmp(name + size - strlen(name_end), name_end) == 0;
+}
+
+/* Whether both are temporary files' names for one target. */
 static bool is_alike(const char *name, const char *like) {
   size_t size = strlen(like), tail = strlen(name_end) + RANDOM_LETTERS;
-  if (strlen(name) != size || memcmp(name, like, size - tail) != 0) return false;
-  return strspn(name + size - tail, name_letters) == RANDOM_LETTERS &&
-         strcmp(name + size - strlen(name_end), name_end) == 0;
+  return strlen(name) == size && memcmp(name, like, size - tail) == 0;
 }
 
 /* Removes one file that a dead writer of this user left behind. */
@@ -225,16 +233,21 @@ static void remove_abandoned(int directory, const char *name) {
   close(file);
 }
 
-/* A courtesy: what cannot be looked at or removed stays. */
-static void tidy_directory(const tx_writer *writer) {
-  DIR *directory = opendir(writer->directory);
+/* A courtesy: what cannot be looked at or removed stays.  `like` NULL: those of
+ * every target. */
+static void tidy(const char *path, const char *like) {
+  DIR *directory = opendir(path);
   if (!directory) return;
-  const char *like = writer->temporary + directory_length(writer->temporary);
   for (struct dirent *entry; (entry = readdir(directory));) {
-    if (is_alike(entry->d_name, like)) remove_abandoned(dirfd(directory), entry->d_name);
+    const char *name = entry->d_name;
+    if (is_temporary(name) && (!like || is_alike(name, like))) {
+      remove_abandoned(dirfd(directory), name);
+    }
   }
   closedir(directory);
 }
+
+void tx_directory_tidy(const char *path) { tidy(path, NULL); }
 
 /* ---- the writer --------------------------------------------------------- */
 
@@ -261,7 +274,7 @@ tx_status tx_writer_open(const char *path, tx_writer **writer, tx_error *error) 
     writer_free(made);
     return tx_fail_memory(error, BUFFER_SIZE, "a file to write");
   }
-  tidy_directory(made);
+  tidy(made->directory, made->temporary + directory_length(made->temporary));
   made->descriptor = create_temporary(made->temporary);
   if (made->descriptor < 0) {
     tx_status status = fail_write(error, path, errno);

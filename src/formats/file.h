@@ -32,6 +32,10 @@ tx_status tx_writer_commit(tx_writer *writer,
                            tx_error *error); /* takes the writer, also on failure */
 void tx_writer_cancel(tx_writer *writer);    /* removes the temporary file */
 
+/* Removes from a directory that is the program's own the temporary files of all
+ * dead writers; what cannot be removed stays. */
+void tx_directory_tidy(const char *path);
+
 /* `bytes` of zeroed, writable memory backed by a file without a name in
  * `directory`; the space is reserved at once, so that a full disk fails here.
  * Freed by tx_pages_free. */

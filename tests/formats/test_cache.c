@@ -389,6 +389,26 @@ static void test_foreign_names(void **state) {
 }
 
 /* A name so long that only the segments' own do not fit any more. */
+/* What a killed run left is removed when any other segment is written. */
+static void test_abandoned_segments(void **state) {
+  (void)state;
+  const char *directory = fresh("abandoned");
+  static const char *const gone = ".0123456789abcdef.states.taxon-abcdef.tmp";
+  static const char *const stays = ".0123456789abcdef.states.taxon-abcdef.tmp~";
+  char path[TX_PATH_SIZE];
+  assert_int_equal(mkdir(directory, 0700) == 0 || errno == EEXIST, 1);
+  for (int i = 0; i < 2; i++) {
+    snprintf(path, sizeof path, "%s/%s", directory, i ? stays : gone);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+  }
+  add_one(directory, 1, 100, 5000);
+  assert_int_equal(access(path, F_OK), 0);
+  snprintf(path, sizeof path, "%s/%s", directory, gone);
+  assert_int_equal(access(path, F_OK), -1);
+}
+
 static void test_long_names(void **state) {
   (void)state;
   char path[TX_PATH_SIZE];
@@ -646,6 +666,7 @@ int main(void) {
       cmocka_unit_test(test_opening_is_no_use),
       cmocka_unit_test(test_larger_than_the_bound),
       cmocka_unit_test(test_foreign_names),
+      cmocka_unit_test(test_abandoned_segments),
       cmocka_unit_test(test_long_names),
       cmocka_unit_test(test_two_processes),
       cmocka_unit_test(test_full_disk),
