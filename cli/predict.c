@@ -164,7 +164,21 @@ static int answer(predict *state, const tx_text *texts, const tx_text *ids, size
 
 /* ---- where texts come from --------------------------------------------- */
 
+/* Whoever names a file (by something that is no word) means what is in it. */
+static void note_file_names(predict *state) {
+  for (size_t i = 1; i < state->line->argument_count; i++) {
+    const char *text = state->line->arguments[i];
+    if (!strpbrk(text, "./") || access(text, F_OK) != 0) continue;
+    progress_note(&state->progress,
+                  "'%s' is taken as a text, but a file has that name: to classify what is in it, "
+                  "give a table as --data TABLE, or a text a line as: - < FILE",
+                  text);
+    return;
+  }
+}
+
 static int answer_arguments(predict *state) {
+  note_file_names(state);
   tx_text texts[BATCH];
   size_t total = state->line->argument_count;
   int status = CLI_DONE;
