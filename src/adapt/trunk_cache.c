@@ -49,7 +49,8 @@ int64_t tx_trunk_want_width(const tx_model *model, tx_trunk_want want) {
 static tx_cache_key key_of(const recall *r, int64_t text) {
   char name[160];
   bool probe = r->want.kind == TX_TRUNK_PROBE;
-  int size = snprintf(name, sizeof name, "%.64s %d %" PRId64 " %d", r->cache->model_sha256,
+  int size = snprintf(name, sizeof name, "%.64s%s %d %" PRId64 " %d", r->cache->model_sha256,
+                      tx_model_dtype(r->cache->model) == TX_DTYPE_INT8 ? " int8" : "",
                       (int)r->want.kind, probe ? 0 : r->want.depth,
                       r->want.kind == TX_TRUNK_POOLED ? (int)r->want.pooling : 0);
   const int32_t *ids = r->sequences->ids + r->sequences->offsets[text];

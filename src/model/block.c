@@ -9,7 +9,10 @@
 enum { ROWS = 16 }; /* of a task of row-wise work */
 
 tx_status tx_pass_open(const tx_facts *facts, tx_pass *pass, tx_error *error) {
-  *pass = (tx_pass){.kernels = tx_kernels_get(), .facts = facts, .arena = tx_arena_new()};
+  *pass = (tx_pass){.kernels = tx_kernels_get(),
+                    .int8 = tx_int8_get(),
+                    .facts = facts,
+                    .arena = tx_arena_new()};
   return pass->arena ? TX_OK : tx_fail_memory(error, 64, "a pass");
 }
 
@@ -121,7 +124,30 @@ static void activate_backward_task(void *context, int64_t index, int worker) {
 
 /* ---- forward ----------------------------------------------------------- */
 
-static void apply(tx_pass *pass, const tx_matrix *matrix, int64_t rows, const float *x, float *y) {
+static void apply_bytes(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
+                        const float *x, float *y) {
+  if (tape->quantised_from != x) {
+    tx_int8_quantise(pass->int8, x, matrix->inputs, rows, matrix->inputs, tape->quantised);
+    tape->quantised_from = x;
+  }
+  tx_int8_product product = {.kernels = pass->int8,
+                             .rows = rows,
+                             .depth = matrix->inputs,
+                             .columns = matrix->outputs,
+                             .x = tape->quantised,
+                             .panels = matrix->bytes,
+                             .bias = matrix->bias,
+                             .y = y,
+                             .y_row = matrix->outputs};
+  tx_int8_product_run(&product);
+}
+
+static void apply(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
+                  const float *x, float *y) {
+  if (matrix->bytes) {
+    apply_bytes(pass, tape, matrix, rows, x, y);
+    return;
+  }
   tx_product product = {.kernels = pass->kernels,
                         .rows = rows,
                         .depth = matrix->inputs,
@@ -174,21 +200,38 @@ static void gather(const tx_wanted *wanted, int64_t width, const float *from, fl
   }
 }
 
+/* Room for the largest input of a matrix that is kept as bytes. */
+static tx_status lay_out_quantised(tx_pass *pass, const tx_block *block, int64_t tokens,
+                                   tx_tape *tape, tx_error *error) {
+  uint64_t longest = 0;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    if (!block->matrix[slot].bytes) continue;
+    uint64_t bytes = tx_int8_row_bytes(block->matrix[slot].inputs);
+    longest = bytes > longest ? bytes : longest;
+  }
+  tape->quantised = NULL, tape->quantised_from = NULL;
+  if (!longest) return TX_OK;
+  tape->quantised = tx_arena_array(pass->arena, (size_t)tokens, (size_t)longest);
+  return tape->quantised
+             ? TX_OK
+             : tx_fail_memory(error, (uint64_t)tokens * longest, "a block's activations");
+}
+
 static tx_status attention_half(tx_pass *pass, const tx_block *block, const tx_batch *batch,
-                                const tx_wanted *wanted, const tx_tape *tape, tx_error *error) {
+                                const tx_wanted *wanted, tx_tape *tape, tx_error *error) {
   const tx_facts *f = pass->facts;
   tx_wanted all = tx_wanted_all(batch);
   tx_norm_forward(pass, &block->norm[TX_NORM_ATTENTION], batch->tokens, tape->x, tape->normed,
                   tape->attention_mean, tape->attention_inverse);
   if (wanted->tokens) gather(wanted, f->width, tape->normed, tape->wanted_normed);
-  apply(pass, &block->matrix[TX_MATRIX_QUERY], wanted->count, tape->wanted_normed, tape->query);
-  apply(pass, &block->matrix[TX_MATRIX_KEY], batch->tokens, tape->normed, tape->key);
-  apply(pass, &block->matrix[TX_MATRIX_VALUE], batch->tokens, tape->normed, tape->value);
+  apply(pass, tape, &block->matrix[TX_MATRIX_QUERY], wanted->count, tape->wanted_normed, tape->query);
+  apply(pass, tape, &block->matrix[TX_MATRIX_KEY], batch->tokens, tape->normed, tape->key);
+  apply(pass, tape, &block->matrix[TX_MATRIX_VALUE], batch->tokens, tape->normed, tape->value);
   TX_TRY(tx_rotary_apply(pass, batch, wanted, f->heads, tape->query, 1, error));
   TX_TRY(tx_rotary_apply(pass, batch, &all, f->kv_heads, tape->key, 1, error));
   TX_TRY(tx_attention_forward(pass, batch, wanted, tape->query, tape->key, tape->value,
                               tape->attended, error));
-  apply(pass, &block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended, tape->middle);
+  apply(pass, tape, &block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended, tape->middle);
   const float *residual = tape->x;
   if (wanted->tokens) { /* mlp_normed is free until the next norm */
     gather(wanted, f->width, tape->x, tape->mlp_normed);
@@ -204,14 +247,15 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
   const tx_facts *f = pass->facts;
   int64_t rows = wanted->count;
   TX_TRY(lay_out_tape(pass, batch->tokens, rows, wanted->tokens != NULL, tape, error));
+  TX_TRY(lay_out_quantised(pass, block, batch->tokens, tape, error));
   tape->x = x;
   TX_TRY(attention_half(pass, block, batch, wanted, tape, error));
   tx_norm_forward(pass, &block->norm[TX_NORM_MLP], rows, tape->middle, tape->mlp_normed,
                   tape->mlp_mean, tape->mlp_inverse);
   if (f->architecture->gated) {
-    apply(pass, &block->matrix[TX_MATRIX_GATE], rows, tape->mlp_normed, tape->gate);
+    apply(pass, tape, &block->matrix[TX_MATRIX_GATE], rows, tape->mlp_normed, tape->gate);
   }
-  apply(pass, &block->matrix[TX_MATRIX_UP], rows, tape->mlp_normed, tape->up);
+  apply(pass, tape, &block->matrix[TX_MATRIX_UP], rows, tape->mlp_normed, tape->up);
   rowwise w = {.kernels = pass->kernels,
                .facts = f,
                .rows = rows,
@@ -220,7 +264,7 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
                .other = tape->up,
                .y = tape->active};
   run_rows(&w, activate_task);
-  apply(pass, &block->matrix[TX_MATRIX_DOWN], rows, tape->active, y);
+  apply(pass, tape, &block->matrix[TX_MATRIX_DOWN], rows, tape->active, y);
   add_rows(pass, rows, f->width, y, tape->middle);
   return TX_OK;
 }

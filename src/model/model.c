@@ -8,12 +8,13 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/int8.h"
 #include "kernels/product.h"
 #include "model/weights.h"
 
 typedef struct {
   tx_block view;
-  float *memory; /* NULL: not loaded */
+  unsigned char *memory; /* NULL: not loaded */
   size_t bytes;
 } loaded_block;
 
@@ -24,6 +25,7 @@ struct tx_model {
   tx_weight embedding, positions, output; /* output: the embedding where they are tied */
   tx_norm output_norm;
   float *output_norm_memory;
+  tx_dtype dtype; /* of what is loaded next */
   loaded_block *blocks; /* (L) */
 };
 
@@ -184,6 +186,11 @@ const tx_facts *tx_model_facts(const tx_model *model) { return &model->facts; }
 const tx_gguf *tx_model_gguf(const tx_model *model) { return model->gguf; }
 const tx_norm *tx_model_output_norm(const tx_model *model) { return &model->output_norm; }
 
+void tx_model_set_dtype(tx_model *model, tx_dtype dtype) {
+  model->dtype = dtype;
+}
+tx_dtype tx_model_dtype(const tx_model *model) { return model->dtype; }
+
 const tx_block *tx_model_block(const tx_model *model, int64_t index) {
   return model->blocks[index].memory ? &model->blocks[index].view : NULL;
 }
@@ -192,26 +199,34 @@ const tx_block *tx_model_block(const tx_model *model, int64_t index) {
 
 /* The memory of a block: each matrix's panels, its bias, then the norms, each
  * part starting on a cache line. */
-static uint64_t align16(uint64_t floats) { return (floats + 15) & ~(uint64_t)15; }
+static void *carve(unsigned char *memory, uint64_t *at, uint64_t bytes) {
+  void *part = memory ? memory + *at : NULL;
+  *at += (bytes + 63) & ~(uint64_t)63;
+  return part;
+}
 
-static uint64_t lay_out_block(const tx_model *model, float *memory, tx_block *view) {
-  uint64_t at = 0;
+static bool as_bytes(const tx_model *model, const tx_matrix *matrix) {
+  return model->dtype == TX_DTYPE_INT8 && tx_int8_panel_bytes(matrix->inputs) > 0;
+}
+
+static uint64_t lay_out_block(const tx_model *model, unsigned char *memory, tx_block *view) {
+  uint64_t at = 0, width = (uint64_t)model->facts.width * sizeof(float);
   for (int slot = 0; slot < TX_MATRICES; slot++) {
     tx_matrix *matrix = &view->matrix[slot];
     tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
     if (matrix->outputs == 0) continue;
-    matrix->panels = memory ? memory + at : NULL;
-    at += align16(tx_packed_size(matrix->inputs, matrix->outputs));
+    if (as_bytes(model, matrix)) {
+      matrix->bytes = carve(memory, &at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
+    } else {
+      uint64_t floats = tx_packed_size(matrix->inputs, matrix->outputs);
+      matrix->panels = carve(memory, &at, floats * sizeof(float));
+    }
     if (!model->facts.architecture->biases) continue;
-    matrix->bias = memory ? memory + at : NULL;
-    at += align16((uint64_t)matrix->outputs);
+    matrix->bias = carve(memory, &at, (uint64_t)matrix->outputs * sizeof(float));
   }
   for (int slot = 0; slot < TX_NORMS; slot++) {
-    view->norm[slot].weight = memory ? memory + at : NULL;
-    at += align16((uint64_t)model->facts.width);
-    if (!norm_has_bias(model)) continue;
-    view->norm[slot].bias = memory ? memory + at : NULL;
-    at += align16((uint64_t)model->facts.width);
+    view->norm[slot].weight = carve(memory, &at, width);
+    if (norm_has_bias(model)) view->norm[slot].bias = carve(memory, &at, width);
   }
   return at;
 }
@@ -237,7 +252,7 @@ static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
 /* One task packs one panel of one matrix. */
 typedef struct {
   tx_weight weight;
-  float *panels;
+  const tx_matrix *matrix; /* whose memory is written */
   int64_t first_task;
 } matrix_load;
 
@@ -276,7 +291,14 @@ static void load_task(void *context, int64_t index, int worker) {
   if (tx_weight_check(weight, values, rows * inputs, NULL) != TX_OK) {
     note_damaged(&l->damaged, low + 1);
   }
-  tx_pack_panel(values, 1, inputs, inputs, rows, load->panels + row * inputs);
+  const tx_matrix *matrix = load->matrix;
+  if (matrix->bytes) {
+    int8_t *panel = (int8_t *)matrix->bytes +
+                    row / TX_PANEL * (int64_t)tx_int8_panel_bytes(inputs);
+    tx_int8_get()->pack(values, inputs, inputs, rows, panel);
+  } else {
+    tx_pack_panel(values, 1, inputs, inputs, rows, (float *)matrix->panels + row * inputs);
+  }
 }
 
 static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loading *l,
@@ -289,7 +311,7 @@ static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loadin
       matrix_load *load = &l->loads[l->count++];
       TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
                                  (tx_matrix_slot)slot, false, &load->weight, error));
-      load->panels = (float *)matrix->panels;
+      load->matrix = matrix;
       load->first_task = tasks;
       tasks += (matrix->outputs + TX_PANEL - 1) / TX_PANEL;
       if (matrix->inputs > widest) widest = matrix->inputs;
@@ -309,7 +331,7 @@ static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_erro
   for (int64_t block = from; block < to; block++) {
     loaded_block *place = &model->blocks[block];
     memset(&place->view, 0, sizeof place->view);
-    place->bytes = lay_out_block(model, NULL, &place->view) * sizeof(float);
+    place->bytes = lay_out_block(model, NULL, &place->view);
     place->memory = tx_pages_alloc(place->bytes);
     if (!place->memory) return tx_fail_memory(error, place->bytes, "the weights of a block");
     lay_out_block(model, place->memory, &place->view);

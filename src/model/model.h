@@ -10,6 +10,7 @@
 typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */
   int64_t outputs, inputs; /* outputs 0: the architecture has no such matrix */
   const float *panels;     /* packed, depth = inputs, columns = outputs (kernels/product.h) */
+  const int8_t *bytes;     /* the same packed as bytes (kernels/int8.h); one of the two is NULL */
   const float *bias;       /* (outputs) or NULL */
 } tx_matrix;
 
@@ -35,6 +36,14 @@ void tx_model_close(tx_model *model);
 
 const tx_facts *tx_model_facts(const tx_model *model);
 const tx_gguf *tx_model_gguf(const tx_model *model);
+
+/* How the matrices of blocks that are loaded from now on are kept: as they were
+ * in the file, or as bytes, a scale an output (kernels/int8.h), with each token's
+ * activations as bytes too.  Norms, biases, attention and the residual stream stay
+ * fp32.  Blocks that are loaded keep theirs; a backward needs TX_DTYPE_F32. */
+typedef enum tx_dtype { TX_DTYPE_F32, TX_DTYPE_INT8 } tx_dtype;
+void tx_model_set_dtype(tx_model *model, tx_dtype dtype);
+tx_dtype tx_model_dtype(const tx_model *model);
 
 /* Expands and packs blocks [from, to), in parallel; those already there are
  * kept.  NaN or infinity among the weights is an input error naming the tensor. */

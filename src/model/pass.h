@@ -8,6 +8,7 @@
 #define TX_MODEL_PASS_H
 
 #include "base/memory.h"
+#include "kernels/int8.h"
 #include "kernels/kernels.h"
 #include "model/batch.h"
 #include "model/model.h"
@@ -21,6 +22,7 @@ typedef struct tx_rotary {
 /* Mutable state of one thread's passes. */
 typedef struct tx_pass {
   const tx_kernels *kernels;
+  const tx_int8 *int8; /* for matrices that are kept as bytes */
   const tx_facts *facts;
   tx_arena *arena; /* everything a step needs; reset by the caller between steps */
   tx_rotary rotary;
@@ -41,6 +43,8 @@ typedef struct tx_tape {
   float *gate, *up, *active;                 /* (R, F); gate NULL where not gated */
   float *attention_mean, *attention_inverse; /* (T): of the norms */
   float *mlp_mean, *mlp_inverse;             /* (R) */
+  uint8_t *quantised;          /* rows of the input of the last product by bytes; NULL: no such */
+  const float *quantised_from; /* that input: query, key and value share one, and gate and up */
 } tx_tape;
 
 /* y (R, C) = the block's output for the wanted rows of x (T, C).  y may be x

@@ -1,5 +1,6 @@
 /* Whole models against transformers' fp32 (tests/golden/make_models.py), and
  * against themselves: the same bits on every path, batch and thread count. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,7 +109,8 @@ static float *run_all(fixture *f, tx_pooling pooling, const char *path, int thre
   const tx_facts *facts = tx_model_facts(f->model);
   int64_t tokens = f->offsets[f->sequences.count], width = facts->width;
   float *out = checked_memory((size_t)((tokens + f->sequences.count) * width) * 4);
-  f->pass.kernels = tx_kernels_find(path);
+  f->pass.kernels = tx_kernels_find(strcmp(path, "vnni") == 0 ? "avx512" : path);
+  f->pass.int8 = tx_int8_find(path);
   tx_set_threads(threads);
   ASSERT_OK(tx_trunk_run(f->model, &f->pass, &f->sequences, facts->blocks, batch_tokens, out, "",
                          NULL, error));
@@ -118,15 +120,23 @@ static float *run_all(fixture *f, tx_pooling pooling, const char *path, int thre
   return out;
 }
 
-static void check_same_bits(const char *model, const char *golden) {
-  static const char *const paths[] = {"generic", "avx2", "avx512"};
+static void load_as(fixture *f, tx_dtype dtype) {
+  int64_t blocks = tx_model_facts(f->model)->blocks;
+  tx_model_unload(f->model, 0, blocks);
+  tx_model_set_dtype(f->model, dtype);
+  ASSERT_OK(tx_model_load(f->model, 0, blocks, error));
+}
+
+static void check_same_bits(const char *model, const char *golden, tx_dtype dtype) {
+  static const char *const paths[] = {"generic", "avx2", "avx512", "vnni"};
   fixture f = open_fixture(model, golden);
+  load_as(&f, dtype);
   size_t floats =
       (size_t)((f.offsets[f.sequences.count] + f.sequences.count) * tx_model_facts(f.model)->width);
   for (int pooling = 0; pooling < 3; pooling++) {
     float *want = run_all(&f, (tx_pooling)pooling, "generic", 1, 1);
-    for (size_t path = 0; path < 3; path++) {
-      if (!tx_kernels_find(paths[path])) continue;
+    for (size_t path = 0; path < 4; path++) {
+      if (!tx_int8_find(paths[path])) continue;
       for (int threads = 1; threads <= 3; threads++) {
         for (int64_t budget = 1; budget < 200; budget += 66) {
           float *got = run_all(&f, (tx_pooling)pooling, paths[path], threads, budget);
@@ -142,8 +152,41 @@ static void check_same_bits(const char *model, const char *golden) {
 
 static void test_same_bits_everywhere(void **state) {
   (void)state;
-  check_same_bits("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
-  check_same_bits("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf");
+  for (int dtype = TX_DTYPE_F32; dtype <= TX_DTYPE_INT8; dtype++) {
+    check_same_bits("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf", (tx_dtype)dtype);
+    check_same_bits("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf", (tx_dtype)dtype);
+  }
+}
+
+/* Blocks as bytes: near the golden states, but not them; loaded again as fp32, them. */
+static void check_bytes(const char *model, const char *golden, double bound) {
+  fixture f = open_fixture(model, golden);
+  const tx_facts *facts = tx_model_facts(f.model);
+  int64_t tokens = f.offsets[f.sequences.count], floats = tokens * facts->width;
+  float *x = checked_memory((size_t)floats * 4);
+  char name[32];
+  snprintf(name, sizeof name, "hidden.%d", (int)facts->blocks);
+  const float *want = golden_floats(f.golden, name);
+  load_as(&f, TX_DTYPE_INT8);
+  ASSERT_OK(tx_trunk_run(f.model, &f.pass, &f.sequences, facts->blocks, 60, x, "", NULL, error));
+  double difference = 0, size = 0;
+  for (int64_t i = 0; i < floats; i++) {
+    difference += pow((double)x[i] - (double)want[i], 2);
+    size += pow((double)want[i], 2);
+  }
+  difference = sqrt(difference / size);
+  if (difference > bound || difference < 1e-4) fail_msg("%s: off by %g of its size", name, difference);
+  load_as(&f, TX_DTYPE_F32);
+  ASSERT_OK(tx_trunk_run(f.model, &f.pass, &f.sequences, facts->blocks, 60, x, "", NULL, error));
+  assert_close(x, want, floats, 1e-5, name);
+  free(x);
+  close_fixture(&f);
+}
+
+static void test_blocks_as_bytes(void **state) {
+  (void)state;
+  check_bytes("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf", 0.04);
+  check_bytes("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf", 0.04);
 }
 
 /* A probe holds what the features are at every depth, bit for bit. */
@@ -247,6 +290,7 @@ int main(void) {
       cmocka_unit_test(test_tiny_llama),
       cmocka_unit_test(test_tiny_gpt2),
       cmocka_unit_test(test_same_bits_everywhere),
+      cmocka_unit_test(test_blocks_as_bytes),
       cmocka_unit_test(test_probe_is_the_features),
       cmocka_unit_test(test_smollm2),
       cmocka_unit_test(test_ids_outside_are_refused),
