@@ -205,17 +205,23 @@ static void *carve(unsigned char *memory, uint64_t *at, uint64_t bytes) {
   return part;
 }
 
-static bool as_bytes(const tx_model *model, const tx_matrix *matrix) {
-  return model->dtype == TX_DTYPE_INT8 && tx_int8_panel_bytes(matrix->inputs) > 0;
+/* What was trained stays as it was trained. */
+static bool as_bytes(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+  tx_weight weight;
+  if (model->dtype != TX_DTYPE_INT8) return false;
+  return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
+                             &weight, NULL) == TX_OK &&
+         weight.file == model->gguf && tx_int8_panel_bytes(weight.columns) > 0;
 }
 
-static uint64_t lay_out_block(const tx_model *model, unsigned char *memory, tx_block *view) {
+static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned char *memory,
+                              tx_block *view) {
   uint64_t at = 0, width = (uint64_t)model->facts.width * sizeof(float);
   for (int slot = 0; slot < TX_MATRICES; slot++) {
     tx_matrix *matrix = &view->matrix[slot];
     tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
     if (matrix->outputs == 0) continue;
-    if (as_bytes(model, matrix)) {
+    if (as_bytes(model, block, (tx_matrix_slot)slot)) {
       matrix->bytes = carve(memory, &at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
     } else {
       uint64_t floats = tx_packed_size(matrix->inputs, matrix->outputs);
@@ -331,10 +337,10 @@ static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_erro
   for (int64_t block = from; block < to; block++) {
     loaded_block *place = &model->blocks[block];
     memset(&place->view, 0, sizeof place->view);
-    place->bytes = lay_out_block(model, NULL, &place->view);
+    place->bytes = lay_out_block(model, block, NULL, &place->view);
     place->memory = tx_pages_alloc(place->bytes);
     if (!place->memory) return tx_fail_memory(error, place->bytes, "the weights of a block");
-    lay_out_block(model, place->memory, &place->view);
+    lay_out_block(model, block, place->memory, &place->view);
     TX_TRY(load_vectors(model, block, error));
   }
   loading l = {0};

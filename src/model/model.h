@@ -40,7 +40,8 @@ const tx_gguf *tx_model_gguf(const tx_model *model);
 /* How the matrices of blocks that are loaded from now on are kept: as they were
  * in the file, or as bytes, a scale an output (kernels/int8.h), with each token's
  * activations as bytes too.  Norms, biases, attention and the residual stream stay
- * fp32.  Blocks that are loaded keep theirs; a backward needs TX_DTYPE_F32. */
+ * fp32, and so do matrices among the changes.  Blocks that are loaded keep theirs; a
+ * backward needs TX_DTYPE_F32. */
 typedef enum tx_dtype { TX_DTYPE_F32, TX_DTYPE_INT8 } tx_dtype;
 void tx_model_set_dtype(tx_model *model, tx_dtype dtype);
 tx_dtype tx_model_dtype(const tx_model *model);
