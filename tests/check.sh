@@ -105,7 +105,7 @@ check 'static analysis by clang' by_clang
 # of eight numbers for one of a single bit, and a vector filled by memcpy for
 # uninitialised), and needs minutes for each.
 by_gcc() {
-  sources 'src/kernels/kernels_*.c | src/kernels/doubles_*.c | src/base/error.c' |
+  sources 'src/kernels/*_avx2.c | src/kernels/*_avx512.c | src/kernels/*_generic.c | src/base/error.c' |
     xargs -P "$(nproc)" -I FILE gcc -O1 -fanalyzer -Werror -std=c11 -D_GNU_SOURCE -pthread \
       -Iinclude -Isrc $(pkg-config --cflags libpcre2-8 jansson libarchive) \
       -include tests/analyse.h -c FILE -o /dev/null
