@@ -229,7 +229,7 @@ static tx_status fetch(fetching *work, tx_error *error) {
 tx_status tx_http_get(const tx_http_request *request, tx_http_sink *sink, tx_http_answer *answer,
                       tx_error *error) {
   tx_error own = {0};
-  tx_http_answer unread;
+  tx_http_answer unread = {0};
   fetching work = {.request = request, .sink = sink, .answer = answer ? answer : &unread};
   *work.answer = (tx_http_answer){.linked_size = -1};
   bool known = strlen(request->url) < TX_ADDRESS_SIZE && tx_http_origin(request->url, work.origin);

@@ -306,7 +306,7 @@ tx_status tx_home_lock(const char *home, const char *name, tx_lock *lock, const 
 
 /* Under the lock. */
 static tx_status bring(pulling *work, bool *fetched, tx_error *error) {
-  bool there, cached = false;
+  bool there = false, cached = false;
   TX_TRY(look_there(work, &there, error));
   *fetched = !there;
   if (there) return TX_OK;

@@ -331,7 +331,7 @@ typedef struct linear_keys {
 } linear_keys;
 
 static linear_keys keys_of(size_t head) {
-  linear_keys keys;
+  linear_keys keys = {0};
   tx_artifact_key(head, "linear.shortest_run", keys.shortest);
   tx_artifact_key(head, "linear.longest_run", keys.longest);
   tx_artifact_key(head, "linear.terms", keys.terms);
