@@ -236,9 +236,7 @@ tx_status tx_http_get(const tx_http_request *request, tx_http_sink *sink, tx_htt
   if (!known || (!request->plain && strncmp(work.origin, "https:", 6) != 0)) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "the address is not one of https:");
   }
-  tx_status status = fetch(&work, &own);
-  if (status != TX_OK && error && error->status == TX_OK) *error = own;
-  return status;
+  return fetch(&work, &own) == TX_OK ? TX_OK : tx_fail_with(error, &own);
 }
 
 /* ---- into memory ---- */

@@ -139,8 +139,7 @@ static tx_status fetch_model(const tx_known *known, const char *home, const char
     bool more = i + 1 < TX_KNOWN_SOURCES && known->sources[i + 1].address;
     if (more) tx_watch_note(watch, "%s", tx_error_sentence(&trouble, sentence, sizeof sentence));
   }
-  if (error && error->status == TX_OK) *error = first;
-  return first.status;
+  return tx_fail_with(error, &first);
 }
 
 static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *pulled,
@@ -216,8 +215,7 @@ static tx_status fetch_data(const tx_known *known, const char *home, char archiv
                     tx_error_sentence(&trouble, sentence, sizeof sentence));
     }
   }
-  if (error && error->status == TX_OK) *error = first;
-  return first.status;
+  return tx_fail_with(error, &first);
 }
 
 static tx_status write_sentiment(const tx_known *known, const tx_known_source *source,

@@ -171,8 +171,7 @@ static tx_status ask(const tx_hub_settings *settings, const tx_hub_wish *wish, c
   if (status == TX_ERROR_INPUT && answer.status >= 400) {
     return tx_hub_fail(settings, wish, NULL, answer.status, answer.error_code, error);
   }
-  if (status != TX_OK && error && error->status == TX_OK) *error = trouble;
-  return status;
+  return status == TX_OK ? TX_OK : tx_fail_with(error, &trouble);
 }
 
 tx_status tx_hub_listing_fetch(const tx_hub_settings *settings, const tx_hub_wish *wish,

@@ -159,8 +159,7 @@ static tx_status fetch_rest(body *to, const char *url, tx_error *error) {
                        to->answer.error_code, error);
   }
   if (status == TX_ERROR_INPUT) tx_partial_remove(to->partial); /* not what was announced */
-  if (status != TX_OK && error && error->status == TX_OK) *error = trouble;
-  return status;
+  return status == TX_OK ? TX_OK : tx_fail_with(error, &trouble);
 }
 
 static tx_status fail_hash(const pulling *work, const char *hex, tx_error *error) {

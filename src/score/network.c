@@ -92,8 +92,7 @@ static tx_status open_base(network *n, const tx_gguf *artifact, const tx_artifac
   if (tx_model_open(path, NULL, &n->model, NULL) == TX_OK) {
     TX_TRY(check_base(n, facts, path, error));
   }
-  if (error && error->status == TX_OK) *error = misfit;
-  return status;
+  return tx_fail_with(error, &misfit);
 }
 
 /* What a later program may write and this one would pass over. */
