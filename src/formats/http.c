@@ -73,12 +73,13 @@ bool tx_http_origin(const char *url, char origin[TX_HOST_SIZE]) {
   return good;
 }
 
-/* The host alone, for messages. */
+/* The host alone of "scheme://host:port", for messages. */
 static void show_host(const char *origin, char host[TX_HOST_SIZE]) {
-  const char *from = strstr(origin, "://");
-  from = from ? from + 3 : origin;
-  const char *port = strrchr(from, ':');
-  snprintf(host, TX_HOST_SIZE, "%.*s", port ? (int)(port - from) : (int)strlen(from), from);
+  const char *from = origin + strcspn(origin, "/") + 2;
+  size_t size = strlen(from);
+  do size--;
+  while (from[size] != ':');
+  snprintf(host, TX_HOST_SIZE, "%.*s", (int)size, from);
 }
 
 /* ---- one try ---- */

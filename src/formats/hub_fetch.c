@@ -182,19 +182,13 @@ static bool tick(void *context) {
 /* The hash is checked by pip as well, before it runs anything of the package. */
 static tx_status write_wish(const tx_known_source *source, const char *path, tx_error *error) {
   tx_text head = tx_address_member(source->address, 0);
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(path, &writer, error));
   tx_buffer line = {0};
   tx_buffer_format(&line, "%.*s --hash=sha256:%s\n", (int)head.size - 4, head.data + 4,
                    source->sha256);
   tx_status status = line.failed ? tx_fail_memory(error, line.size, "a line")
-                                 : tx_writer_add(writer, line.data, line.size, error);
+                                 : tx_file_write(path, line.data, line.size, error);
   tx_buffer_free(&line);
-  if (status != TX_OK) {
-    tx_writer_cancel(writer);
-    return status;
-  }
-  return tx_writer_commit(writer, error);
+  return status;
 }
 
 /* Runs the client; its environment is over the present one. */
@@ -416,7 +410,7 @@ static bool name_archive(const tx_known_source *source, char name[2 * NAME_SIZE 
   if (is_address(source->address)) {
     tx_text head = tx_address_member(source->address, 0);
     size_t from = head.size;
-    while (from > 0 && head.data[from - 1] != '/') from--;
+    while (head.data[from - 1] != '/') from--; /* there are the two of https:// */
     int used = snprintf(name, size, "%.*s", (int)(head.size - from), head.data + from);
     return used > 0 && (size_t)used < size;
   }
@@ -429,13 +423,11 @@ static bool name_archive(const tx_known_source *source, char name[2 * NAME_SIZE 
   return true;
 }
 
-static tx_status fetch_locked(const tx_known_source *source, const char *home, const char *name,
-                              const char *path, bool *fetched, const tx_watch *watch,
-                              tx_error *error) {
-  char downloads[TX_PATH_SIZE];
+static tx_status fetch_locked(const tx_known_source *source, const char *home,
+                              const char *downloads, const char *name, const char *path,
+                              bool *fetched, const tx_watch *watch, tx_error *error) {
   tx_lock lock;
   bool right;
-  TX_TRY(tx_path_join(downloads, home, "downloads", error));
   TX_TRY(tx_directory_make(downloads, error));
   TX_TRY(tx_home_lock(home, name, &lock, watch, error));
   tx_status status = check_archive(source, path, &right, watch, error);
@@ -460,5 +452,6 @@ tx_status tx_fetch_archive(const tx_known_source *source, const char *home, char
   TX_TRY(tx_path_join(downloads, home, "downloads", error));
   TX_TRY(tx_path_join(path, downloads, name, error));
   TX_TRY(check_archive(source, path, &right, watch, error));
-  return right ? TX_OK : fetch_locked(source, home, name, path, fetched, watch, error);
+  return right ? TX_OK
+               : fetch_locked(source, home, downloads, name, path, fetched, watch, error);
 }

@@ -31,7 +31,7 @@ static const char *keep(tx_hub_listing *listing, const char *text) {
 
 /* A name fit to print on one line, else "". */
 static void take_word(const char *text, char *to, size_t size) {
-  bool good = strlen(text) < size && tx_is_utf8(tx_text_of(text));
+  bool good = strlen(text) < size; /* jansson gives UTF-8 alone */
   for (const char *at = text; good && *at; at++) good = (unsigned char)*at >= 0x20 && *at != 0x7f;
   snprintf(to, size, "%s", good ? text : "");
 }
