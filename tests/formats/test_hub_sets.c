@@ -19,7 +19,7 @@
 #include "base/memory.h"
 #include "formats/hub_parts.h"
 
-static char folder[64], mail_sha256[65];
+static char folder[64], mail_sha256[65], nothing_sha256[65];
 static int port, server_input = -1;
 static pid_t server;
 
@@ -201,10 +201,16 @@ static int prepare(void **state) {
   const char *const other[] = {"package/data/other/1.txt", "x", "package/data/spam-1/y", "x",
                                "else/data/spam-1/1.txt", "x"};
   make_archive("nothing.tgz", false, other, 3);
+  tx_sha256_file(path_of("nothing.tgz"), nothing_sha256, NULL);
   char *lines = sms_lines(4827, 747), *fewer = sms_lines(4827, 746), *more = sms_lines(4828, 747);
   make_sms("model.good", lines);
   make_sms("model.fewer", fewer);
   make_sms("model.more", more);
+  char *swapped = sms_lines(4826, 748);
+  make_sms("model.swapped", swapped);
+  tx_free(swapped);
+  lines[strlen(lines) - 3] = '\0'; /* without the end of the last line */
+  make_sms("model.unended", lines);
   make_sms("model.odd", "ham\ta\neggs\tb\n");
   make_sms("model.tabless", "ham\n");
   write_file("model.page", "<html>", 6);
@@ -361,6 +367,12 @@ static void test_npm_failures(void **state) {
   assert_int_equal(pull_mail(&known, "other", "/nonexistent", &pulled, &error), TX_ERROR_SYSTEM);
   assert_string_equal(error.message,
                       "npm is needed to fetch @some/mail==0.1.2 and is not there; install npm");
+  tx_known nothing = mail_entry(NULL);
+  nothing.sources[0].sha256 = nothing_sha256;
+  nothing.sources[0].bytes = tx_file_look(path_of("nothing.tgz")).bytes;
+  use_npm("", "nothing.tgz");
+  assert_int_equal(pull_mail(&nothing, "empty", path_of("bin"), &pulled, &error), TX_ERROR_INPUT);
+  assert_non_null(strstr(error.message, "there are no messages in "));
   known.sources[0].address = "what:is==this";
   assert_int_equal(pull_mail(&known, "other", "/nonexistent", &pulled, &error), TX_ERROR_ARGUMENT);
   error = (tx_error){0};
@@ -429,6 +441,10 @@ static void test_sms(void **state) {
   assert_string_equal(pulled.license, "CC-BY-4.0");
   assert_int_equal(lines_of("sms/train.tsv") + lines_of("sms/val.tsv") + lines_of("sms/test.tsv"),
                    5574);
+  char *table = tx_copy_string(read_file("sms/train.tsv"));
+  if (pull_sms("unended", "home2", &pulled, &error) != TX_OK) fail_msg("%s", error.message);
+  assert_string_equal(read_file("sms/train.tsv"), table); /* the same rows */
+  tx_free(table);
   assert_int_equal(pull_sms("page", "home", &pulled, &error), TX_OK); /* not asked for again */
   assert_false(pulled.fetched);
   static const struct {
@@ -436,6 +452,8 @@ static void test_sms(void **state) {
   } bad[] = {
       {"fewer", "SMSSpamCollection is not the known file: it has 4827 ham and 746 spam instead of "
                 "4827 and 747; it was not kept"},
+      {"swapped", "SMSSpamCollection is not the known file: it has 4826 ham and 748 spam instead of "
+                  "4827 and 747; it was not kept"},
       {"more", "there are more messages than are known"},
       {"odd", "ham or spam, a tab and a text were expected"},
       {"tabless", "ham or spam, a tab and a text were expected"},
