@@ -1,11 +1,14 @@
 /* What servers and libcurl answer that no proper one does, by a libcurl without
  * a network; homes, names and receipts at the limits of what fits. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -13,6 +16,7 @@
 #include "fake_curl.h"
 #include "formats/http.h"
 #include "formats/hub_parts.h"
+#include "formats/lock.h"
 #include "tasks/made.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
@@ -354,6 +358,42 @@ static void test_long_homes(void **state) {
   assert_int_equal(system(command), 0);
 }
 
+/* ---- a disk as large as a test wants it ------------------------------------------ */
+
+static const struct statvfs *disk_made;
+
+int statvfs(const char *path, struct statvfs *disk) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  int code = file < 0 ? -1 : fstatvfs(file, disk);
+  if (file >= 0) close(file);
+  if (disk_made) *disk = *disk_made;
+  return code;
+}
+
+/* All but 16 MB can be had; what no number holds is as good as endless. */
+static void test_space(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t blocks, size;
+    int64_t left;
+  } disks[] = {{16 << 10, 1 << 10, 0},           {(16 << 10) + 1, 1 << 10, 1 << 10}, {0, 512, 0},
+               {1, 1 << 10, 0},                  {UINT64_MAX / 2, 4, INT64_MAX},     {UINT64_MAX, 1, INT64_MAX},
+               {INT64_MAX, 1, INT64_MAX - (16 << 20)}};
+  for (size_t i = 0; i < sizeof disks / sizeof *disks; i++) {
+    struct statvfs disk = {.f_blocks = 1, .f_bavail = disks[i].blocks, .f_frsize = disks[i].size};
+    disk_made = &disk;
+    int64_t left = tx_space_left(made_directory);
+    tx_error error = {0};
+    tx_status fits = tx_space_check(made_directory, disks[i].left, &error);
+    tx_status more = disks[i].left < INT64_MAX ? tx_space_check(made_directory, disks[i].left + 1, &error)
+                                               : TX_ERROR_SYSTEM;
+    disk_made = NULL;
+    assert_int_equal(left, disks[i].left);
+    assert_int_equal(fits, TX_OK);
+    assert_int_equal(more, TX_ERROR_SYSTEM);
+  }
+}
+
 /* ---- receipts ------------------------------------------------------------------- */
 
 static void test_receipts(void **state) {
@@ -564,7 +604,7 @@ int main(void) {
       cmocka_unit_test(test_delays),   cmocka_unit_test(test_progress),
       cmocka_unit_test(test_restarts), cmocka_unit_test(test_long_address),
       cmocka_unit_test(test_sms_address), cmocka_unit_test(test_archive_parts),
-      cmocka_unit_test(test_taken_names),
+      cmocka_unit_test(test_taken_names), cmocka_unit_test(test_space),
       cmocka_unit_test(test_settings), cmocka_unit_test(test_long_homes),
       cmocka_unit_test(test_receipts), cmocka_unit_test(test_lists),
       cmocka_unit_test(test_lines),    cmocka_unit_test(test_mail),
