@@ -206,7 +206,7 @@ static int prepare(void **state) {
   make_sms("model.good", lines);
   make_sms("model.fewer", fewer);
   make_sms("model.more", more);
-  char *swapped = sms_lines(4826, 748);
+  char *swapped = sms_lines(4826, 747);
   make_sms("model.swapped", swapped);
   tx_free(swapped);
   lines[strlen(lines) - 3] = '\0'; /* without the end of the last line */
@@ -452,7 +452,7 @@ static void test_sms(void **state) {
   } bad[] = {
       {"fewer", "SMSSpamCollection is not the known file: it has 4827 ham and 746 spam instead of "
                 "4827 and 747; it was not kept"},
-      {"swapped", "SMSSpamCollection is not the known file: it has 4826 ham and 748 spam instead of "
+      {"swapped", "SMSSpamCollection is not the known file: it has 4826 ham and 747 spam instead of "
                   "4827 and 747; it was not kept"},
       {"more", "there are more messages than are known"},
       {"odd", "ham or spam, a tab and a text were expected"},
