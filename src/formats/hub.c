@@ -245,8 +245,8 @@ static tx_status write_sentiment(const tx_known *known, const tx_known_source *s
 
 static tx_status pull_data(const tx_known *known, const char *home, const char *directory,
                            tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
-  char archive[TX_PATH_SIZE];
-  bool fetched;
+  char archive[TX_PATH_SIZE] = "";
+  bool fetched = false;
   size_t used = 0;
   TX_TRY(fetch_data(known, home, archive, &used, &fetched, watch, error));
   TX_TRY(tx_directory_make(directory, error));
