@@ -215,7 +215,7 @@ typedef struct tx_train_options {
   int depth;           /* blocks that are run; 0: all, or with auto chosen */
   int max_depth;       /* auto: the deepest that is tried; 0: all */
   int blocks;          /* last-block: how many of the last blocks are trained, from 1 */
-  int epochs;          /* gradient training; 0: the method's own, 5, and 3 for auto's last block */
+  int epochs;          /* gradient training; 0: the method's own, 5, and 2 for auto's last block */
   int batch;           /* texts a step, from 1 */
   int accumulate;      /* steps of `batch` texts before the weights change, from 1: the same
                           weights, bit for bit, as a batch `accumulate` times as large */

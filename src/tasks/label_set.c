@@ -217,7 +217,7 @@ static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) 
 static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_train_options *o = t->options;
   bool trial = o->method == TX_METHOD_AUTO; /* most are not kept: give up soon */
-  tx_fit_options options = {.epochs = o->epochs > 0 ? o->epochs : trial ? 3 : 5,
+  tx_fit_options options = {.epochs = o->epochs > 0 ? o->epochs : trial ? 2 : 5,
                             .batch = o->batch,
                             .accumulate = o->accumulate,
                             .patience = o->patience > 0 ? o->patience : trial ? 1 : 2,

@@ -267,7 +267,7 @@ static void test_taken_names(void **state) {
   static const struct {
     const char *file, *name, *receipt, *part;
   } taken[] = {
-      {"data:tweets.gguf", "data", "", "another model is called data:tweets already ("},
+      {"data:tweets.gguf", "data", "", "would be called data:tweets here, which is the name of another model or data set"},
       {"n.gguf", "n", "{\"sha256\":\"" COMMIT "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1}",
        "/models/n.gguf); remove"},
       {"n.gguf", "n",

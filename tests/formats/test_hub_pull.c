@@ -931,7 +931,7 @@ static void test_names(void **state) {
 
   make_cache("smollm2-135m", bytes, size, model_sha256); /* a name that is known */
   assert_int_equal(pull("smollm2-135m", "names", &pulled, &error), TX_ERROR_INPUT);
-  assert_non_null(strstr(error.message, "another model is called smollm2-135m already"));
+  assert_non_null(strstr(error.message, "would be called smollm2-135m here, which is the name of another model or data set"));
 }
 
 int main(void) {
