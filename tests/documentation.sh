@@ -83,6 +83,15 @@ verdict 'the verbs and options it shows exist'
   done > "$found"
 verdict 'the targets of make exist'
 
+# The README names what the Makefile links.
+sed -n 's/^PACKAGES = //p; s/^LIBS = .*PACKAGE_LIBS)//p' Makefile | tr ' ' '\n' |
+  sed -n 's/-8$//; s/^-l/lib/; s/^lib//; /^..*/p' | grep -v '^m$' | sort -u |
+  while read -r library; do
+    sed -n '/^## Other systems/,/^## /p' README.md | grep -qi "$library" ||
+      echo "README.md leaves out $library"
+  done > "$found"
+verdict 'the libraries it needs are named'
+
 # Every key and tensor of the artifact stands in docs/formats.md.
 {
   sed -n 's/.*FIELD("\([a-z0-9_.]*\)".*/taxon.\1/p' src/formats/artifact.c

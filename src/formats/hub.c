@@ -142,7 +142,9 @@ static tx_status fetch_model(const tx_known *known, const char *home, const char
     if (first.status == TX_OK) first = trouble;
     if (status == TX_ERROR_INTERRUPTED) break;
     char sentence[1400];
-    if (source_at(known, i + 1)) tx_watch_note(watch, "%s", tx_error_sentence(&trouble, sentence, sizeof sentence));
+    if (source_at(known, i + 1)) {
+      tx_watch_note(watch, "%s", tx_error_sentence(&trouble, sentence, sizeof sentence));
+    }
   }
   return tx_fail_with(error, &first);
 }
@@ -153,6 +155,19 @@ static tx_status make_models(const char *home, tx_error *error) {
   return tx_directory_make(models, error);
 }
 
+/* Under the lock: another pull may have brought it meanwhile. */
+static tx_status bring_model(const tx_known *known, const char *home, const char *path, bool *right,
+                             size_t *source, const tx_watch *watch, tx_error *error) {
+  TX_TRY(tx_file_is_right(path, known->bytes, known->sha256, right, watch, error));
+  if (*right) return TX_OK;
+  if (tx_file_look(path).exists) {
+    tx_watch_note(watch, "the model that is here is not the known one: it is fetched again");
+  }
+  TX_TRY(make_models(home, error));
+  TX_TRY(tx_space_check(home, known->bytes, error));
+  return fetch_model(known, home, path, source, watch, error);
+}
+
 static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *pulled,
                             const tx_watch *watch, tx_error *error) {
   char path[TX_PATH_SIZE];
@@ -161,11 +176,11 @@ static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *
   TX_TRY(tx_file_is_right(path, known->bytes, known->sha256, &right, watch, error));
   size_t source = 0;
   if (!right) {
-    if (tx_file_look(path).exists) {
-      tx_watch_note(watch, "the model that is here is not the known one: it is fetched again");
-    }
-    TX_TRY(make_models(home, error));
-    TX_TRY(fetch_model(known, home, path, &source, watch, error));
+    tx_lock lock; /* the archive, too, is removed by one pull alone */
+    TX_TRY(tx_home_lock(home, known->name, &lock, watch, error));
+    tx_status status = bring_model(known, home, path, &right, &source, watch, error);
+    tx_lock_free(&lock);
+    TX_TRY(status);
   }
   tx_receipt receipt, there;
   receipt = known_receipt(known, source);
@@ -393,6 +408,16 @@ tx_status tx_copy_model(const char *from, const char *home, const char *path,
   return status;
 }
 
+/* Under the lock: the name may have been given away meanwhile. */
+static tx_status take_in(const char *from, const char *home, const char *name, const char *path,
+                         const tx_receipt *receipt, bool *there, const tx_watch *watch,
+                         tx_error *error) {
+  TX_TRY(check_name(name, path, receipt, there, watch, error));
+  if (*there) return TX_OK;
+  TX_TRY(tx_copy_model(from, home, path, receipt, watch, error));
+  return tx_receipt_write(home, name, *receipt, error);
+}
+
 static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled,
                            const tx_watch *watch, tx_error *error) {
   char name[256], path[TX_PATH_SIZE];
@@ -405,8 +430,11 @@ static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled
   TX_TRY(tx_hash_file(from, "verify", watch, receipt.sha256, error));
   TX_TRY(check_name(name, path, &receipt, &there, watch, error));
   if (!there) {
-    TX_TRY(tx_copy_model(from, home, path, &receipt, watch, error));
-    TX_TRY(tx_receipt_write(home, name, receipt, error));
+    tx_lock lock;
+    TX_TRY(tx_home_lock(home, name, &lock, watch, error));
+    tx_status status = take_in(from, home, name, path, &receipt, &there, watch, error);
+    tx_lock_free(&lock);
+    TX_TRY(status);
   }
   tx_fill_pulled(pulled, name, path, &receipt, !there);
   return TX_OK;

@@ -324,6 +324,7 @@ static tx_status fetch(const tx_known_source *source, const char *downloads, con
                        const tx_watch *watch, tx_error *error) {
   char directory[TX_PATH_SIZE], files[TX_PATH_SIZE], package[NAME_SIZE], version[NAME_SIZE];
   split_address(source->address, package, version);
+  TX_TRY(tx_space_check(downloads, source->bytes, error));
   TX_TRY(tx_directory_temporary(downloads, directory, error));
   tx_remove_leftovers(downloads, directory);
   tx_status status = tx_path_join(files, directory, "files", error);
@@ -361,8 +362,8 @@ static tx_status restart_file(void *context, tx_error *error) {
   return tx_partial_restart(to->partial, error);
 }
 
-static tx_status fetch_rest(const tx_known_source *source, body *to, const tx_watch *watch,
-                            tx_error *error) {
+static tx_status fetch_rest(const tx_known_source *source, const char *downloads, body *to,
+                            const tx_watch *watch, tx_error *error) {
   char url[1024], hex[65];
   tx_text head = tx_address_member(source->address, 0);
   snprintf(url, sizeof url, "%.*s", (int)head.size, head.data);
@@ -377,6 +378,7 @@ static tx_status fetch_rest(const tx_known_source *source, body *to, const tx_wa
                              .rules = tx_http_rules_defaults(),
                              .watch = watch};
   to->progress.done = sink.at;
+  TX_TRY(tx_space_check(downloads, sink.size - sink.at, error));
   if (sink.at < sink.size) TX_TRY(tx_http_get(&request, &sink, NULL, error));
   TX_TRY(tx_partial_hash(to->partial, hex, error));
   if (strcmp(hex, source->sha256) == 0) return TX_OK;
@@ -391,10 +393,9 @@ static tx_status fetch_address(const tx_known_source *source, const char *downlo
                                const char *path, const tx_watch *watch, tx_error *error) {
   char part[TX_PATH_SIZE + 8];
   snprintf(part, sizeof part, "%s.part", path);
-  TX_TRY(tx_space_check(downloads, source->bytes, error));
   body to = {.progress = {watch, "fetch", 0, source->bytes}};
   TX_TRY(tx_partial_open(part, source->bytes, &to.partial, watch, error));
-  tx_status status = fetch_rest(source, &to, watch, error);
+  tx_status status = fetch_rest(source, downloads, &to, watch, error);
   if (status == TX_OK) status = tx_partial_keep(to.partial, path, error);
   tx_partial_close(to.partial);
   return status;

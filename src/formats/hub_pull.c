@@ -149,7 +149,10 @@ static tx_status fetch_rest(body *to, const char *url, tx_error *error) {
                        .at = tx_partial_size(to->partial),
                        .size = work->file.bytes,
                        .limit = work->file.bytes};
-  if (sink.size < 0) sink.limit = tx_space_left(downloads);
+  if (sink.size < 0) { /* as much as the disk can take, with what is there already */
+    int64_t left = tx_space_left(downloads);
+    sink.limit = left < INT64_MAX - sink.at ? sink.at + left : INT64_MAX;
+  }
   if (sink.size >= 0) TX_TRY(tx_space_check(downloads, sink.size - sink.at, error));
   tx_http_request request = {.url = url,
                              .token = *settings->token ? settings->token : NULL,

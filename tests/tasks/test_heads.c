@@ -381,7 +381,7 @@ static void test_artifacts_that_are_broken(void **state) {
                        empty[] = {{"", 0}, {"b", 1}};
   static tx_text many[65];
   static const float nan[4] = {0, __builtin_nanf("")};
-  for (int i = 0; i < 65; i++) many[i] = (tx_text){"aaaaaaaaaabbbbbbbbbb" + i % 20, 1};
+  for (int i = 0; i < 65; i++) many[i] = (tx_text){&"aaaaaaaaaabbbbbbbbbb"[i % 20], 1};
   SPOIL(p.facts[0].heads = twice, "two of its heads have the same name");
   SPOIL(p.facts[0].heads = slash, "the name of a head is empty, too long or not one that");
   SPOIL(p.facts[0].heads = empty, "the name of a head is empty, too long or not one that");
