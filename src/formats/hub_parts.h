@@ -130,7 +130,7 @@ void tx_fill_pulled(tx_pulled *pulled, const char *name, const char *path,
 /* Whether the file is there and is the one with this size and hash. */
 tx_status tx_file_is_right(const char *path, int64_t bytes, const char *sha256, bool *right,
                            const tx_watch *watch, tx_error *error);
-/* Reading it as a GGUF file is the check; fills in its bytes, and its licence
+/* Reading it as a GGUF file that is no classifier is the check; fills in its bytes, and its licence
  * where it says one. */
 tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *error);
 /* Copies a file to `path`, which appears only if it has the receipt's size and hash. */
