@@ -360,33 +360,46 @@ static void print_verdict(const tx_train_report *report) {
 
 /* ---- the verb ---------------------------------------------------------- */
 
-/* The convex head takes no gradient steps: what was asked of them does nothing. */
+/* Why --max-depth does nothing, or NULL. */
+static const char *idle_depth(const train *state) {
+  if (state->method != TX_METHOD_AUTO) return "--method auto alone tries several depths";
+  return state->depth > 0 ? "--depth says the depth" : NULL;
+}
+
+/* Why what is asked of gradient steps does nothing, or NULL. */
+static const char *idle_steps(const train *state) {
+  bool heads = state->method == TX_METHOD_AUTO && state->heads.count > 1; /* no block is trained */
+  bool convex = state->method == TX_METHOD_HEAD && state->solver == TX_HEAD_CONVEX;
+  return heads || convex ? "the convex head takes no gradient steps (see --method and --head-solver)"
+                         : NULL;
+}
+
+/* Says which of the given options do nothing beside the others, and why. */
 static void note_idle_options(const train *state) {
   const train standard = train_defaults();
+  const char *steps = idle_steps(state);
+  const char *blocks = !steps && state->method == TX_METHOD_HEAD
+                           ? "--method head trains no block" : steps;
+  const char *convex = state->solver == TX_HEAD_CONVEX ? NULL : "--head-solver sgd knows none";
   const struct {
     const char *name;
     bool given;
-  } options[] = {{"--blocks", state->blocks != standard.blocks},
-                 {"--epochs", state->epochs != standard.epochs},
-                 {"--batch", state->batch != standard.batch},
-                 {"--accumulate", state->accumulate != standard.accumulate},
-                 {"--patience", state->patience != standard.patience},
-                 {"--lr", state->learning_rate > 0},
-                 {"--weight-decay", state->weight_decay - standard.weight_decay != 0},
-                 {"--warm-up", state->warm_up - standard.warm_up != 0},
-                 {"--clip", state->clip - standard.clip != 0},
-                 {"--schedule", state->schedule != standard.schedule}};
-  if (state->common.quiet || state->method == TX_METHOD_LAST_BLOCK ||
-      state->method == TX_METHOD_AUTO ||
-      state->solver != TX_HEAD_CONVEX) {
-    return;
-  }
-  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-    if (!options[i].given) continue;
-    fprintf(stderr,
-            "%s does nothing here: the convex head takes no gradient steps (see --method and "
-            "--head-solver)\n",
-            options[i].name);
+    const char *idle; /* why it does nothing; NULL: it does something */
+  } options[] = {{"--max-depth", state->max_depth > 0, idle_depth(state)},
+                 {"--penalty", state->penalty > 0, convex},
+                 {"--blocks", state->blocks != standard.blocks, blocks},
+                 {"--epochs", state->epochs != standard.epochs, steps},
+                 {"--batch", state->batch != standard.batch, steps},
+                 {"--accumulate", state->accumulate != standard.accumulate, steps},
+                 {"--patience", state->patience != standard.patience, steps},
+                 {"--lr", state->learning_rate > 0, steps},
+                 {"--weight-decay", state->weight_decay - standard.weight_decay != 0, steps},
+                 {"--warm-up", state->warm_up - standard.warm_up != 0, steps},
+                 {"--clip", state->clip - standard.clip != 0, steps},
+                 {"--schedule", state->schedule != standard.schedule, steps}};
+  for (size_t i = 0; !state->common.quiet && i < sizeof options / sizeof *options; i++) {
+    if (!options[i].given || !options[i].idle) continue;
+    fprintf(stderr, "%s does nothing here: %s\n", options[i].name, options[i].idle);
   }
 }
 
