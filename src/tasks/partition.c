@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "adapt/logistic.h"
 #include "formats/nearest.h"
@@ -134,6 +135,21 @@ static tx_status fail_held_out(const char *file, const tx_dataset *table, tx_err
                  file, table->rows, different, different == 1 ? "" : "s");
 }
 
+/* How many validation rows have a text of the training rows. */
+static tx_status count_shared(tx_partition *split, tx_error *error) {
+  size_t count = (size_t)split->train.count;
+  uint64_t *rising = tx_alloc_array(count, sizeof *rising);
+  if (!rising) return tx_fail_memory(error, count * sizeof *rising, "the rows");
+  memcpy(rising, split->train.hashes, count * sizeof *rising);
+  qsort(rising, count, sizeof *rising, by_value);
+  for (int64_t i = 0; i < split->validation.count; i++) {
+    split->shared += bsearch(&split->validation.hashes[i], rising, count, sizeof *rising,
+                             by_value) != NULL;
+  }
+  tx_free(rising);
+  return TX_OK;
+}
+
 static tx_status split_read(const char *train, const char *validation, tx_table_options table,
                             uint64_t seed, tx_partition *split, tx_error *error) {
   TX_TRY(tx_dataset_read(train, table, NULL, &split->train_table, error));
@@ -144,6 +160,7 @@ static tx_status split_read(const char *train, const char *validation, tx_table_
     TX_TRY(tx_dataset_read(validation, table, rows, &split->validation_table, error));
     TX_TRY(rows_take(rows, NULL, 0, false, &split->train, error));
     TX_TRY(rows_take(split->validation_table, NULL, 0, false, &split->validation, error));
+    TX_TRY(count_shared(split, error));
   } else {
     TX_TRY(hold_out(split, seed, error));
   }
