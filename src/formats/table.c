@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/nearest.h"
 #include "formats/table_parts.h"
 
 struct tx_table {
@@ -153,6 +154,8 @@ tx_status tx_table_next(tx_table *table, tx_row *row, bool *found, tx_error *err
   TX_TRY(join_texts(table, &row->text, error));
   *found = true;
   row->line = table->cells.line;
+  row->odd = row->text.size > 0 && (memchr(row->text.data, '\0', row->text.size) != NULL ||
+                                    !tx_is_utf8(row->text));
   if (table->label) row->label = cell_text(table, table->label);
   row->id = cell_text(table, table->id);
   return TX_OK;

@@ -111,6 +111,8 @@ tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
                             const char *validation, tx_error *error) {
   const tx_train_options *o = t->options;
   TX_TRY(tx_partition_read(data, validation, o->table, o->seed, &set->split, error));
+  tx_dataset_note(set->split.train_table, data, t->watch);
+  if (validation) tx_dataset_note(set->split.validation_table, validation, t->watch);
   note_shared(t, set);
   TX_TRY(weigh_classes(t, set, error));
   TX_TRY(encode_rows(t, &set->split.train, &set->train, error));
