@@ -161,6 +161,7 @@ typedef struct {
   char endpoint[TX_HUB_ENDPOINT]; /* HF_ENDPOINT, else https://huggingface.co; no '/' at its end */
   char token[512];                /* HF_TOKEN, else the file HF_HOME/token; "" none; never shown */
   char cache[TX_PATH_SIZE];       /* HF_HUB_CACHE, else HF_HOME/hub; "" none */
+  bool set;                       /* the endpoint is HF_ENDPOINT's */
   bool plain;                     /* the endpoint is one of http: */
   bool offline;                   /* HF_HUB_OFFLINE */
 } tx_hub_settings;
