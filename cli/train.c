@@ -80,8 +80,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
                "where that is better",
        .choices = methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
-       .help = "the token, or tokens, that stand for "
-               "the text",
+       .help = "the token, or tokens, that stand for the text; first: with --method head or "
+               "last-block",
        .choices = poolings, .flags = OPTION_RESULT},
       {"depth", OPTION_INTEGER, &state->depth, "N", "blocks of the model that are run",
        .zero = "chosen by --method auto, else all", .least = 1, .most = 10000, .flags = OPTION_RESULT},

@@ -54,12 +54,13 @@ static tx_status check_method(const tx_train_options *o, tx_error *error) {
   if (o->method != TX_METHOD_AUTO) return TX_OK;
   if (o->pooling == TX_POOLING_FIRST) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "auto knows the poolings last, mean and both; for first name another method");
+                   "--pooling first is for --method head and last-block; auto, the default, tries "
+                   "last, mean and both");
   }
   if (o->head_solver != TX_HEAD_CONVEX) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "auto solves its head exactly; for gradient steps name the method head or "
-                   "last-block");
+                   "--head-solver sgd is for --method head and last-block; auto, the default, "
+                   "solves its head exactly");
   }
   if (o->blocks != 1) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
