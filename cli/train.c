@@ -322,8 +322,9 @@ static void print_facts(const train *state, const tx_train_report *report) {
            out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
   add_fact(&facts, "texts", value);
   if (report->cut > 0) {
-    snprintf(value, sizeof value, "%s texts were too long and were cut at the end",
-             out_grouped(report->cut, a));
+    snprintf(value, sizeof value, "%s text%s too long and %s cut at the end",
+             out_grouped(report->cut, a), report->cut == 1 ? " was" : "s were",
+             report->cut == 1 ? "was" : "were");
     add_fact(&facts, "cut", value);
   }
   if (report->epochs > 0) {

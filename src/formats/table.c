@@ -97,6 +97,7 @@ static tx_status open_table(tx_table *table, const char *path, const tx_table_op
   if (!table->input.chunk) return tx_fail_memory(error, TX_TABLE_CHUNK, "reading a table");
   TX_TRY(tx_table_start(&table->input, error));
   if (!options->format) table->format = tx_table_format_found(path, &table->input);
+  if (table->format != TX_TABLE_CSV) TX_TRY(tx_table_refuse_returns(&table->input, error));
   if (table->format == TX_TABLE_JSONL) return TX_OK;
   if (table->format == TX_TABLE_CSV) TX_TRY(tx_csv_new(&table->csv, error));
   bool found;

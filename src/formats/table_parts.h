@@ -41,6 +41,7 @@ tx_status tx_table_line(tx_table_input *input, tx_text *line, bool *found, tx_er
 /* A byte order mark is passed over; a file that is no table, by its first bytes
  * or by a NUL byte in its first line, is an error that says what it is. */
 tx_status tx_table_start(tx_table_input *input, tx_error *error);
+tx_status tx_table_refuse_returns(const tx_table_input *input, tx_error *error);
 tx_status tx_table_format_named(const char *name, tx_table_format *format, tx_error *error);
 /* By the file's ending, else by its first line. */
 tx_table_format tx_table_format_found(const char *path, const tx_table_input *input);

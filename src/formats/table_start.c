@@ -114,6 +114,16 @@ tx_status tx_table_start(tx_table_input *input, tx_error *error) {
   return refuse_others(input, error);
 }
 
+/* Not of CSV, in which CR ends a line by itself. */
+tx_status tx_table_refuse_returns(const tx_table_input *input, tx_error *error) {
+  tx_text line = first_line(input);
+  bool whole = line.size == input->end - input->at; /* there is no line feed */
+  const char *cr = whole && line.size ? memchr(line.data, '\r', line.size - 1) : NULL;
+  if (!cr) return TX_OK;
+  return fail_start(input, "of lines that end in CR alone",
+                    "end them in LF (tr '\\r' '\\n') or CRLF", error);
+}
+
 /* ---- which format ---- */
 
 tx_status tx_table_format_named(const char *name, tx_table_format *format, tx_error *error) {

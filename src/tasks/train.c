@@ -170,13 +170,14 @@ static tx_status check_depth(const job *j) {
   const tx_train_options *o = j->shared.options;
   int64_t blocks = j->shared.facts->blocks, depth = o->depth > 0 ? o->depth : blocks;
   if (o->depth > blocks || o->max_depth > blocks) {
-    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--%s is %d, but %s has %" PRId64 " blocks",
+    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--%s is %d, but %s has %" PRId64 " block%s",
                    o->depth > blocks ? "depth" : "max-depth",
-                   o->depth > blocks ? o->depth : o->max_depth, o->model, blocks);
+                   o->depth > blocks ? o->depth : o->max_depth, o->model, blocks,
+                   blocks == 1 ? "" : "s");
   }
   if (o->method == TX_METHOD_LAST_BLOCK && o->blocks > depth) {
-    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " blocks%s",
-                   o->blocks, o->model, depth, o->depth > 0 ? " at this --depth" : "");
+    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " block%s%s",
+                   o->blocks, o->model, depth, depth == 1 ? "" : "s", o->depth > 0 ? " at this --depth" : "");
   }
   return TX_OK;
 }
