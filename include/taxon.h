@@ -165,6 +165,7 @@ typedef struct tx_row { /* borrowed until the next row is read */
   tx_text text;
   tx_text label; /* {NULL, 0} without a label column */
   tx_text id;    /* {NULL, 0} without an id column */
+  bool odd;      /* the text holds NUL, or bytes that are not UTF-8 */
 } tx_row;
 
 /* CSV is RFC 4180, TSV is unquoted, JSONL is one object a line; the first line

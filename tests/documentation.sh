@@ -1,7 +1,7 @@
 #!/bin/sh
 # The documentation says what is true: the files it names are there, the verbs
-# and options it shows exist, the targets of make exist, the options of
-# docs/verbs are the program's, and the commands of the README, the tutorial and
+# and options it shows exist, the targets of make exist, the keys of JSON and the
+# options of docs/verbs are the program's, and the commands of the README, the tutorial and
 # the verbs' pages run as they are written (on a hundred rows, where the real
 # model is there: TAXON_TEST_MODEL names it).
 #
@@ -100,6 +100,18 @@ verdict 'the libraries it needs are named'
   grep -qE "\`($key|\.${key##*.})\`" docs/formats.md || echo "docs/formats.md leaves out $key"
 done > "$found"
 verdict 'the keys of the artifact are described'
+
+# Every key that a verb prints as JSON stands on its page.
+for page in docs/verbs/*.md; do
+  verb=$(basename "$page" .md)
+  {
+    grep -oh 'out_put([a-z]*, "[a-z0-9_]*"' "cli/$verb.c"
+    [ "$verb" != show ] || grep -oh 'put(whole, [a-z]*, "[a-z0-9_]*"' src/tasks/describe.c
+  } | cut -d '"' -f 2 | sort -u | while read -r key; do
+    grep -q "\`$key\`" "$page" || echo "$page leaves out $key"
+  done
+done > "$found"
+verdict 'the keys of JSON are described'
 
 # The C of the pages compiles: a whole file where it has a main, else a body.
 number=0

@@ -91,6 +91,7 @@ typedef struct {
   char origin[TX_HOST_SIZE], host[TX_HOST_SIZE]; /* of the request; of the present hop */
   char etag[128];                                /* of the body, from an earlier try */
   char reason[TX_REASON_SIZE];
+  bool own; /* the present hop is at the request's own host */
   int64_t retry_after;
 } fetching;
 
@@ -108,6 +109,7 @@ static tx_status check_next(const fetching *work, const char *next, char origin[
 static tx_hop_end run_hop(fetching *work, const char *url, const char *origin, tx_hop *hop,
                           tx_error *error) {
   bool own = strcmp(origin, work->origin) == 0;
+  work->own = own;
   show_host(origin, work->host);
   *hop = (tx_hop){.request = work->request,
                   .url = url,
@@ -173,10 +175,12 @@ static tx_status wait_before(const fetching *work, int64_t failed, tx_random *ra
                              tx_error *error) {
   const tx_http_rules *rules = &work->request->rules;
   if (failed >= rules->tries) {
+    const char *setting = work->own ? work->request->setting : NULL;
     return tx_fail(error, TX_ERROR_SYSTEM,
                    "cannot fetch from %s: %s (tried %" PRId64
-                   " times); check the network and try again",
-                   work->host, work->reason, failed);
+                   " time%s); check %s%sthe network%s and try again",
+                   work->host, work->reason, failed, failed == 1 ? "" : "s",
+                   setting ? setting : "", setting ? " and " : "", setting ? "," : "");
   }
   if (work->retry_after > rules->longest_wait_s) {
     return tx_fail(error, TX_ERROR_SYSTEM,

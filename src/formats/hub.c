@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "formats/artifact.h"
 #include "formats/file.h"
 #include "formats/gguf.h"
 #include "formats/http.h"
@@ -366,6 +367,7 @@ static tx_status name_of(const char *path, char name[256], tx_error *error) {
 tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *error) {
   tx_gguf *gguf;
   TX_TRY(tx_gguf_open(path, &gguf, error));
+  tx_status status = tx_artifact_refuse(gguf, error);
   uint64_t size;
   tx_gguf_bytes(gguf, &size);
   receipt->bytes = (int64_t)size;
@@ -376,7 +378,7 @@ tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *erro
     if (!tx_is_utf8(tx_text_of(receipt->license))) receipt->license[0] = '\0'; /* cut */
   }
   tx_gguf_close(gguf);
-  return TX_OK;
+  return status;
 }
 
 /* A name stands for one file, on which artifacts may depend. */

@@ -165,6 +165,7 @@ static tx_status ask(const tx_hub_settings *settings, const tx_hub_wish *wish, c
   tx_http_request request = {.url = url,
                              .token = *settings->token ? settings->token : NULL,
                              .plain = settings->plain,
+                             .setting = settings->set ? "HF_ENDPOINT" : NULL,
                              .rules = tx_http_rules_defaults(),
                              .watch = watch};
   tx_status status = tx_http_get_bytes(&request, LISTING_BYTES, bytes, &answer, &trouble);

@@ -157,6 +157,7 @@ static tx_status fetch_rest(body *to, const char *url, tx_error *error) {
   tx_http_request request = {.url = url,
                              .token = *settings->token ? settings->token : NULL,
                              .plain = settings->plain,
+                             .setting = settings->set ? "HF_ENDPOINT" : NULL,
                              .rules = tx_http_rules_defaults(),
                              .watch = work->watch};
   tx_status status = tx_http_get(&request, &sink, &to->answer, &trouble);

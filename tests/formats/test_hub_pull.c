@@ -383,17 +383,17 @@ static void test_resume(void **state) {
   assert_int_equal(stat_of("unwanted", "gets"), 3);
 
   expect_bad("crumbs", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check the network "
-             "and try again");
+             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check "
+             "HF_ENDPOINT and the network, and try again");
   assert_non_null(part_of("bad", "crumbs")); /* what came is kept */
   assert_int_equal(tx_file_look(path_of(part_of("bad", "crumbs"))).bytes, 3000);
   expect_bad("crumbs", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check the network "
-             "and try again");
+             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check "
+             "HF_ENDPOINT and the network, and try again");
   assert_int_equal(tx_file_look(path_of(part_of("bad", "crumbs"))).bytes, 6000);
   expect_bad("early", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: the connection ended early (tried 3 times); check the "
-             "network and try again");
+             "cannot fetch from 127.0.0.1: the connection ended early (tried 3 times); check "
+             "HF_ENDPOINT and the network, and try again");
 }
 
 /* Who does not ask why is told by the status alone. */
@@ -421,12 +421,12 @@ static void test_slow(void **state) {
   setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1", 1);
   setenv("TAXON_PULL_TRIES", "1", 1);
   expect_bad("slow", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 times); check the "
-             "network and try again");
+             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 time); check "
+             "HF_ENDPOINT and the network, and try again");
   assert_int_equal(tx_file_look(path_of(part_of("bad", "slow"))).bytes, 10);
   expect_bad("hang", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 times); check the "
-             "network and try again");
+             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 time); check "
+             "HF_ENDPOINT and the network, and try again");
 }
 
 static void test_busy(void **state) {
@@ -443,8 +443,8 @@ static void test_busy(void **state) {
   assert_int_equal(stat_of("broken", "gets"), 3);
   expect_good("listbusy", "home");
   expect_bad("down", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: it answered 503 (tried 3 times); check the network and "
-             "try again");
+             "cannot fetch from 127.0.0.1: it answered 503 (tried 3 times); check HF_ENDPOINT "
+             "and the network, and try again");
   assert_int_equal(stat_of("down", "gets"), 3);
 }
 
@@ -614,7 +614,7 @@ static void test_answers(void **state) {
              "hf:t/evil has no model file (.gguf) at revision main; check the name");
   expect_bad("part", TX_ERROR_SYSTEM,
              "cannot fetch from 127.0.0.1: it sent another part than was asked for (tried 3 "
-             "times); check the network and try again");
+             "times); check HF_ENDPOINT and the network, and try again");
   tx_pulled pulled;
   tx_error error;
   assert_int_equal(pull("headers", "bad", &pulled, &error), TX_ERROR_SYSTEM);
