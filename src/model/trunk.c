@@ -98,7 +98,8 @@ tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences
   for (int64_t b = 0; b < sequences; b++) {
     for (int64_t t = own[b]; t < own[b + 1]; t++) positions[t] = t - own[b];
   }
-  *batch = (tx_batch){sequences, tokens, own, positions};
+  *batch = (tx_batch){
+      .sequences = sequences, .tokens = tokens, .offsets = own, .positions = positions};
   return TX_OK;
 }
 
