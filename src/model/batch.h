@@ -10,6 +10,13 @@
 
 #include <stdint.h>
 
+/* Sequences of ids one after another; each has at least one token. */
+typedef struct tx_sequences { /* borrowed arrays */
+  int64_t count;
+  const int32_t *ids;
+  const int64_t *offsets; /* (count + 1) */
+} tx_sequences;
+
 typedef struct tx_stretch tx_stretch; /* cache.h */
 
 typedef struct tx_batch { /* borrowed arrays */
