@@ -54,7 +54,7 @@ typedef struct tx_kernels {
   float (*softmax_exp)(float *values, int64_t count, float scale);
   /* One more tile: values [from, to) = exp(scale * (values - max)), max over all tiles
    * up to this one, and 0 in the rest of [0, count).  0 <= from < to <= count.  Returns
-   * the factor for what was multiplied by exponentials of the tiles before. */
+   * the factor, at most 1, for what was multiplied by exponentials of the tiles before. */
   float (*softmax_tile)(float *values, int64_t count, int64_t from, int64_t to, float scale,
                         tx_running_softmax *running);
   float (*softmax_sum)(const tx_running_softmax *running);

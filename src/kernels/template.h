@@ -195,7 +195,7 @@ static float softmax_tile(float *values, int64_t count, int64_t from, int64_t to
   float max = greatest(values + from, to - from), before = running->max, factor[16] = {1.0f};
   max = before > max ? before : max;
   lanes sum = lanes_load(running->sums), top = lanes_set(max), by = lanes_set(scale);
-  if (max > before) {
+  if (max > before && before > -__builtin_inff()) {
     lanes less = lanes_exp(lanes_mul(by, lanes_sub(lanes_set(before), top)));
     sum = lanes_mul(sum, less);
     lanes_store(factor, less);
