@@ -26,6 +26,7 @@ struct tx_model {
   tx_norm output_norm;
   float *output_norm_memory;
   tx_dtype dtype; /* of what is loaded next */
+  uint8_t *kept;  /* (L): of each block, bit s: slot s stays fp32 */
   loaded_block *blocks; /* (L) */
 };
 
@@ -144,7 +145,10 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   TX_TRY(tx_facts_read(model->gguf, &model->facts, error));
   const tx_facts *facts = &model->facts;
   model->blocks = tx_alloc_zero((size_t)facts->blocks, sizeof *model->blocks);
-  if (!model->blocks) return tx_fail_memory(error, sizeof *model->blocks, "the block table");
+  model->kept = tx_alloc_zero((size_t)facts->blocks, sizeof *model->kept);
+  if (!model->blocks || !model->kept) {
+    return tx_fail_memory(error, sizeof *model->blocks, "the block table");
+  }
   TX_TRY(table_weight(model, "token_embd.weight", facts->vocabulary, &model->embedding, error));
   if (facts->architecture->positions == TX_POSITION_LEARNED) {
     TX_TRY(table_weight(model, "position_embd.weight", facts->context, &model->positions, error));
@@ -177,6 +181,7 @@ void tx_model_close(tx_model *model) {
   if (!model) return;
   if (model->blocks) tx_model_unload(model, 0, model->facts.blocks);
   tx_free(model->blocks);
+  tx_free(model->kept);
   tx_free(model->output_norm_memory);
   tx_gguf_close(model->gguf);
   tx_free(model);
@@ -190,6 +195,17 @@ void tx_model_set_dtype(tx_model *model, tx_dtype dtype) {
   model->dtype = dtype;
 }
 tx_dtype tx_model_dtype(const tx_model *model) { return model->dtype; }
+
+_Static_assert(TX_MATRICES <= 8, "a bit of a byte for each slot");
+
+void tx_model_keep_f32(tx_model *model, int64_t block, tx_matrix_slot slot, bool keep) {
+  uint8_t bit = (uint8_t)(1u << slot);
+  model->kept[block] = (uint8_t)(keep ? model->kept[block] | bit : model->kept[block] & ~bit);
+}
+
+bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+  return (model->kept[block] >> slot & 1) != 0;
+}
 
 const tx_block *tx_model_block(const tx_model *model, int64_t index) {
   return model->blocks[index].memory ? &model->blocks[index].view : NULL;
@@ -208,7 +224,7 @@ static void *carve(unsigned char *memory, uint64_t *at, uint64_t bytes) {
 /* What was trained stays as it was trained. */
 static bool as_bytes(const tx_model *model, int64_t block, tx_matrix_slot slot) {
   tx_weight weight;
-  if (model->dtype != TX_DTYPE_INT8) return false;
+  if (model->dtype != TX_DTYPE_INT8 || tx_model_keeps_f32(model, block, slot)) return false;
   return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
                              &weight, NULL) == TX_OK &&
          weight.file == model->gguf && tx_int8_panel_bytes(weight.columns) > 0;

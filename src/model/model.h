@@ -46,6 +46,11 @@ typedef enum tx_dtype { TX_DTYPE_F32, TX_DTYPE_INT8 } tx_dtype;
 void tx_model_set_dtype(tx_model *model, tx_dtype dtype);
 tx_dtype tx_model_dtype(const tx_model *model);
 
+/* Matrices that stay fp32 where the others become bytes: those whose inputs have
+ * spikes (spikes.h).  At first none; holds for blocks that are loaded from now on. */
+void tx_model_keep_f32(tx_model *model, int64_t block, tx_matrix_slot slot, bool keep);
+bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slot);
+
 /* Expands and packs blocks [from, to), in parallel; those already there are
  * kept.  NaN or infinity among the weights is an input error naming the tensor. */
 tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error);
