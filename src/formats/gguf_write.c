@@ -146,6 +146,63 @@ void tx_gguf_add_floats(tx_gguf_writer *writer, const char *key, const double *v
   if (begin_array(writer, key, TX_GGUF_F64, count)) put_numbers(writer, values, count);
 }
 
+/* ---- from another file ------------------------------------------------- */
+
+static void add_array(tx_gguf_writer *writer, const tx_gguf *from, const char *key,
+                      const tx_gguf_entry *entry) {
+  if (entry->element == TX_GGUF_STRING) {
+    const tx_text *strings;
+    size_t count;
+    if (tx_gguf_strings(from, key, &strings, &count, &writer->error) == TX_OK) {
+      tx_gguf_add_strings(writer, key, strings, count);
+    }
+    return;
+  }
+  if (!begin_array(writer, key, entry->element, (size_t)entry->count)) return;
+  tx_buffer_append(&writer->keys, from->data + entry->at,
+                   (size_t)entry->count * tx_gguf_value_facts[entry->element].size);
+}
+
+static void add_entry(tx_gguf_writer *writer, const tx_gguf *from, const char *key,
+                      const tx_gguf_entry *entry) {
+  if (entry->type == TX_GGUF_ARRAY) {
+    add_array(writer, from, key, entry);
+  } else if (entry->type == TX_GGUF_STRING) {
+    tx_text text;
+    if (tx_gguf_string(from, key, &text, &writer->error) == TX_OK) {
+      tx_gguf_add_string(writer, key, text);
+    }
+  } else if (begin_key(writer, key, entry->type)) {
+    tx_buffer_append(&writer->keys, from->data + entry->at, tx_gguf_value_facts[entry->type].size);
+  }
+}
+
+static bool is_left_out(const char *key, const char *const *without, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(key, without[i]) == 0) return true;
+  }
+  return strcmp(key, "general.alignment") == 0;
+}
+
+void tx_gguf_add_all(tx_gguf_writer *writer, const tx_gguf *from, const char *const *without,
+                     size_t count) {
+  for (size_t i = 0; i < from->keys.count && writer->error.status == TX_OK; i++) {
+    tx_text name = from->keys.items[i];
+    char *key = tx_copy_bytes(name.data, name.size);
+    if (!key) {
+      tx_fail_memory(&writer->error, name.size, "a key");
+      return;
+    }
+    if (!is_left_out(key, without, count)) add_entry(writer, from, key, &from->entries[i]);
+    tx_free(key);
+  }
+  for (size_t i = 0; i < tx_gguf_tensor_count(from); i++) {
+    const tx_tensor *tensor = tx_gguf_tensor_at(from, i);
+    tx_gguf_add_tensor(writer, tensor->name, tensor->type, tensor->dimensions, tensor->shape,
+                       tensor->data);
+  }
+}
+
 /* ---- tensors ----------------------------------------------------------- */
 
 /* The bytes of a tensor of this shape; false, with the failure, for an impossible one. */
