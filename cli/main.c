@@ -27,6 +27,7 @@ static const verb verbs[] = {
     {"train", "train a classifier from labelled texts", verb_train},
     {"eval", "measure a classifier on labelled texts", verb_eval},
     {"predict", "classify texts", verb_predict},
+    {"quantize", "make a classifier faster in int8, if its answers bear it", verb_quantize},
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
@@ -243,5 +244,5 @@ int main(int argc, char **argv) {
     return CLI_USAGE;
   }
   int status = run(argc, argv), written = out_flush(NULL);
-  return status == CLI_DONE ? written : status;
+  return status == CLI_DONE || (status == CLI_NO && written != CLI_DONE) ? written : status;
 }

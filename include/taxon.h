@@ -343,6 +343,50 @@ TX_API tx_status tx_evaluate(tx_classifier *classifier, const char *data, tx_tab
                              tx_evaluation *evaluation, const tx_watch *watch, tx_error *error);
 TX_API void tx_evaluation_free(tx_evaluation *evaluation);
 
+/* ---- int8, gated by the task ------------------------------------------- */
+
+typedef struct tx_quantize_options {
+  const char *home;
+  const char *model; /* as of tx_classifier_options */
+  const char *head;  /* whose labels the table has; NULL: the first.  The blocks, and so the
+                        precision, are those of all heads */
+  const char *data;  /* labelled texts that were not trained on; required */
+  tx_table_options table;
+  const char *out;   /* the classifier in int8; NULL: takes the place of the one it is made from */
+  double tolerance;  /* points of accuracy on these texts that int8 may cost, 0 to 100 */
+} tx_quantize_options;
+
+TX_API tx_quantize_options tx_quantize_defaults(void); /* tolerance TX_TOLERANCE */
+
+typedef struct tx_precision_score {
+  double accuracy, nll, ece; /* as of tx_evaluation */
+  double texts_per_second;
+  int64_t bytes; /* of memory that the model's weights take */
+} tx_precision_score;
+
+typedef struct tx_changed_answer { /* strings are borrowed from the quantization */
+  int64_t line;                    /* of the table */
+  const char *label, *f32, *int8;  /* the true one, and the two answers */
+} tx_changed_answer;
+
+typedef struct tx_quantization {
+  bool accepted; /* int8 loses no more than the tolerance: the classifier is written */
+  int64_t rows, changed; /* answers that are another label in int8 */
+  double lost;           /* points of accuracy, negative where int8 is better */
+  tx_precision_score f32, int8;
+  int f32_matrices;           /* that stay fp32 because of their inputs */
+  tx_changed_answer *answers; /* (changed), in the table's order */
+  void *owned;
+} tx_quantization;
+
+/* Scores the rows in fp32 and in int8 and writes the classifier that runs in int8 if
+ * that costs no more than the tolerance.  Nothing is written otherwise, which is no
+ * failure. */
+TX_API tx_status tx_quantize(const char *classifier, tx_quantize_options options,
+                             tx_quantization *quantization, const tx_watch *watch,
+                             tx_error *error);
+TX_API void tx_quantization_free(tx_quantization *quantization);
+
 /* ---- models and data --------------------------------------------------- */
 
 /* What `pull` knows by name. */

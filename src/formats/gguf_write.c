@@ -148,33 +148,28 @@ void tx_gguf_add_floats(tx_gguf_writer *writer, const char *key, const double *v
 
 /* ---- from another file ------------------------------------------------- */
 
-static void add_array(tx_gguf_writer *writer, const tx_gguf *from, const char *key,
-                      const tx_gguf_entry *entry) {
-  if (entry->element == TX_GGUF_STRING) {
-    const tx_text *strings;
-    size_t count;
-    if (tx_gguf_strings(from, key, &strings, &count, &writer->error) == TX_OK) {
-      tx_gguf_add_strings(writer, key, strings, count);
-    }
-    return;
+/* Where the value of an entry ends, whose place and sizes the reader has checked. */
+static uint64_t end_of(const tx_gguf *from, const tx_gguf_entry *entry) {
+  bool array = entry->type == TX_GGUF_ARRAY;
+  uint8_t type = array ? entry->element : entry->type;
+  uint64_t count = array ? entry->count : 1;
+  if (type != TX_GGUF_STRING) return entry->at + count * tx_gguf_value_facts[type].size;
+  tx_cursor cursor = tx_cursor_make(from->data, from->size, from->path, NULL);
+  cursor.at = entry->at;
+  for (uint64_t i = 0; i < count; i++) {
+    tx_text text;
+    if (tx_gguf_read_string(&cursor, UINT64_MAX, "a string", &text) != TX_OK) break;
   }
-  if (!begin_array(writer, key, entry->element, (size_t)entry->count)) return;
-  tx_buffer_append(&writer->keys, from->data + entry->at,
-                   (size_t)entry->count * tx_gguf_value_facts[entry->element].size);
+  return cursor.at;
 }
 
 static void add_entry(tx_gguf_writer *writer, const tx_gguf *from, const char *key,
                       const tx_gguf_entry *entry) {
-  if (entry->type == TX_GGUF_ARRAY) {
-    add_array(writer, from, key, entry);
-  } else if (entry->type == TX_GGUF_STRING) {
-    tx_text text;
-    if (tx_gguf_string(from, key, &text, &writer->error) == TX_OK) {
-      tx_gguf_add_string(writer, key, text);
-    }
-  } else if (begin_key(writer, key, entry->type)) {
-    tx_buffer_append(&writer->keys, from->data + entry->at, tx_gguf_value_facts[entry->type].size);
-  }
+  bool begun = entry->type == TX_GGUF_ARRAY
+                   ? begin_array(writer, key, entry->element, (size_t)entry->count)
+                   : begin_key(writer, key, entry->type);
+  if (!begun) return;
+  tx_buffer_append(&writer->keys, from->data + entry->at, (size_t)(end_of(from, entry) - entry->at));
 }
 
 static bool is_left_out(const char *key, const char *const *without, size_t count) {

@@ -253,6 +253,15 @@ static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned cha
   return at;
 }
 
+uint64_t tx_model_bytes(const tx_model *model, int64_t from, int64_t to) {
+  uint64_t bytes = 0;
+  for (int64_t block = from; block < to; block++) {
+    tx_block view = {0};
+    bytes += lay_out_block(model, block, NULL, &view);
+  }
+  return bytes;
+}
+
 static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
   const tx_block *view = &model->blocks[block].view;
   tx_weight weight;

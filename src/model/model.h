@@ -55,6 +55,9 @@ bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slo
  * kept.  NaN or infinity among the weights is an input error naming the tensor. */
 tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error);
 void tx_model_unload(tx_model *model, int64_t from, int64_t to);
+
+/* Bytes of memory that blocks [from, to) take once loaded, in the present dtype. */
+uint64_t tx_model_bytes(const tx_model *model, int64_t from, int64_t to);
 const tx_block *tx_model_block(const tx_model *model, int64_t index); /* loaded, or NULL */
 const tx_norm *tx_model_output_norm(const tx_model *model);
 
