@@ -44,12 +44,13 @@ int64_t tx_trunk_want_width(const tx_model *model, tx_trunk_want want) {
   return want.kind == TX_TRUNK_POOLED ? tx_pool_parts(want.pooling) * width : width;
 }
 
-/* What distinguishes the states of a model that is computed in int8: "" of fp32, so
- * that what an earlier version kept is found.  Size: of `text`. */
+/* What distinguishes the states of a model that is not computed in fp32: "" of fp32,
+ * so that what an earlier version kept is found.  Size: of `text`. */
 static void name_precision(const tx_model *model, char *text, size_t size) {
   uint8_t kept[TX_MAX_BLOCKS * TX_MATRICES];
   int64_t count = tx_model_facts(model)->blocks * TX_MATRICES;
   text[0] = '\0';
+  if (tx_model_dtype(model) == TX_DTYPE_FILE) snprintf(text, size, " file");
   if (tx_model_dtype(model) != TX_DTYPE_INT8) return;
   for (int64_t i = 0; i < count; i++) {
     kept[i] = tx_model_keeps_f32(model, i / TX_MATRICES, (tx_matrix_slot)(i % TX_MATRICES));

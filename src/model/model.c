@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/grouped.h"
 #include "kernels/int8.h"
 #include "kernels/product.h"
 #include "model/weights.h"
@@ -28,7 +29,15 @@ struct tx_model {
   tx_dtype dtype; /* of what is loaded next */
   uint8_t *kept;  /* (L): of each block, bit s: slot s stays fp32 */
   loaded_block *blocks; /* (L) */
+  /* The output matrix as groups, once logits were asked for so; NULL before.  Several
+   * passes may come to it at once: the first to be done stays. */
+  _Atomic(unsigned char *) *output_groups;
 };
+
+/* Of a weight as groups; 0 where its type has no such product. */
+static uint64_t group_bytes(const tx_weight *weight) {
+  return tx_grouped_packed_bytes((uint32_t)weight->tensor->type, weight->columns, weight->rows);
+}
 
 /* ---- opening ----------------------------------------------------------- */
 
@@ -146,7 +155,8 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   const tx_facts *facts = &model->facts;
   model->blocks = tx_alloc_zero((size_t)facts->blocks, sizeof *model->blocks);
   model->kept = tx_alloc_zero((size_t)facts->blocks, sizeof *model->kept);
-  if (!model->blocks || !model->kept) {
+  model->output_groups = tx_alloc_zero(1, sizeof *model->output_groups);
+  if (!model->blocks || !model->kept || !model->output_groups) {
     return tx_fail_memory(error, sizeof *model->blocks, "the block table");
   }
   TX_TRY(table_weight(model, "token_embd.weight", facts->vocabulary, &model->embedding, error));
@@ -182,6 +192,9 @@ void tx_model_close(tx_model *model) {
   if (model->blocks) tx_model_unload(model, 0, model->facts.blocks);
   tx_free(model->blocks);
   tx_free(model->kept);
+  unsigned char *groups = model->output_groups ? atomic_load(model->output_groups) : NULL;
+  if (groups) tx_pages_free(groups, group_bytes(&model->output));
+  tx_free(model->output_groups);
   tx_free(model->output_norm_memory);
   tx_gguf_close(model->gguf);
   tx_free(model);
@@ -221,13 +234,36 @@ static void *carve(unsigned char *memory, uint64_t *at, uint64_t bytes) {
   return part;
 }
 
+typedef enum { AS_FLOATS, AS_BYTES, AS_GROUPS } form;
+
 /* What was trained stays as it was trained. */
-static bool as_bytes(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+static form form_of(const tx_model *model, int64_t block, tx_matrix_slot slot, tx_weight *weight) {
+  if (model->dtype == TX_DTYPE_F32) return AS_FLOATS;
+  if (tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false, weight,
+                          NULL) != TX_OK ||
+      weight->file != model->gguf) {
+    return AS_FLOATS;
+  }
+  if (model->dtype == TX_DTYPE_FILE) return group_bytes(weight) > 0 ? AS_GROUPS : AS_FLOATS;
+  bool kept = tx_model_keeps_f32(model, block, slot) || tx_int8_panel_bytes(weight->columns) == 0;
+  return kept ? AS_FLOATS : AS_BYTES;
+}
+
+static void lay_out_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot,
+                           unsigned char *memory, uint64_t *at, tx_matrix *matrix) {
   tx_weight weight;
-  if (model->dtype != TX_DTYPE_INT8 || tx_model_keeps_f32(model, block, slot)) return false;
-  return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
-                             &weight, NULL) == TX_OK &&
-         weight.file == model->gguf && tx_int8_panel_bytes(weight.columns) > 0;
+  switch (form_of(model, block, slot, &weight)) {
+    case AS_BYTES:
+      matrix->bytes = carve(memory, at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
+      break;
+    case AS_GROUPS:
+      matrix->type = (uint32_t)weight.tensor->type;
+      matrix->groups = carve(memory, at, group_bytes(&weight));
+      break;
+    default:
+      matrix->panels = carve(memory, at,
+                             tx_packed_size(matrix->inputs, matrix->outputs) * sizeof(float));
+  }
 }
 
 static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned char *memory,
@@ -237,12 +273,7 @@ static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned cha
     tx_matrix *matrix = &view->matrix[slot];
     tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
     if (matrix->outputs == 0) continue;
-    if (as_bytes(model, block, (tx_matrix_slot)slot)) {
-      matrix->bytes = carve(memory, &at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
-    } else {
-      uint64_t floats = tx_packed_size(matrix->inputs, matrix->outputs);
-      matrix->panels = carve(memory, &at, floats * sizeof(float));
-    }
+    lay_out_matrix(model, block, (tx_matrix_slot)slot, memory, &at, matrix);
     if (!model->facts.architecture->biases) continue;
     matrix->bias = carve(memory, &at, (uint64_t)matrix->outputs * sizeof(float));
   }
@@ -323,12 +354,23 @@ static void load_task(void *context, int64_t index, int worker) {
     note_damaged(&l->damaged, low + 1);
   }
   const tx_matrix *matrix = load->matrix;
+  if (matrix->groups) return; /* packed as a whole, from the file's blocks */
   if (matrix->bytes) {
     int8_t *panel = (int8_t *)matrix->bytes +
                     row / TX_PANEL * (int64_t)tx_int8_panel_bytes(inputs);
     tx_int8_get()->pack(values, inputs, inputs, rows, panel);
   } else {
     tx_pack_panel(values, 1, inputs, inputs, rows, (float *)matrix->panels + row * inputs);
+  }
+}
+
+/* From the file's blocks, which the tasks have looked through. */
+static void pack_groups(const loading *l) {
+  for (int64_t i = 0; i < l->count; i++) {
+    const tx_matrix *matrix = l->loads[i].matrix;
+    if (!matrix->groups) continue;
+    tx_grouped_pack(matrix->type, tx_weight_blocks(&l->loads[i].weight, 0), matrix->inputs,
+                    matrix->outputs, (unsigned char *)(uintptr_t)matrix->groups);
   }
 }
 
@@ -352,6 +394,7 @@ static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loadin
   l->scratch = tx_alloc_array((size_t)(tx_threads() * l->scratch_floats), sizeof(float));
   if (!l->scratch) return tx_fail_memory(error, (uint64_t)l->scratch_floats * 4, "loading weights");
   tx_parallel(tasks, load_task, l);
+  pack_groups(l);
   int64_t damaged = atomic_load(&l->damaged);
   if (!damaged) return TX_OK;
   float not_finite = (float)__builtin_inf();
@@ -452,8 +495,8 @@ static void logits_task(void *context, int64_t index, int worker) {
                       w->logits + first, vocabulary);
 }
 
-tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
-                          tx_error *error) {
+static tx_status logits_of_floats(const tx_model *model, const float *states, int64_t rows,
+                                  float *logits, tx_error *error) {
   size_t floats = (size_t)(tx_threads() * 2 * TX_PANEL * model->facts.width);
   logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL};
   work.scratch = tx_alloc_array(floats, sizeof(float));
@@ -461,6 +504,48 @@ tx_status tx_model_logits(const tx_model *model, const float *states, int64_t ro
   tx_parallel((model->facts.vocabulary + TX_PANEL - 1) / TX_PANEL, logits_task, &work);
   tx_free(work.scratch);
   return TX_OK;
+}
+
+/* The output matrix as groups: packed now, or there already. */
+static const unsigned char *output_groups(const tx_model *model) {
+  const tx_weight *output = &model->output;
+  unsigned char *there = atomic_load(model->output_groups);
+  if (there) return there;
+  unsigned char *made = tx_pages_alloc(group_bytes(output));
+  if (!made) return NULL;
+  tx_grouped_pack((uint32_t)output->tensor->type, tx_weight_blocks(output, 0), output->columns,
+                  output->rows, made);
+  if (atomic_compare_exchange_strong(model->output_groups, &there, made)) return made;
+  tx_pages_free(made, group_bytes(output));
+  return there;
+}
+
+static tx_status logits_of_groups(const tx_model *model, const float *states, int64_t rows,
+                                  float *logits, tx_error *error) {
+  int64_t width = model->facts.width;
+  const unsigned char *panels = output_groups(model);
+  if (!panels) return tx_fail_memory(error, group_bytes(&model->output), "the output matrix");
+  tx_group *groups = tx_alloc_array((size_t)(rows * (width / TX_GROUP)), sizeof *groups);
+  if (!groups) return tx_fail_memory(error, (uint64_t)(rows * width), "the logits");
+  tx_grouped_product product = {.kernels = tx_grouped_get(),
+                                .type = (uint32_t)model->output.tensor->type,
+                                .rows = rows,
+                                .depth = width,
+                                .columns = model->output.rows,
+                                .x = groups,
+                                .panels = panels,
+                                .y = logits,
+                                .y_row = model->output.rows};
+  tx_grouped_quantise(product.kernels, states, width, rows, width, groups);
+  tx_grouped_product_run(&product);
+  tx_free(groups);
+  return TX_OK;
+}
+
+tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
+                          tx_error *error) {
+  bool groups = model->dtype == TX_DTYPE_FILE && group_bytes(&model->output) > 0;
+  return (groups ? logits_of_groups : logits_of_floats)(model, states, rows, logits, error);
 }
 
 tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,
