@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/available.h"
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/grouped.h"
@@ -293,6 +294,26 @@ uint64_t tx_model_bytes(const tx_model *model, int64_t from, int64_t to) {
   return bytes;
 }
 
+tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to, tx_error *error) {
+  uint64_t bytes = 0, limit;
+  int64_t blocks = 0;
+  for (int64_t block = from; block < to; block++) {
+    if (model->blocks[block].memory) continue;
+    bytes += tx_model_bytes(model, block, block + 1);
+    blocks++;
+  }
+  if (blocks == 0) return TX_OK;
+  TX_TRY(tx_memory_limit(&limit, error));
+  if (bytes <= limit) return TX_OK;
+  bool f32 = model->dtype == TX_DTYPE_F32;
+  return tx_fail(error, TX_ERROR_SYSTEM,
+                 "%s: the weights of %" PRId64 " block%s take %.1f MB of memory in %s, and %.1f MB are "
+                 "there; close other programs, run fewer blocks (--depth of train)%s, or use a "
+                 "smaller model",
+                 tx_gguf_path(model->gguf), blocks, blocks == 1 ? "" : "s", (double)bytes / 1e6,
+                 f32 ? "f32" : model->dtype == TX_DTYPE_INT8 ? "int8" : "the file's types", (double)limit / 1e6, f32 ? " or --precision int8" : "");
+}
+
 static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
   const tx_block *view = &model->blocks[block].view;
   tx_weight weight;
@@ -421,6 +442,7 @@ static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_erro
 }
 
 tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error) {
+  TX_TRY(tx_model_check_memory(model, from, to, error));
   while (from < to) {
     if (model->blocks[from].memory) {
       from++;

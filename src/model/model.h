@@ -60,8 +60,13 @@ tx_dtype tx_model_dtype(const tx_model *model);
 void tx_model_keep_f32(tx_model *model, int64_t block, tx_matrix_slot slot, bool keep);
 bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slot);
 
-/* Expands and packs blocks [from, to), in parallel; those already there are
- * kept.  NaN or infinity among the weights is an input error naming the tensor. */
+/* TX_ERROR_SYSTEM, with the figures, where those of blocks [from, to) that are not yet
+ * loaded would not fit in memory in the present dtype (base/available.h). */
+tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to, tx_error *error);
+
+/* Expands and packs blocks [from, to), in parallel; those already there are kept.
+ * What would not fit in memory is refused before any work.  NaN or infinity among
+ * the weights is an input error naming the tensor. */
 tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error);
 void tx_model_unload(tx_model *model, int64_t from, int64_t to);
 

@@ -226,6 +226,15 @@ static int64_t deepest(const job *j) {
   return o->depth > 0 ? o->depth : limit > 0 ? limit : j->shared.facts->blocks;
 }
 
+/* Before the tables are read: a model that does not fit is no reason to wait. */
+static tx_status check_memory(job *j) {
+  bool int8 = j->shared.options->precision == TX_PRECISION_INT8;
+  tx_model_set_dtype(j->shared.model, int8 ? TX_DTYPE_INT8 : TX_DTYPE_F32);
+  tx_status status = tx_model_check_memory(j->shared.model, 0, deepest(j), j->error);
+  tx_model_set_dtype(j->shared.model, TX_DTYPE_F32);
+  return status;
+}
+
 /* The model in int8 from now on; what stays fp32 is measured on the first set's texts. */
 static tx_status make_int8(job *j, int64_t depth) {
   tx_training *t = &j->shared;
@@ -331,6 +340,7 @@ static tx_status run(job *j) {
   TX_TRY(check_options(t->options, j->error));
   TX_TRY(check_output(j));
   TX_TRY(open_model(j));
+  TX_TRY(check_memory(j));
   open_cache(j);
   TX_TRY(train_sets(j));
   TX_TRY(tx_train_write(t, j->sets, j->count, j->error));
