@@ -221,6 +221,13 @@ bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slo
   return (model->kept[block] >> slot & 1) != 0;
 }
 
+bool tx_model_is_changed(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+  tx_weight weight;
+  return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
+                             &weight, NULL) == TX_OK &&
+         weight.file != model->gguf;
+}
+
 const tx_block *tx_model_block(const tx_model *model, int64_t index) {
   return model->blocks[index].memory ? &model->blocks[index].view : NULL;
 }

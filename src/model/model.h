@@ -59,6 +59,8 @@ tx_dtype tx_model_dtype(const tx_model *model);
  * spikes (spikes.h).  At first none; holds for blocks that are loaded from now on. */
 void tx_model_keep_f32(tx_model *model, int64_t block, tx_matrix_slot slot, bool keep);
 bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slot);
+/* Whether it stands among the changes, and so is fp32 in any case. */
+bool tx_model_is_changed(const tx_model *model, int64_t block, tx_matrix_slot slot);
 
 /* TX_ERROR_SYSTEM, with the figures, where those of blocks [from, to) that are not yet
  * loaded would not fit in memory in the present dtype (base/available.h). */

@@ -90,6 +90,7 @@ tx_status tx_precision_names(const tx_model *model, int64_t depth, tx_arena *are
     tx_matrix_slot slot = (tx_matrix_slot)(i % TX_MATRICES);
     char name[TX_MATRIX_NAME];
     if (!tx_model_keeps_f32(model, i / TX_MATRICES, slot)) continue;
+    if (tx_model_is_changed(model, i / TX_MATRICES, slot)) continue;
     tx_matrix_name(i / TX_MATRICES, slot, name);
     char *copy = tx_arena_string(arena, name, strlen(name));
     if (!copy) return tx_fail_memory(error, sizeof name, "the names of matrices");

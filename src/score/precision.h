@@ -24,8 +24,8 @@ tx_status tx_precision_measure(tx_model *model, tx_pass *pass, const tx_tokenize
                                const tx_text *texts, size_t count, int64_t depth,
                                const tx_watch *watch, tx_error *error);
 
-/* The names of the matrices of the first `depth` blocks that the model keeps, in the
- * order of the blocks: (count), in the arena. */
+/* The names of the matrices of the first `depth` blocks that the model keeps although
+ * they were not trained, in the order of the blocks: (count), in the arena. */
 tx_status tx_precision_names(const tx_model *model, int64_t depth, tx_arena *arena,
                              const tx_text **names, size_t *count, tx_error *error);
 

@@ -154,12 +154,15 @@ static tx_status add_set(const writing *w, tx_error *error) {
   return add_fingerprints(w, error);
 }
 
-/* Of the blocks that are run. */
+/* Of the blocks that are run and were not trained. */
 static tx_status name_matrices(writing *w, const tx_label_set *sets, size_t count, tx_error *error) {
   const tx_training *t = w->training;
   int64_t depth = 0;
   if (t->precision != TX_PRECISION_INT8) return TX_OK;
-  for (size_t i = 0; i < count; i++) depth = sets[i].depth > depth ? sets[i].depth : depth;
+  for (size_t i = 0; i < count; i++) {
+    int64_t frozen = sets[i].depth - sets[i].blocks;
+    depth = frozen > depth ? frozen : depth;
+  }
   TX_TRY(tx_precision_names(t->model, depth, w->arena, &w->f32_matrices, &w->f32_count, error));
   t->report->f32_matrices = (int)w->f32_count;
   return TX_OK;
