@@ -66,7 +66,7 @@ def row(arguments, name, made, folder):
     own = taxon_json(arguments.taxon, "eval", paths[3], "--data", paths[1])
     f32, int8 = both["f32"], both["int8"]
     print(f"| {name} | {len(train):,} / {len(test):,} | {report['depth']} | {100 * f32['accuracy']:.2f} | "
-          f"{-both['lost_points']:+.2f} ({both['changed']}) | "
+          f"{0 - both['lost_points']:+.2f} ({both['changed']}) | "
           f"{100 * (own['accuracy'] - f32['accuracy']):+.2f} | "
           f"{f32['ece']:.4f}, {int8['ece']:.4f}, {own['ece']:.4f} | "
           f"{f32['texts_per_second']:.0f}, {int8['texts_per_second']:.0f} |", flush=True)

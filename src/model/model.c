@@ -509,16 +509,33 @@ typedef struct {
   const float *states;
   int64_t rows;
   float *logits, *scratch; /* scratch: (workers, 2, TX_PANEL * C) */
+  atomic_bool damaged;     /* NaN or infinity among the weights */
 } logits_work;
+
+static tx_status check_output(const tx_model *model, logits_work *work, tx_error *error) {
+  float not_finite = (float)__builtin_inf();
+  if (!atomic_load(&work->damaged)) return TX_OK;
+  return tx_weight_check(&model->output, &not_finite, 1, error);
+}
+
+/* A panel of the output matrix, row-major, looked through. */
+static void expand_panel(logits_work *w, int64_t first, int64_t columns, float *values) {
+  const tx_weight *output = &w->model->output;
+  tx_weight_rows(output, first, columns, values);
+  if (tx_weight_check(output, values, columns * output->columns, NULL) != TX_OK) {
+    atomic_store(&w->damaged, true);
+  }
+}
 
 /* A panel of the output matrix is expanded, packed, used once and forgotten. */
 static void logits_task(void *context, int64_t index, int worker) {
-  const logits_work *w = context;
+  logits_work *w = context;
   int64_t width = w->model->facts.width, vocabulary = w->model->facts.vocabulary;
   int64_t first = index * TX_PANEL;
   int64_t columns = vocabulary - first < TX_PANEL ? vocabulary - first : TX_PANEL;
   float *values = w->scratch + worker * 2 * TX_PANEL * width, *panel = values + TX_PANEL * width;
-  tx_weight_rows(&w->model->output, first, columns, values);
+  expand_panel(w, first, columns, values);
+  if (!w->logits) return; /* only looked through */
   tx_pack_panel(values, 1, width, width, columns, panel);
   w->kernels->product(w->rows, width, columns, w->states, width, 1, panel, NULL, false,
                       w->logits + first, vocabulary);
@@ -527,33 +544,37 @@ static void logits_task(void *context, int64_t index, int worker) {
 static tx_status logits_of_floats(const tx_model *model, const float *states, int64_t rows,
                                   float *logits, tx_error *error) {
   size_t floats = (size_t)(tx_threads() * 2 * TX_PANEL * model->facts.width);
-  logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL};
+  logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL, false};
   work.scratch = tx_alloc_array(floats, sizeof(float));
   if (!work.scratch) return tx_fail_memory(error, floats * 4, "the logits");
   tx_parallel((model->facts.vocabulary + TX_PANEL - 1) / TX_PANEL, logits_task, &work);
   tx_free(work.scratch);
-  return TX_OK;
+  return check_output(model, &work, error);
 }
 
-/* The output matrix as groups: packed now, or there already. */
-static const unsigned char *output_groups(const tx_model *model) {
+/* The output matrix as groups: packed now, once it is looked through, or there already. */
+static tx_status output_groups(const tx_model *model, const unsigned char **panels,
+                               tx_error *error) {
   const tx_weight *output = &model->output;
   unsigned char *there = atomic_load(model->output_groups);
-  if (there) return there;
+  *panels = there;
+  if (there) return TX_OK;
+  TX_TRY(logits_of_floats(model, NULL, 0, NULL, error));
   unsigned char *made = tx_pages_alloc(group_bytes(output));
-  if (!made) return NULL;
+  if (!made) return tx_fail_memory(error, group_bytes(output), "the output matrix");
   tx_grouped_pack((uint32_t)output->tensor->type, tx_weight_blocks(output, 0), output->columns,
                   output->rows, made);
-  if (atomic_compare_exchange_strong(model->output_groups, &there, made)) return made;
-  tx_pages_free(made, group_bytes(output));
-  return there;
+  bool first = atomic_compare_exchange_strong(model->output_groups, &there, made);
+  if (!first) tx_pages_free(made, group_bytes(output));
+  *panels = first ? made : there;
+  return TX_OK;
 }
 
 static tx_status logits_of_groups(const tx_model *model, const float *states, int64_t rows,
                                   float *logits, tx_error *error) {
   int64_t width = model->facts.width;
-  const unsigned char *panels = output_groups(model);
-  if (!panels) return tx_fail_memory(error, group_bytes(&model->output), "the output matrix");
+  const unsigned char *panels;
+  TX_TRY(output_groups(model, &panels, error));
   tx_group *groups = tx_alloc_array((size_t)(rows * (width / TX_GROUP)), sizeof *groups);
   if (!groups) return tx_fail_memory(error, (uint64_t)(rows * width), "the logits");
   tx_grouped_product product = {.kernels = tx_grouped_get(),
