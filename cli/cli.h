@@ -10,9 +10,10 @@
 
 #include "taxon.h"
 
-/* Exit statuses; 1, "done, and the answer is no", waits for verbs that check. */
+/* Exit statuses. */
 enum {
   CLI_DONE = 0,
+  CLI_NO = 1, /* done, and the answer is no: a check did not hold */
   CLI_USAGE = 2,
   CLI_INPUT = 3,
   CLI_SYSTEM = 4,
@@ -29,7 +30,8 @@ typedef struct cli_common {
 
 /* A verb gets the arguments from its own name on and returns the exit status. */
 typedef int cli_verb(int argc, char **argv);
-cli_verb verb_pull, verb_models, verb_show, verb_tokens, verb_train, verb_eval, verb_predict;
+cli_verb verb_pull, verb_models, verb_show, verb_tokens, verb_train, verb_eval, verb_predict,
+    verb_quantize;
 
 /* Each prints one line "taxon VERB: sentence" on standard error and returns the
  * exit status.  `verb` NULL: before there is one. */

@@ -24,6 +24,7 @@ typedef struct {
   char *text;
   int format;
   int64_t max_tokens;
+  int precision; /* of tx_precision */
 } eval;
 
 static size_t seen_lines(const tx_evaluation *of) {
@@ -102,6 +103,7 @@ static json_t *json_seen(const tx_evaluation *of) {
 static void print_json(const tx_evaluation *of) {
   json_t *object = json_object(), *baselines = json_object(), *tests = json_object();
   out_put(object, "n", json_integer(of->n));
+  out_put(object, "precision", json_string(options_precisions[of->precision]));
   out_put(object, "accuracy", out_real(of->accuracy));
   out_put(object, "accuracy_ci95", json_pair(of->accuracy_lo, of->accuracy_hi));
   out_put(object, "macro_f1", out_real(of->macro_f1));
@@ -320,10 +322,11 @@ static void print_remarks(const tx_evaluation *of, const char *data) {
 
 static void print_speed(const tx_evaluation *of) {
   char a[OUT_NUMBER], b[OUT_NUMBER], c[OUT_NUMBER], d[OUT_NUMBER];
-  printf("\n%s, %s texts/s, %s tokens/s, %s of memory\n", out_duration(of->seconds, a),
+  printf("\n%s, %s texts/s, %s tokens/s, %s of memory%s\n", out_duration(of->seconds, a),
          of->texts_per_second < 1000 ? out_decimal(of->texts_per_second, 1, b)
                                      : out_grouped((int64_t)of->texts_per_second, b),
-         out_grouped((int64_t)of->tokens_per_second, c), out_size(of->peak_rss_bytes, d));
+         out_grouped((int64_t)of->tokens_per_second, c), out_size(of->peak_rss_bytes, d),
+         of->precision == TX_PRECISION_INT8 ? ", int8" : "");
 }
 
 static void print_evaluation(const tx_evaluation *of, const char *data) {
@@ -344,6 +347,7 @@ static tx_status evaluate(const eval *state, const char *artifact, tx_evaluation
   options.home = state->common.home;
   options.model = state->model;
   options.max_tokens = state->max_tokens;
+  options.precision = (tx_precision)state->precision;
   options.head = state->head;
   tx_table_options table = tx_table_defaults();
   if (state->text) table.text = state->text;
@@ -377,7 +381,7 @@ static int run(const eval *state, const command_line *line) {
 }
 
 int verb_eval(int argc, char **argv) {
-  eval state = {.common = options_common_defaults()};
+  eval state = {.common = options_common_defaults(), .precision = TX_PRECISION_AUTO};
   const option options[] = {
       {"data", OPTION_STRING, &state.data, "TABLE", "labelled texts: CSV, TSV or JSONL",
        .flags = OPTION_REQUIRED},
@@ -389,6 +393,9 @@ int verb_eval(int argc, char **argv) {
        .zero = "the first"},
       {"model", OPTION_STRING, &state.model, "NAME|FILE",
        "where the base model is; it must be the same file", .zero = "as the classifier names it"},
+      {"precision", OPTION_CHOICE, &state.precision,
+       .help = "of the model's frozen blocks; auto: as the classifier says",
+       .choices = options_precisions},
       {"max-tokens", OPTION_INTEGER, &state.max_tokens, "N", "longer texts are cut at the end",
        .zero = "as in training", .least = 1, .most = INT32_MAX},
   };

@@ -27,6 +27,7 @@ static const verb verbs[] = {
     {"train", "train a classifier from labelled texts", verb_train},
     {"eval", "measure a classifier on labelled texts", verb_eval},
     {"predict", "classify texts", verb_predict},
+    {"quantize", "make a classifier faster in int8, if its answers bear it", verb_quantize},
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
@@ -151,6 +152,7 @@ static help_program describe_program(const char *names[VERB_COUNT],
       .environment =
           "  TAXON_HOME  where models are kept (default: taxon in the user's cache)\n"
           "  TAXON_CPU   generic, avx2 or avx512 instead of the best the processor has\n"
+          "  TAXON_MEMORY_MB  megabytes that a model's weights may take instead of what the system has\n"
           "  NO_COLOR    not empty: no colour",
       .examples =
           "  taxon pull smollm2-135m\n"
@@ -243,5 +245,5 @@ int main(int argc, char **argv) {
     return CLI_USAGE;
   }
   int status = run(argc, argv), written = out_flush(NULL);
-  return status == CLI_DONE ? written : status;
+  return status == CLI_DONE || (status == CLI_NO && written != CLI_DONE) ? written : status;
 }

@@ -16,6 +16,7 @@ typedef struct {
   const char *value; /* NULL for a flag */
 } found_option;
 
+const char *const options_precisions[] = {"f32", "int8", "auto", NULL};
 const char *const options_formats[] = {"auto", "csv", "tsv", "jsonl", NULL};
 
 const char *options_format(int choice) { return choice == 0 ? NULL : options_formats[choice]; }

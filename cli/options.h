@@ -91,6 +91,9 @@ char *options_command(const command_line *line, const option *defaults);
 extern const char *const options_formats[]; /* "auto", "csv", "tsv", "jsonl", NULL */
 const char *options_format(int choice);     /* for tx_table_options: NULL for auto */
 
+/* --precision, in the order of tx_precision. */
+extern const char *const options_precisions[]; /* "f32", "int8", "auto", NULL */
+
 void options_free(command_line *line);
 
 /* The candidate most like `word` when one is close, else NULL. */

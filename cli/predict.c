@@ -26,6 +26,7 @@ typedef struct {
   char *text;
   int format;
   int64_t max_tokens;
+  int precision; /* of tx_precision */
   /* The work: */
   tx_classifier *classifier;
   head *heads; /* (count) */
@@ -361,6 +362,7 @@ static int run(predict *state) {
   options.home = common->home;
   options.model = state->model;
   options.max_tokens = state->max_tokens;
+  options.precision = (tx_precision)state->precision;
   tx_error error = {0};
   if (tx_classifier_open(state->line->arguments[0], options, &state->classifier, &error) != TX_OK) {
     return cli_fail(state->line->verb, &error, "run the same command again");
@@ -392,6 +394,7 @@ static int run(predict *state) {
 int verb_predict(int argc, char **argv) {
   cli_common common = options_common_defaults();
   predict *state = cli_array(1, sizeof *state);
+  state->precision = TX_PRECISION_AUTO;
   const option options[] = {
       {"data", OPTION_STRING, &state->data, "TABLE",
        "classify the rows of a CSV, TSV or JSONL table; - is standard input", .zero = NULL},
@@ -402,6 +405,9 @@ int verb_predict(int argc, char **argv) {
       {"format", OPTION_CHOICE, &state->format, .help = "of the table", .choices = options_formats},
       {"model", OPTION_STRING, &state->model, "NAME|FILE",
        "where the base model is; it must be the same file", .zero = "as the classifier names it"},
+      {"precision", OPTION_CHOICE, &state->precision,
+       .help = "of the model's frozen blocks; auto: as the classifier says",
+       .choices = options_precisions},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
        .zero = "as in training", .least = 1, .most = INT32_MAX},
   };

@@ -23,7 +23,7 @@ typedef struct {
   char *text;
   option_list heads;        /* NAME:FILE */
   tx_label_source *sources; /* (heads.count), once they are read */
-  int format, method, pooling, solver, schedule, weights;
+  int format, method, pooling, solver, schedule, weights, precision;
   int64_t depth, max_depth, blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
   double learning_rate, weight_decay, warm_up, clip, penalty;
   bool no_cache;
@@ -37,6 +37,7 @@ static train train_defaults(void) {
                  .solver = (int)from.head_solver,
                  .schedule = (int)from.schedule,
                  .weights = (int)from.class_weights,
+                 .precision = (int)from.precision,
                  .depth = from.depth,
                  .max_depth = from.max_depth,
                  .blocks = from.blocks,
@@ -53,7 +54,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 30 };
+enum { OPTION_COUNT = 31 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -92,6 +93,11 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"class-weights", OPTION_CHOICE, &state->weights,
        .help = "balanced: each label counts the same in all", .choices = weights,
        .flags = OPTION_RESULT},
+      {"precision", OPTION_CHOICE, &state->precision,
+       .help = "of the blocks that are not trained, in training and later: int8 is several times "
+               "faster; auto: trained in f32, then int8 where that costs no more than half a point "
+               "of accuracy on the validation texts",
+       .choices = options_precisions, .flags = OPTION_RESULT},
       {"cache-mb", OPTION_INTEGER, &state->cache_mb, "N",
        "of the model's states kept in the home for later runs, and in memory", .most = 1 << 24},
       {"no-cache", OPTION_FLAG, &state->no_cache, .help = "compute all states anew, keep none"},
@@ -147,6 +153,7 @@ static tx_train_options library_options(const train *state, const char *command)
   to.head_solver = (tx_head_solver)state->solver;
   to.schedule = (tx_schedule)state->schedule;
   to.class_weights = (tx_class_weights)state->weights;
+  to.precision = (tx_precision)state->precision;
   to.depth = (int)state->depth;
   to.max_depth = (int)state->max_depth;
   to.blocks = (int)state->blocks;
@@ -238,6 +245,7 @@ static void print_json(const train *state, const tx_train_report *report, json_t
   out_put(object, "method", json_string(methods[report->method]));
   out_put(object, "pooling", json_string(poolings[report->pooling]));
   out_put(object, "depth", json_integer(report->depth));
+  out_put(object, "precision", json_string(options_precisions[report->precision]));
   out_put(object, "epochs", json_integer(report->epochs));
   out_put(object, "best_epoch", json_integer(report->best_epoch));
   out_put(object, "train_rows", json_integer(report->train_rows));
@@ -318,6 +326,10 @@ static void print_facts(const train *state, const tx_train_report *report) {
              poolings[report->pooling], report->depth);
   }
   add_fact(&facts, "method", value);
+  if (report->precision == TX_PRECISION_INT8) {
+    snprintf(value, sizeof value, "int8, %d of the matrices in f32", report->f32_matrices);
+    add_fact(&facts, "precision", value);
+  }
   snprintf(value, sizeof value, "%s for training, %s for validation",
            out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
   add_fact(&facts, "texts", value);

@@ -96,6 +96,16 @@ TX_API void tx_free_string(char *string); /* for every new char * below */
 
 typedef struct tx_classifier tx_classifier;
 
+/* How the frozen matrices of the model are multiplied: as fp32, or as bytes with a
+ * scale an output and each token's activations as bytes too.  What was trained stays
+ * fp32, and so do the few matrices whose inputs bytes cannot hold. */
+typedef enum tx_precision {
+  TX_PRECISION_F32,
+  TX_PRECISION_INT8,
+  TX_PRECISION_AUTO, /* of a classifier: as it says itself; in training: int8 where the answers to
+                        the validation texts bear it */
+} tx_precision;
+
 typedef struct tx_classifier_options {
   const char *home;     /* where models are kept; NULL: TAXON_HOME, else the XDG cache */
   const char *model;    /* the base's name or path; NULL: as the artifact names it */
@@ -103,6 +113,7 @@ typedef struct tx_classifier_options {
   int64_t batch_tokens; /* tokens computed at a time; 0: a good value; changes no answer */
   const char *head;     /* of a classifier of several label sets: the one that the functions of
                            one head mean; NULL: the first */
+  tx_precision precision; /* auto: the artifact's */
 } tx_classifier_options;
 
 TX_API tx_classifier_options tx_classifier_defaults(void);
@@ -112,6 +123,7 @@ TX_API tx_classifier_options tx_classifier_defaults(void);
 TX_API tx_status tx_classifier_open(const char *path, tx_classifier_options options,
                                     tx_classifier **classifier, tx_error *error);
 TX_API void tx_classifier_close(tx_classifier *classifier);
+TX_API tx_precision tx_classifier_precision(const tx_classifier *classifier); /* f32 or int8 */
 TX_API size_t tx_classifier_count(const tx_classifier *classifier); /* of labels, at least 2 */
 TX_API const char *tx_classifier_label(const tx_classifier *classifier, size_t index); /* borrowed */
 
@@ -229,12 +241,17 @@ typedef struct tx_train_options {
   double penalty;      /* of the convex head, relative to the mean loss; 0: by cross-validation */
   tx_schedule schedule;
   tx_class_weights class_weights;
+  tx_precision precision; /* int8: the blocks that are not trained are computed as bytes, in training
+                             and later; auto: trained in fp32, and then int8 where the accuracy on the
+                             validation rows falls by no more than TX_TOLERANCE points */
   int64_t max_tokens; /* longer texts are cut at the end; 0: the model's context */
   int64_t cache_mb;   /* bound of the states kept below the home for later runs, the least recently
                          used out first; and of those in memory, beyond it a temporary file is used */
   bool no_cache;      /* compute all states anew, keep none */
   uint64_t seed;
 } tx_train_options;
+
+#define TX_TOLERANCE 0.5 /* points of accuracy that int8 may cost */
 
 TX_API tx_train_options tx_train_defaults(void);
 
@@ -253,6 +270,8 @@ typedef struct tx_train_report {
   tx_method method;    /* of the artifact: head or last-block */
   tx_pooling pooling;
   int depth;           /* blocks that the artifact runs */
+  tx_precision precision; /* of the artifact: f32 or int8 */
+  int f32_matrices;       /* of int8: how many stay fp32 because of their inputs */
   int epochs;          /* run, of those asked for */
   int best_epoch;      /* kept; 0: the convex head before any epoch */
   int64_t train_rows, val_rows, tokens, cut;
@@ -300,6 +319,7 @@ enum { TX_BINS = 15 };
 
 typedef struct tx_evaluation {
   int64_t n;
+  tx_precision precision; /* that was measured: f32 or int8 */
   double accuracy, accuracy_lo, accuracy_hi; /* 95 %, Wilson */
   double macro_f1;
   double nll;   /* mean negative log-likelihood, in nats */
@@ -323,6 +343,50 @@ typedef struct tx_evaluation {
 TX_API tx_status tx_evaluate(tx_classifier *classifier, const char *data, tx_table_options table,
                              tx_evaluation *evaluation, const tx_watch *watch, tx_error *error);
 TX_API void tx_evaluation_free(tx_evaluation *evaluation);
+
+/* ---- int8, gated by the task ------------------------------------------- */
+
+typedef struct tx_quantize_options {
+  const char *home;
+  const char *model; /* as of tx_classifier_options */
+  const char *head;  /* whose labels the table has; NULL: the first.  The blocks, and so the
+                        precision, are those of all heads */
+  const char *data;  /* labelled texts that were not trained on; required */
+  tx_table_options table;
+  const char *out;   /* the classifier in int8; NULL: takes the place of the one it is made from */
+  double tolerance;  /* points of accuracy on these texts that int8 may cost, 0 to 100 */
+} tx_quantize_options;
+
+TX_API tx_quantize_options tx_quantize_defaults(void); /* tolerance TX_TOLERANCE */
+
+typedef struct tx_precision_score {
+  double accuracy, nll, ece; /* as of tx_evaluation */
+  double texts_per_second;
+  int64_t bytes; /* of memory that the model's weights take */
+} tx_precision_score;
+
+typedef struct tx_changed_answer { /* strings are borrowed from the quantization */
+  int64_t line;                    /* of the table */
+  const char *label, *f32, *int8;  /* the true one, and the two answers */
+} tx_changed_answer;
+
+typedef struct tx_quantization {
+  bool accepted; /* int8 loses no more than the tolerance: the classifier is written */
+  int64_t rows, changed; /* answers that are another label in int8 */
+  double lost;           /* points of accuracy, negative where int8 is better */
+  tx_precision_score f32, int8;
+  int f32_matrices;           /* that stay fp32 because of their inputs */
+  tx_changed_answer *answers; /* (changed), in the table's order */
+  void *owned;
+} tx_quantization;
+
+/* Scores the rows in fp32 and in int8 and writes the classifier that runs in int8 if
+ * that costs no more than the tolerance.  Nothing is written otherwise, which is no
+ * failure. */
+TX_API tx_status tx_quantize(const char *classifier, tx_quantize_options options,
+                             tx_quantization *quantization, const tx_watch *watch,
+                             tx_error *error);
+TX_API void tx_quantization_free(tx_quantization *quantization);
 
 /* ---- models and data --------------------------------------------------- */
 

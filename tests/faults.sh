@@ -100,6 +100,10 @@ for method in $methods; do
   each "train --method $method" "$all" -- train --method "$method" --epochs 1 --threads 1 $train
   each "train --method $method" thread -- train --method "$method" --epochs 1 --threads 3 $train
 done
+for precision in int8 auto; do
+  each "train --precision $precision" 'alloc map read open' -- train --method last-block --epochs 1 \
+    --precision $precision --threads 1 $train
+done
 heads="--quiet --model $top/tiny.gguf --head a:$top/rows.csv --head b:$top/rows.csv"
 heads="$heads --depth 2 --out out.taxon --home home --threads 1"
 each 'train --head' "$all" -- train $heads
@@ -118,6 +122,9 @@ each 'predict' "$reading" -- predict $eval --threads 1 good bad
 each 'predict' thread -- predict $eval --threads 3 good bad
 each 'predict -' 'alloc read' --in "$top/lines.txt" -- predict $eval --threads 1 -
 each 'predict --data' 'alloc read' -- predict $eval --threads 1 --data "$top/val.csv"
+each 'predict --precision int8' "$reading" -- predict $eval --precision int8 --threads 1 good bad
+each 'quantize' "$all" -- quantize $eval --data "$top/val.csv" --tolerance 100 --out out.taxon \
+  --threads 1
 each 'show' "$reading" -- show $eval
 each 'show --json' 'alloc write' -- show $eval --json
 each 'show of a model' "$reading" -- show "$top/tiny.gguf" --home home

@@ -13,12 +13,14 @@ failed=0
   for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "good fine $i,good" && echo "bad poor $i,bad"; done
 } > "$top/train.csv"
 
-for method in head last-block; do
+for case in head.f32 last-block.f32 head.int8 last-block.int8; do
+  method=${case%.*} precision=${case#*.}
   for cpu in generic avx2 avx512; do
     for build in "$1" "$2"; do
-      out=$top/$method.$cpu.$(echo "$build" | tr / _)
+      out=$top/$case.$cpu.$(echo "$build" | tr / _)
       TAXON_CPU=$cpu "$build/taxon" train --model tests/golden/tiny_llama.gguf --method $method \
-        --data "$top/train.csv" --out "$out" --home "$top/home" --quiet > "$top/log" 2>&1 ||
+        --data "$top/train.csv" --out "$out" --home "$top/home" --quiet --no-cache \
+        --precision $precision > "$top/log" 2>&1 ||
         grep -q 'TAXON_CPU' "$top/log" || {
         echo "FAIL same bits: $build on $cpu"
         sed 's/^/  /' "$top/log"
@@ -26,12 +28,12 @@ for method in head last-block; do
       }
     done
   done
-  sums=$(sha256sum "$top/$method".* | cut -c 1-64 | sort -u | wc -l)
+  sums=$(sha256sum "$top/$case".* | cut -c 1-64 | sort -u | wc -l)
   if [ "$sums" -eq 1 ]; then
-    echo "ok same bits: $method, $(ls "$top/$method".* | wc -l | tr -d ' ') artifacts"
+    echo "ok same bits: $case, $(ls "$top/$case".* | wc -l | tr -d ' ') artifacts"
   else
-    echo "FAIL same bits: $method gives $sums different artifacts"
-    (cd "$top" && sha256sum "$method".*) | sed 's/^/  /'
+    echo "FAIL same bits: $case gives $sums different artifacts"
+    (cd "$top" && sha256sum "$case".*) | sed 's/^/  /'
     failed=1
   fi
 done

@@ -44,14 +44,28 @@ int64_t tx_trunk_want_width(const tx_model *model, tx_trunk_want want) {
   return want.kind == TX_TRUNK_POOLED ? tx_pool_parts(want.pooling) * width : width;
 }
 
+/* What distinguishes the states of a model that is not computed in fp32: "" of fp32,
+ * so that what an earlier version kept is found.  Size: of `text`. */
+static void name_precision(const tx_model *model, char *text, size_t size) {
+  uint8_t kept[TX_MAX_BLOCKS * TX_MATRICES];
+  int64_t count = tx_model_facts(model)->blocks * TX_MATRICES;
+  text[0] = '\0';
+  if (tx_model_dtype(model) == TX_DTYPE_FILE) snprintf(text, size, " file");
+  if (tx_model_dtype(model) != TX_DTYPE_INT8) return;
+  for (int64_t i = 0; i < count; i++) {
+    kept[i] = tx_model_keeps_f32(model, i / TX_MATRICES, (tx_matrix_slot)(i % TX_MATRICES));
+  }
+  snprintf(text, size, " int8 %016" PRIx64, tx_hash64(kept, (size_t)count, 0));
+}
+
 /* A probe to a greater depth begins with the one to a smaller, so its depth is
  * not part of the key: the record's length tells it. */
 static tx_cache_key key_of(const recall *r, int64_t text) {
-  char name[160];
+  char name[192], precision[32];
   bool probe = r->want.kind == TX_TRUNK_PROBE;
+  name_precision(r->cache->model, precision, sizeof precision);
   int size = snprintf(name, sizeof name, "%.64s%s %d %" PRId64 " %d", r->cache->model_sha256,
-                      tx_model_dtype(r->cache->model) == TX_DTYPE_INT8 ? " int8" : "",
-                      (int)r->want.kind, probe ? 0 : r->want.depth,
+                      precision, (int)r->want.kind, probe ? 0 : r->want.depth,
                       r->want.kind == TX_TRUNK_POOLED ? (int)r->want.pooling : 0);
   const int32_t *ids = r->sequences->ids + r->sequences->offsets[text];
   size_t bytes = (size_t)(r->sequences->offsets[text + 1] - r->sequences->offsets[text]) * sizeof *ids;

@@ -10,8 +10,8 @@
 #include "formats/nearest.h"
 #include "formats/table.h"
 
-/* An optional number that is 0 is not written, and 0 where it is missing. */
-typedef enum { AS_INT, AS_FLOAT, AS_OPTIONAL_FLOAT, AS_STRING } field_kind;
+/* What is optional is not written where it is 0 or empty, and that where it is missing. */
+typedef enum { AS_INT, AS_FLOAT, AS_OPTIONAL_FLOAT, AS_STRING, AS_OPTIONAL_STRING } field_kind;
 
 typedef struct {
   const char *key; /* below the head's prefix */
@@ -32,6 +32,7 @@ static const field fields[] = {
     FIELD("pooling", AS_STRING, pooling, 0, 0),
     FIELD("depth", AS_INT, depth, 0, 1024),
     FIELD("words", AS_OPTIONAL_FLOAT, words, 0, 1),
+    SHARED("precision", AS_OPTIONAL_STRING, precision, 0, 0),
     SHARED("max_tokens", AS_INT, max_tokens, 1, 1 << 24),
     SHARED("base.name", AS_STRING, base_name, 0, 0),
     SHARED("base.sha256", AS_STRING, base_sha256, 0, 0),
@@ -116,7 +117,10 @@ static void add_field(tx_gguf_writer *writer, size_t head, const field *f,
         tx_gguf_add_float(writer, key, *(const double *)(const void *)place);
       }
       break;
-    default: tx_gguf_add_string(writer, key, *(const tx_text *)(const void *)place); break;
+    default:
+      if (f->kind == AS_OPTIONAL_STRING && ((const tx_text *)(const void *)place)->size == 0) break;
+      tx_gguf_add_string(writer, key, *(const tx_text *)(const void *)place);
+      break;
   }
 }
 
@@ -128,6 +132,9 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
     tx_gguf_add_int(writer, "taxon.format", TX_ARTIFACT_FORMAT);
     if (facts->head_count > 0) {
       tx_gguf_add_strings(writer, "taxon.heads", facts->heads, facts->head_count);
+    }
+    if (facts->f32_count > 0) {
+      tx_gguf_add_strings(writer, TX_F32_MATRICES, facts->f32_matrices, facts->f32_count);
     }
   }
   tx_artifact_key(facts->head, "labels", key);
@@ -187,6 +194,8 @@ static tx_status read_field(const tx_gguf *gguf, const field *f, tx_artifact_fac
     case AS_FLOAT: return read_float(gguf, f, key, place, error);
     case AS_OPTIONAL_FLOAT:
       return tx_gguf_has(gguf, key) ? read_float(gguf, f, key, place, error) : TX_OK;
+    case AS_OPTIONAL_STRING:
+      return tx_gguf_has(gguf, key) ? tx_gguf_string(gguf, key, place, error) : TX_OK;
     default: return tx_gguf_string(gguf, key, place, error);
   }
 }
@@ -256,6 +265,9 @@ static tx_status read_head(const tx_gguf *gguf, tx_artifact_facts *facts, tx_err
   char key[TX_ARTIFACT_KEY];
   tx_artifact_key(facts->head, "labels", key);
   TX_TRY(tx_gguf_strings(gguf, key, &facts->labels, &facts->label_count, error));
+  if (tx_gguf_has(gguf, TX_F32_MATRICES)) {
+    TX_TRY(tx_gguf_strings(gguf, TX_F32_MATRICES, &facts->f32_matrices, &facts->f32_count, error));
+  }
   for (size_t i = 0; i < FIELDS; i++) TX_TRY(read_field(gguf, &fields[i], facts, error));
   TX_TRY(check_labels(gguf, facts, error));
   if (facts->head == 0 || facts->blocks_trained == 0) return TX_OK;

@@ -10,7 +10,7 @@
  * Several heads, that is label sets over one trunk: taxon.heads has their names,
  * the first one's keys and tensors are those above, and number i from 1 has its
  * own below "taxon.head.<i>." and "head.<i>." (not what all of them share: method,
- * template, max_tokens, base.*). */
+ * template, max_tokens, base.*, precision, f32_matrices). */
 #ifndef TX_FORMATS_ARTIFACT_H
 #define TX_FORMATS_ARTIFACT_H
 
@@ -22,6 +22,9 @@ enum {
   TX_ARTIFACT_KEY = 64, /* room for any key of a head */
   TX_HEAD_NAME = 64     /* bytes of a head's name, at most */
 };
+
+#define TX_PRECISION_KEY "taxon.precision"
+#define TX_F32_MATRICES "taxon.f32_matrices"
 
 /* Strings are borrowed: from the caller when writing, from the file when read. */
 typedef struct tx_artifact_facts {
@@ -41,6 +44,9 @@ typedef struct tx_artifact_facts {
   tx_text data_sha256, validation_sha256; /* of the table's rows */
   int64_t seed, epochs, best_epoch, batch, accumulate, trained_parameters;
   double learning_rate, weight_decay, penalty;
+  tx_text precision;           /* "int8"; of length 0, where the key is missing: fp32 */
+  const tx_text *f32_matrices; /* (f32_count), "blk.5.ffn_down": fp32 also where the rest is int8 */
+  size_t f32_count;
   double words; /* share of the linear baseline in the answers, 0..1; 0 where the key is missing */
   tx_text head_solver, class_weights, schedule, command, version;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;

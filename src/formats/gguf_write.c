@@ -146,6 +146,58 @@ void tx_gguf_add_floats(tx_gguf_writer *writer, const char *key, const double *v
   if (begin_array(writer, key, TX_GGUF_F64, count)) put_numbers(writer, values, count);
 }
 
+/* ---- from another file ------------------------------------------------- */
+
+/* Where the value of an entry ends, whose place and sizes the reader has checked. */
+static uint64_t end_of(const tx_gguf *from, const tx_gguf_entry *entry) {
+  bool array = entry->type == TX_GGUF_ARRAY;
+  uint8_t type = array ? entry->element : entry->type;
+  uint64_t count = array ? entry->count : 1;
+  if (type != TX_GGUF_STRING) return entry->at + count * tx_gguf_value_facts[type].size;
+  tx_cursor cursor = tx_cursor_make(from->data, from->size, from->path, NULL);
+  cursor.at = entry->at;
+  for (uint64_t i = 0; i < count; i++) {
+    tx_text text;
+    if (tx_gguf_read_string(&cursor, UINT64_MAX, "a string", &text) != TX_OK) break;
+  }
+  return cursor.at;
+}
+
+static void add_entry(tx_gguf_writer *writer, const tx_gguf *from, const char *key,
+                      const tx_gguf_entry *entry) {
+  bool begun = entry->type == TX_GGUF_ARRAY
+                   ? begin_array(writer, key, entry->element, (size_t)entry->count)
+                   : begin_key(writer, key, entry->type);
+  if (!begun) return;
+  tx_buffer_append(&writer->keys, from->data + entry->at, (size_t)(end_of(from, entry) - entry->at));
+}
+
+static bool is_left_out(const char *key, const char *const *without, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (strcmp(key, without[i]) == 0) return true;
+  }
+  return strcmp(key, "general.alignment") == 0;
+}
+
+void tx_gguf_add_all(tx_gguf_writer *writer, const tx_gguf *from, const char *const *without,
+                     size_t count) {
+  for (size_t i = 0; i < from->keys.count && writer->error.status == TX_OK; i++) {
+    tx_text name = from->keys.items[i];
+    char *key = tx_copy_bytes(name.data, name.size);
+    if (!key) {
+      tx_fail_memory(&writer->error, name.size, "a key");
+      return;
+    }
+    if (!is_left_out(key, without, count)) add_entry(writer, from, key, &from->entries[i]);
+    tx_free(key);
+  }
+  for (size_t i = 0; i < tx_gguf_tensor_count(from); i++) {
+    const tx_tensor *tensor = tx_gguf_tensor_at(from, i);
+    tx_gguf_add_tensor(writer, tensor->name, tensor->type, tensor->dimensions, tensor->shape,
+                       tensor->data);
+  }
+}
+
 /* ---- tensors ----------------------------------------------------------- */
 
 /* The bytes of a tensor of this shape; false, with the failure, for an impossible one. */

@@ -29,6 +29,11 @@ void tx_gguf_add_floats(tx_gguf_writer *writer, const char *key, const double *v
 void tx_gguf_add_tensor(tx_gguf_writer *writer, const char *name, tx_tensor_type type,
                         int dimensions, const int64_t *shape, const void *data);
 
+/* Every key and tensor of `from`, which is borrowed until commit, as it stands there;
+ * of the keys not those of `without` (count) and "general.alignment". */
+void tx_gguf_add_all(tx_gguf_writer *writer, const tx_gguf *from, const char *const *without,
+                     size_t count);
+
 tx_status tx_gguf_commit(tx_gguf_writer *writer, const char *path, tx_error *error);
 
 #endif

@@ -11,6 +11,7 @@ enum { ROWS = 16 }; /* of a task of row-wise work */
 tx_status tx_pass_open(const tx_facts *facts, tx_pass *pass, tx_error *error) {
   *pass = (tx_pass){.kernels = tx_kernels_get(),
                     .int8 = tx_int8_get(),
+                    .grouped = tx_grouped_get(),
                     .facts = facts,
                     .arena = tx_arena_new()};
   return pass->arena ? TX_OK : tx_fail_memory(error, 64, "a pass");
@@ -124,12 +125,38 @@ static void activate_backward_task(void *context, int64_t index, int worker) {
 
 /* ---- forward ----------------------------------------------------------- */
 
+static void quantise(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
+                     const float *x) {
+  bool groups = matrix->groups != NULL;
+  int64_t depth = matrix->inputs;
+  if (tape->quantised_from == x && tape->quantised_groups == groups) return;
+  if (groups) {
+    tx_grouped_quantise(pass->grouped, x, depth, rows, depth, (tx_group *)(void *)tape->quantised);
+  } else {
+    tx_int8_quantise(pass->int8, x, depth, rows, depth, tape->quantised);
+  }
+  tape->quantised_from = x, tape->quantised_groups = groups;
+}
+
+static void apply_groups(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
+                         const float *x, float *y) {
+  quantise(pass, tape, matrix, rows, x);
+  tx_grouped_product product = {.kernels = pass->grouped,
+                                .type = matrix->type,
+                                .rows = rows,
+                                .depth = matrix->inputs,
+                                .columns = matrix->outputs,
+                                .x = (const tx_group *)(const void *)tape->quantised,
+                                .panels = matrix->groups,
+                                .bias = matrix->bias,
+                                .y = y,
+                                .y_row = matrix->outputs};
+  tx_grouped_product_run(&product);
+}
+
 static void apply_bytes(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
                         const float *x, float *y) {
-  if (tape->quantised_from != x) {
-    tx_int8_quantise(pass->int8, x, matrix->inputs, rows, matrix->inputs, tape->quantised);
-    tape->quantised_from = x;
-  }
+  quantise(pass, tape, matrix, rows, x);
   tx_int8_product product = {.kernels = pass->int8,
                              .rows = rows,
                              .depth = matrix->inputs,
@@ -144,8 +171,8 @@ static void apply_bytes(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, i
 
 static void apply(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
                   const float *x, float *y) {
-  if (matrix->bytes) {
-    apply_bytes(pass, tape, matrix, rows, x, y);
+  if (matrix->bytes || matrix->groups) {
+    (matrix->bytes ? apply_bytes : apply_groups)(pass, tape, matrix, rows, x, y);
     return;
   }
   tx_product product = {.kernels = pass->kernels,
@@ -200,16 +227,21 @@ static void gather(const tx_wanted *wanted, int64_t width, const float *from, fl
   }
 }
 
-/* Room for the largest input of a matrix that is kept as bytes. */
+/* Of a row of the matrix's input, quantised as it wants it; 0: it is not. */
+static uint64_t quantised_bytes(const tx_matrix *matrix) {
+  if (matrix->bytes) return tx_int8_row_bytes(matrix->inputs);
+  return matrix->groups ? (uint64_t)(matrix->inputs / TX_GROUP) * sizeof(tx_group) : 0;
+}
+
+/* Room for the largest of them. */
 static tx_status lay_out_quantised(tx_pass *pass, const tx_block *block, int64_t tokens,
                                    tx_tape *tape, tx_error *error) {
   uint64_t longest = 0;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
-    if (!block->matrix[slot].bytes) continue;
-    uint64_t bytes = tx_int8_row_bytes(block->matrix[slot].inputs);
+    uint64_t bytes = quantised_bytes(&block->matrix[slot]);
     longest = bytes > longest ? bytes : longest;
   }
-  tape->quantised = NULL, tape->quantised_from = NULL;
+  tape->quantised = NULL, tape->quantised_from = NULL, tape->quantised_groups = false;
   if (!longest) return TX_OK;
   tape->quantised = tx_arena_array(pass->arena, (size_t)tokens, (size_t)longest);
   return tape->quantised

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/available.h"
 #include "base/memory.h"
 #include "base/parallel.h"
+#include "kernels/grouped.h"
 #include "kernels/int8.h"
 #include "kernels/product.h"
 #include "model/weights.h"
@@ -26,8 +28,17 @@ struct tx_model {
   tx_norm output_norm;
   float *output_norm_memory;
   tx_dtype dtype; /* of what is loaded next */
+  uint8_t *kept;  /* (L): of each block, bit s: slot s stays fp32 */
   loaded_block *blocks; /* (L) */
+  /* The output matrix as groups, once logits were asked for so; NULL before.  Several
+   * passes may come to it at once: the first to be done stays. */
+  _Atomic(unsigned char *) *output_groups;
 };
+
+/* Of a weight as groups; 0 where its type has no such product. */
+static uint64_t group_bytes(const tx_weight *weight) {
+  return tx_grouped_packed_bytes((uint32_t)weight->tensor->type, weight->columns, weight->rows);
+}
 
 /* ---- opening ----------------------------------------------------------- */
 
@@ -144,7 +155,11 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   TX_TRY(tx_facts_read(model->gguf, &model->facts, error));
   const tx_facts *facts = &model->facts;
   model->blocks = tx_alloc_zero((size_t)facts->blocks, sizeof *model->blocks);
-  if (!model->blocks) return tx_fail_memory(error, sizeof *model->blocks, "the block table");
+  model->kept = tx_alloc_zero((size_t)facts->blocks, sizeof *model->kept);
+  model->output_groups = tx_alloc_zero(1, sizeof *model->output_groups);
+  if (!model->blocks || !model->kept || !model->output_groups) {
+    return tx_fail_memory(error, sizeof *model->blocks, "the block table");
+  }
   TX_TRY(table_weight(model, "token_embd.weight", facts->vocabulary, &model->embedding, error));
   if (facts->architecture->positions == TX_POSITION_LEARNED) {
     TX_TRY(table_weight(model, "position_embd.weight", facts->context, &model->positions, error));
@@ -177,6 +192,10 @@ void tx_model_close(tx_model *model) {
   if (!model) return;
   if (model->blocks) tx_model_unload(model, 0, model->facts.blocks);
   tx_free(model->blocks);
+  tx_free(model->kept);
+  unsigned char *groups = model->output_groups ? atomic_load(model->output_groups) : NULL;
+  if (groups) tx_pages_free(groups, group_bytes(&model->output));
+  tx_free(model->output_groups);
   tx_free(model->output_norm_memory);
   tx_gguf_close(model->gguf);
   tx_free(model);
@@ -190,6 +209,24 @@ void tx_model_set_dtype(tx_model *model, tx_dtype dtype) {
   model->dtype = dtype;
 }
 tx_dtype tx_model_dtype(const tx_model *model) { return model->dtype; }
+
+_Static_assert(TX_MATRICES <= 8, "a bit of a byte for each slot");
+
+void tx_model_keep_f32(tx_model *model, int64_t block, tx_matrix_slot slot, bool keep) {
+  uint8_t bit = (uint8_t)(1u << slot);
+  model->kept[block] = (uint8_t)(keep ? model->kept[block] | bit : model->kept[block] & ~bit);
+}
+
+bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+  return (model->kept[block] >> slot & 1) != 0;
+}
+
+bool tx_model_is_changed(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+  tx_weight weight;
+  return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
+                             &weight, NULL) == TX_OK &&
+         weight.file != model->gguf;
+}
 
 const tx_block *tx_model_block(const tx_model *model, int64_t index) {
   return model->blocks[index].memory ? &model->blocks[index].view : NULL;
@@ -205,13 +242,36 @@ static void *carve(unsigned char *memory, uint64_t *at, uint64_t bytes) {
   return part;
 }
 
+typedef enum { AS_FLOATS, AS_BYTES, AS_GROUPS } form;
+
 /* What was trained stays as it was trained. */
-static bool as_bytes(const tx_model *model, int64_t block, tx_matrix_slot slot) {
+static form form_of(const tx_model *model, int64_t block, tx_matrix_slot slot, tx_weight *weight) {
+  if (model->dtype == TX_DTYPE_F32) return AS_FLOATS;
+  if (tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false, weight,
+                          NULL) != TX_OK ||
+      weight->file != model->gguf) {
+    return AS_FLOATS;
+  }
+  if (model->dtype == TX_DTYPE_FILE) return group_bytes(weight) > 0 ? AS_GROUPS : AS_FLOATS;
+  bool kept = tx_model_keeps_f32(model, block, slot) || tx_int8_panel_bytes(weight->columns) == 0;
+  return kept ? AS_FLOATS : AS_BYTES;
+}
+
+static void lay_out_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot,
+                           unsigned char *memory, uint64_t *at, tx_matrix *matrix) {
   tx_weight weight;
-  if (model->dtype != TX_DTYPE_INT8) return false;
-  return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
-                             &weight, NULL) == TX_OK &&
-         weight.file == model->gguf && tx_int8_panel_bytes(weight.columns) > 0;
+  switch (form_of(model, block, slot, &weight)) {
+    case AS_BYTES:
+      matrix->bytes = carve(memory, at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
+      break;
+    case AS_GROUPS:
+      matrix->type = (uint32_t)weight.tensor->type;
+      matrix->groups = carve(memory, at, group_bytes(&weight));
+      break;
+    default:
+      matrix->panels = carve(memory, at,
+                             tx_packed_size(matrix->inputs, matrix->outputs) * sizeof(float));
+  }
 }
 
 static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned char *memory,
@@ -221,12 +281,7 @@ static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned cha
     tx_matrix *matrix = &view->matrix[slot];
     tx_matrix_shape(&model->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
     if (matrix->outputs == 0) continue;
-    if (as_bytes(model, block, (tx_matrix_slot)slot)) {
-      matrix->bytes = carve(memory, &at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
-    } else {
-      uint64_t floats = tx_packed_size(matrix->inputs, matrix->outputs);
-      matrix->panels = carve(memory, &at, floats * sizeof(float));
-    }
+    lay_out_matrix(model, block, (tx_matrix_slot)slot, memory, &at, matrix);
     if (!model->facts.architecture->biases) continue;
     matrix->bias = carve(memory, &at, (uint64_t)matrix->outputs * sizeof(float));
   }
@@ -235,6 +290,35 @@ static uint64_t lay_out_block(const tx_model *model, int64_t block, unsigned cha
     if (norm_has_bias(model)) view->norm[slot].bias = carve(memory, &at, width);
   }
   return at;
+}
+
+uint64_t tx_model_bytes(const tx_model *model, int64_t from, int64_t to) {
+  uint64_t bytes = 0;
+  for (int64_t block = from; block < to; block++) {
+    tx_block view = {0};
+    bytes += lay_out_block(model, block, NULL, &view);
+  }
+  return bytes;
+}
+
+tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to, tx_error *error) {
+  uint64_t bytes = 0, limit;
+  int64_t blocks = 0;
+  for (int64_t block = from; block < to; block++) {
+    if (model->blocks[block].memory) continue;
+    bytes += tx_model_bytes(model, block, block + 1);
+    blocks++;
+  }
+  if (blocks == 0) return TX_OK;
+  TX_TRY(tx_memory_limit(&limit, error));
+  if (bytes <= limit) return TX_OK;
+  bool f32 = model->dtype == TX_DTYPE_F32;
+  return tx_fail(error, TX_ERROR_SYSTEM,
+                 "%s: the weights of %" PRId64 " block%s take %.1f MB of memory in %s, and %.1f MB are "
+                 "there; close other programs, run fewer blocks (--depth of train)%s, or use a "
+                 "smaller model",
+                 tx_gguf_path(model->gguf), blocks, blocks == 1 ? "" : "s", (double)bytes / 1e6,
+                 f32 ? "f32" : model->dtype == TX_DTYPE_INT8 ? "int8" : "the file's types", (double)limit / 1e6, f32 ? " or --precision int8" : "");
 }
 
 static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
@@ -298,12 +382,23 @@ static void load_task(void *context, int64_t index, int worker) {
     note_damaged(&l->damaged, low + 1);
   }
   const tx_matrix *matrix = load->matrix;
+  if (matrix->groups) return; /* packed as a whole, from the file's blocks */
   if (matrix->bytes) {
     int8_t *panel = (int8_t *)matrix->bytes +
                     row / TX_PANEL * (int64_t)tx_int8_panel_bytes(inputs);
     tx_int8_get()->pack(values, inputs, inputs, rows, panel);
   } else {
     tx_pack_panel(values, 1, inputs, inputs, rows, (float *)matrix->panels + row * inputs);
+  }
+}
+
+/* From the file's blocks, which the tasks have looked through. */
+static void pack_groups(const loading *l) {
+  for (int64_t i = 0; i < l->count; i++) {
+    const tx_matrix *matrix = l->loads[i].matrix;
+    if (!matrix->groups) continue;
+    tx_grouped_pack(matrix->type, tx_weight_blocks(&l->loads[i].weight, 0), matrix->inputs,
+                    matrix->outputs, (unsigned char *)(uintptr_t)matrix->groups);
   }
 }
 
@@ -327,6 +422,7 @@ static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loadin
   l->scratch = tx_alloc_array((size_t)(tx_threads() * l->scratch_floats), sizeof(float));
   if (!l->scratch) return tx_fail_memory(error, (uint64_t)l->scratch_floats * 4, "loading weights");
   tx_parallel(tasks, load_task, l);
+  pack_groups(l);
   int64_t damaged = atomic_load(&l->damaged);
   if (!damaged) return TX_OK;
   float not_finite = (float)__builtin_inf();
@@ -353,6 +449,7 @@ static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_erro
 }
 
 tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error) {
+  TX_TRY(tx_model_check_memory(model, from, to, error));
   while (from < to) {
     if (model->blocks[from].memory) {
       from++;
@@ -412,30 +509,93 @@ typedef struct {
   const float *states;
   int64_t rows;
   float *logits, *scratch; /* scratch: (workers, 2, TX_PANEL * C) */
+  atomic_bool damaged;     /* NaN or infinity among the weights */
 } logits_work;
+
+static tx_status check_output(const tx_model *model, logits_work *work, tx_error *error) {
+  float not_finite = (float)__builtin_inf();
+  if (!atomic_load(&work->damaged)) return TX_OK;
+  return tx_weight_check(&model->output, &not_finite, 1, error);
+}
+
+/* A panel of the output matrix, row-major, looked through. */
+static void expand_panel(logits_work *w, int64_t first, int64_t columns, float *values) {
+  const tx_weight *output = &w->model->output;
+  tx_weight_rows(output, first, columns, values);
+  if (tx_weight_check(output, values, columns * output->columns, NULL) != TX_OK) {
+    atomic_store(&w->damaged, true);
+  }
+}
 
 /* A panel of the output matrix is expanded, packed, used once and forgotten. */
 static void logits_task(void *context, int64_t index, int worker) {
-  const logits_work *w = context;
+  logits_work *w = context;
   int64_t width = w->model->facts.width, vocabulary = w->model->facts.vocabulary;
   int64_t first = index * TX_PANEL;
   int64_t columns = vocabulary - first < TX_PANEL ? vocabulary - first : TX_PANEL;
   float *values = w->scratch + worker * 2 * TX_PANEL * width, *panel = values + TX_PANEL * width;
-  tx_weight_rows(&w->model->output, first, columns, values);
+  expand_panel(w, first, columns, values);
+  if (!w->logits) return; /* only looked through */
   tx_pack_panel(values, 1, width, width, columns, panel);
   w->kernels->product(w->rows, width, columns, w->states, width, 1, panel, NULL, false,
                       w->logits + first, vocabulary);
 }
 
-tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
-                          tx_error *error) {
+static tx_status logits_of_floats(const tx_model *model, const float *states, int64_t rows,
+                                  float *logits, tx_error *error) {
   size_t floats = (size_t)(tx_threads() * 2 * TX_PANEL * model->facts.width);
-  logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL};
+  logits_work work = {model, tx_kernels_get(), states, rows, logits, NULL, false};
   work.scratch = tx_alloc_array(floats, sizeof(float));
   if (!work.scratch) return tx_fail_memory(error, floats * 4, "the logits");
   tx_parallel((model->facts.vocabulary + TX_PANEL - 1) / TX_PANEL, logits_task, &work);
   tx_free(work.scratch);
+  return check_output(model, &work, error);
+}
+
+/* The output matrix as groups: packed now, once it is looked through, or there already. */
+static tx_status output_groups(const tx_model *model, const unsigned char **panels,
+                               tx_error *error) {
+  const tx_weight *output = &model->output;
+  unsigned char *there = atomic_load(model->output_groups);
+  *panels = there;
+  if (there) return TX_OK;
+  TX_TRY(logits_of_floats(model, NULL, 0, NULL, error));
+  unsigned char *made = tx_pages_alloc(group_bytes(output));
+  if (!made) return tx_fail_memory(error, group_bytes(output), "the output matrix");
+  tx_grouped_pack((uint32_t)output->tensor->type, tx_weight_blocks(output, 0), output->columns,
+                  output->rows, made);
+  bool first = atomic_compare_exchange_strong(model->output_groups, &there, made);
+  if (!first) tx_pages_free(made, group_bytes(output));
+  *panels = first ? made : there;
   return TX_OK;
+}
+
+static tx_status logits_of_groups(const tx_model *model, const float *states, int64_t rows,
+                                  float *logits, tx_error *error) {
+  int64_t width = model->facts.width;
+  const unsigned char *panels;
+  TX_TRY(output_groups(model, &panels, error));
+  tx_group *groups = tx_alloc_array((size_t)(rows * (width / TX_GROUP)), sizeof *groups);
+  if (!groups) return tx_fail_memory(error, (uint64_t)(rows * width), "the logits");
+  tx_grouped_product product = {.kernels = tx_grouped_get(),
+                                .type = (uint32_t)model->output.tensor->type,
+                                .rows = rows,
+                                .depth = width,
+                                .columns = model->output.rows,
+                                .x = groups,
+                                .panels = panels,
+                                .y = logits,
+                                .y_row = model->output.rows};
+  tx_grouped_quantise(product.kernels, states, width, rows, width, groups);
+  tx_grouped_product_run(&product);
+  tx_free(groups);
+  return TX_OK;
+}
+
+tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
+                          tx_error *error) {
+  bool groups = model->dtype == TX_DTYPE_FILE && group_bytes(&model->output) > 0;
+  return (groups ? logits_of_groups : logits_of_floats)(model, states, rows, logits, error);
 }
 
 tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,

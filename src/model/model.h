@@ -9,8 +9,11 @@
 
 typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */
   int64_t outputs, inputs; /* outputs 0: the architecture has no such matrix */
-  const float *panels;     /* packed, depth = inputs, columns = outputs (kernels/product.h) */
-  const int8_t *bytes;     /* the same packed as bytes (kernels/int8.h); one of the two is NULL */
+  /* One of the three is there: */
+  const float *panels;         /* packed, depth = inputs, columns = outputs (kernels/product.h) */
+  const int8_t *bytes;         /* packed as bytes (kernels/int8.h) */
+  const unsigned char *groups; /* the file's own values, rearranged (kernels/grouped.h) */
+  uint32_t type;               /* of groups: ggml's number */
   const float *bias;       /* (outputs) or NULL */
 } tx_matrix;
 
@@ -37,19 +40,40 @@ void tx_model_close(tx_model *model);
 const tx_facts *tx_model_facts(const tx_model *model);
 const tx_gguf *tx_model_gguf(const tx_model *model);
 
-/* How the matrices of blocks that are loaded from now on are kept: as they were
- * in the file, or as bytes, a scale an output (kernels/int8.h), with each token's
- * activations as bytes too.  Norms, biases, attention and the residual stream stay
- * fp32, and so do matrices among the changes.  Blocks that are loaded keep theirs; a
- * backward needs TX_DTYPE_F32. */
-typedef enum tx_dtype { TX_DTYPE_F32, TX_DTYPE_INT8 } tx_dtype;
+/* How the matrices of blocks that are loaded from now on are kept.  Norms, biases,
+ * attention and the residual stream stay fp32, and so do matrices among the changes.
+ * Blocks that are loaded keep theirs; a backward needs TX_DTYPE_F32. */
+typedef enum tx_dtype {
+  TX_DTYPE_F32,  /* as they were in the file, widened */
+  TX_DTYPE_INT8, /* as bytes, a scale an output, with each token's activations as bytes
+                    too (kernels/int8.h): for many tokens at a time */
+  TX_DTYPE_FILE, /* as the file's own values of 4, 5, 6 and 8 bits, never widened in memory, with
+                    activations as bytes, a scale for each 32 (kernels/grouped.h): for one token
+                    or a few at a time.  A matrix of a type or depth that has no such product
+                    stays fp32.  Logits are computed so too. */
+} tx_dtype;
 void tx_model_set_dtype(tx_model *model, tx_dtype dtype);
 tx_dtype tx_model_dtype(const tx_model *model);
 
-/* Expands and packs blocks [from, to), in parallel; those already there are
- * kept.  NaN or infinity among the weights is an input error naming the tensor. */
+/* Matrices that stay fp32 where the others become bytes: those whose inputs have
+ * spikes (spikes.h).  At first none; holds for blocks that are loaded from now on. */
+void tx_model_keep_f32(tx_model *model, int64_t block, tx_matrix_slot slot, bool keep);
+bool tx_model_keeps_f32(const tx_model *model, int64_t block, tx_matrix_slot slot);
+/* Whether it stands among the changes, and so is fp32 in any case. */
+bool tx_model_is_changed(const tx_model *model, int64_t block, tx_matrix_slot slot);
+
+/* TX_ERROR_SYSTEM, with the figures, where those of blocks [from, to) that are not yet
+ * loaded would not fit in memory in the present dtype (base/available.h). */
+tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to, tx_error *error);
+
+/* Expands and packs blocks [from, to), in parallel; those already there are kept.
+ * What would not fit in memory is refused before any work.  NaN or infinity among
+ * the weights is an input error naming the tensor. */
 tx_status tx_model_load(tx_model *model, int64_t from, int64_t to, tx_error *error);
 void tx_model_unload(tx_model *model, int64_t from, int64_t to);
+
+/* Bytes of memory that blocks [from, to) take once loaded, in the present dtype. */
+uint64_t tx_model_bytes(const tx_model *model, int64_t from, int64_t to);
 const tx_block *tx_model_block(const tx_model *model, int64_t index); /* loaded, or NULL */
 const tx_norm *tx_model_output_norm(const tx_model *model);
 
@@ -58,7 +82,10 @@ const tx_norm *tx_model_output_norm(const tx_model *model);
 tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_t *positions,
                          int64_t count, float *x, tx_error *error);
 
-/* logits (rows, V) of states (rows, C) that have passed the output norm. */
+/* logits (rows, V) of states (rows, C) that have passed the output norm.  NaN or
+ * infinity among the weights is an input error naming the tensor.  With
+ * TX_DTYPE_FILE from the file's own values, where their type has such a product: they
+ * are packed at the first call and stay.  The same bits for any number of rows. */
 tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
                           tx_error *error);
 

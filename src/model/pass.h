@@ -8,6 +8,7 @@
 #define TX_MODEL_PASS_H
 
 #include "base/memory.h"
+#include "kernels/grouped.h"
 #include "kernels/int8.h"
 #include "kernels/kernels.h"
 #include "model/batch.h"
@@ -23,6 +24,7 @@ typedef struct tx_rotary {
 typedef struct tx_pass {
   const tx_kernels *kernels;
   const tx_int8 *int8; /* for matrices that are kept as bytes */
+  const tx_grouped *grouped; /* for those kept as the file's own values */
   const tx_facts *facts;
   tx_arena *arena; /* everything a step needs; reset by the caller between steps */
   tx_rotary rotary;
@@ -43,8 +45,10 @@ typedef struct tx_tape {
   float *gate, *up, *active;                 /* (R, F); gate NULL where not gated */
   float *attention_mean, *attention_inverse; /* (T): of the norms */
   float *mlp_mean, *mlp_inverse;             /* (R) */
-  uint8_t *quantised;          /* rows of the input of the last product by bytes; NULL: no such */
+  uint8_t *quantised;          /* rows of the input of the last product by bytes or groups; NULL:
+                                  no such */
   const float *quantised_from; /* that input: query, key and value share one, and gate and up */
+  bool quantised_groups;       /* as groups, not as rows of bytes */
 } tx_tape;
 
 /* y (R, C) = the block's output for the wanted rows of x (T, C).  y may be x

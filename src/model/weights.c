@@ -76,14 +76,18 @@ tx_status tx_weight_of_matrix(const tx_gguf *gguf, const tx_gguf *changes, const
 /* A vector's `first_row` counts elements, also where it is stored as a matrix of
  * one row; vectors have a block of one value (check_shape), so any element may
  * start there. */
-void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values) {
+const unsigned char *tx_weight_blocks(const tx_weight *weight, int64_t row) {
   const tx_tensor *tensor = weight->tensor;
   tx_tensor_type_facts type;
   tx_tensor_type_find(tensor->type, &type);
-  int64_t elements = tensor->shape[1] == 1 ? weight->first_row + from * weight->columns
-                                           : (weight->first_row + from) * weight->columns;
-  const unsigned char *blocks = tensor->data + elements / type.block * type.block_bytes;
-  tx_dequantize(tensor->type, blocks, count * weight->columns, values);
+  int64_t elements = tensor->shape[1] == 1 ? weight->first_row + row * weight->columns
+                                           : (weight->first_row + row) * weight->columns;
+  return tensor->data + elements / type.block * type.block_bytes;
+}
+
+void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values) {
+  tx_dequantize(weight->tensor->type, tx_weight_blocks(weight, from), count * weight->columns,
+                values);
 }
 
 tx_status tx_weight_check(const tx_weight *weight, const float *values, int64_t count,

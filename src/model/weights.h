@@ -24,6 +24,9 @@ tx_status tx_weight_of_vector(const tx_gguf *gguf, const tx_gguf *changes, const
 /* values (count, columns) = rows [from, from + count) of the weight. */
 void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values);
 
+/* Where row `row` of a matrix begins in the file. */
+const unsigned char *tx_weight_blocks(const tx_weight *weight, int64_t row);
+
 /* TX_ERROR_INPUT, naming file, tensor and byte, if a value is NaN or infinite. */
 tx_status tx_weight_check(const tx_weight *weight, const float *values, int64_t count,
                           tx_error *error);

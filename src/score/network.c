@@ -10,6 +10,7 @@
 #include "base/watch.h"
 #include "formats/nearest.h"
 #include "kernels/product.h"
+#include "score/precision.h"
 #include "text/encode.h"
 #include "text/vocabulary.h"
 
@@ -28,6 +29,7 @@ typedef struct {
   tx_tokenizer *tokenizer;
   tx_pass pass;
   int64_t max_tokens, batch_tokens;
+  bool measured; /* which matrices stay fp32 in int8 */
   network_head *heads; /* (count) */
   size_t count, chosen;
 } network;
@@ -161,6 +163,29 @@ static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifac
   return read_weights(h, artifact, facts->head, error);
 }
 
+/* Blocks that are loaded keep their form: they are let go. */
+static tx_status set_precision(network *n, tx_precision precision, const tx_text *texts,
+                               size_t count, const tx_watch *watch, tx_error *error) {
+  tx_model_unload(n->model, 0, tx_model_facts(n->model)->blocks);
+  tx_model_set_dtype(n->model, precision == TX_PRECISION_INT8 ? TX_DTYPE_INT8 : TX_DTYPE_F32);
+  if (precision == TX_PRECISION_F32 || n->measured) return TX_OK;
+  TX_TRY(tx_precision_measure(n->model, &n->pass, n->tokenizer, texts, count,
+                              tx_network_depth(&n->scorer), watch, error));
+  n->measured = true;
+  return TX_OK;
+}
+
+/* As the options ask, or as the artifact says. */
+static tx_status choose_precision(network *n, const tx_gguf *artifact,
+                                  const tx_artifact_facts *facts, tx_precision wanted,
+                                  tx_error *error) {
+  tx_precision own;
+  TX_TRY(tx_precision_of(artifact, facts, &own, error));
+  TX_TRY(tx_precision_take(artifact, facts, n->model, error));
+  n->measured = own == TX_PRECISION_INT8;
+  return set_precision(n, wanted == TX_PRECISION_AUTO ? own : wanted, NULL, 0, NULL, error);
+}
+
 static tx_status network_build(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
                                tx_network_options options, tx_error *error) {
   n->heads = tx_alloc_zero(n->count, sizeof *n->heads);
@@ -174,6 +199,7 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
   for (size_t i = 0; i < n->count; i++) TX_TRY(read_head(n, artifact, &facts[i], error));
   TX_TRY(tx_tokenizer_from_gguf(tx_model_gguf(n->model), &n->tokenizer, error));
   TX_TRY(tx_pass_open(model, &n->pass, error));
+  TX_TRY(choose_precision(n, artifact, facts, options.precision, error));
   return tx_model_load(n->model, 0, n->heads[n->chosen].depth, error);
 }
 
@@ -350,4 +376,31 @@ tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *fact
   }
   *scorer = &n->scorer;
   return TX_OK;
+}
+
+/* ---- precision --------------------------------------------------------- */
+
+tx_precision tx_network_precision(const tx_scorer *scorer) {
+  const network *n = (const network *)scorer;
+  return tx_model_dtype(n->model) == TX_DTYPE_INT8 ? TX_PRECISION_INT8 : TX_PRECISION_F32;
+}
+
+const tx_model *tx_network_model(const tx_scorer *scorer) {
+  return ((const network *)scorer)->model;
+}
+
+int64_t tx_network_depth(const tx_scorer *scorer) {
+  const network *n = (const network *)scorer;
+  int64_t depth = 0;
+  for (size_t i = 0; i < n->count; i++) {
+    if (n->heads[i].depth > depth) depth = n->heads[i].depth;
+  }
+  return depth;
+}
+
+tx_status tx_network_set_precision(tx_scorer *scorer, tx_precision precision, const tx_text *texts,
+                                   size_t count, const tx_watch *watch, tx_error *error) {
+  network *n = (network *)scorer;
+  TX_TRY(set_precision(n, precision, texts, count, watch, error));
+  return tx_model_load(n->model, 0, n->heads[n->chosen].depth, error);
 }

@@ -6,12 +6,14 @@
 #define TX_SCORE_NETWORK_H
 
 #include "formats/artifact.h"
+#include "model/model.h"
 #include "score/scorer.h"
 
 typedef struct tx_network_options {
   const char *model_path; /* the base model's file */
   int64_t max_tokens;     /* 0: the artifact's; at most the model's context */
   int64_t batch_tokens;   /* 0: a good value */
+  tx_precision precision; /* auto: the artifact's */
 } tx_network_options;
 
 /* Checks that the base is the very file the artifact names, loads the blocks it
@@ -26,6 +28,17 @@ tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *fact
 tx_status tx_network_score_heads(tx_scorer *network, const tx_text *texts, size_t count,
                                  float *const *probabilities, tx_scored *scored,
                                  const tx_watch *watch, tx_error *error);
+
+tx_precision tx_network_precision(const tx_scorer *network); /* f32 or int8 */
+
+/* From now on in another precision, f32 or int8.  Which matrices stay fp32 in int8
+ * is measured on the texts, unless the artifact says it or it was measured before. */
+tx_status tx_network_set_precision(tx_scorer *network, tx_precision precision, const tx_text *texts,
+                                   size_t count, const tx_watch *watch, tx_error *error);
+
+/* The model; its bytes are those of the weights as they are kept in memory. */
+const tx_model *tx_network_model(const tx_scorer *network);
+int64_t tx_network_depth(const tx_scorer *network); /* of the deepest head */
 
 tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error);
 const char *tx_pooling_name(tx_pooling pooling);

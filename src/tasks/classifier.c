@@ -12,7 +12,9 @@
 #include "score/linear.h"
 #include "score/network.h"
 
-tx_classifier_options tx_classifier_defaults(void) { return (tx_classifier_options){0}; }
+tx_classifier_options tx_classifier_defaults(void) {
+  return (tx_classifier_options){.precision = TX_PRECISION_AUTO};
+}
 
 /* ---- opening ----------------------------------------------------------- */
 
@@ -106,8 +108,9 @@ static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx
   tx_status status = tx_model_locate(name ? name : options.model, options.home, path, known, error);
   tx_free(name);
   TX_TRY(status);
-  tx_network_options network = {path, options.max_tokens, options.batch_tokens};
+  tx_network_options network = {path, options.max_tokens, options.batch_tokens, options.precision};
   TX_TRY(tx_network_open(c->artifact, c->facts, c->heads, c->chosen, network, &c->scorer, error));
+  c->network = c->scorer;
   return add_words(c, error);
 }
 
@@ -126,6 +129,10 @@ static tx_status classifier_build(tx_classifier *c, const char *path, tx_classif
                                   tx_error *error) {
   if (options.max_tokens < 0 || options.batch_tokens < 0) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "max_tokens and batch_tokens must not be negative");
+  }
+  if ((int)options.precision < 0 || options.precision > TX_PRECISION_AUTO) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "precision is %d; it must lie between 0 and %d",
+                   (int)options.precision, TX_PRECISION_AUTO);
   }
   TX_TRY(tx_kernels_check(error));
   c->path = tx_copy_string(path);
@@ -168,6 +175,10 @@ void tx_classifier_close(tx_classifier *classifier) {
 }
 
 /* ---- asking ------------------------------------------------------------ */
+
+tx_precision tx_classifier_precision(const tx_classifier *classifier) {
+  return tx_network_precision(classifier->network);
+}
 
 size_t tx_classifier_heads(const tx_classifier *classifier) { return classifier->heads; }
 

@@ -13,7 +13,8 @@ struct tx_classifier {
   char ***labels;           /* (heads, labels of the head), NUL-terminated copies */
   size_t heads;             /* from 1 */
   size_t chosen;            /* the one that the calls of one head are about */
-  tx_scorer *scorer;        /* a network's; of one head maybe blended with the words */
+  tx_scorer *network;       /* owned by `scorer` */
+  tx_scorer *scorer;        /* the network; of one head maybe blended with the words */
 };
 
 #endif

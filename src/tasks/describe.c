@@ -173,6 +173,14 @@ static json_t *labels_json(const tx_artifact_facts *f, bool *whole) {
   return labels;
 }
 
+static json_t *matrices_json(const tx_artifact_facts *f, bool *whole) {
+  json_t *list = json_array();
+  for (size_t i = 0; i < f->f32_count; i++) {
+    if (json_array_append_new(list, text_json(f->f32_matrices[i])) != 0) *whole = false;
+  }
+  return list;
+}
+
 /* One object a head, where heads have names. */
 static tx_status add_heads(const tx_gguf *gguf, const tx_artifact_facts *first, json_t *object,
                            bool *whole, tx_error *error) {
@@ -217,6 +225,8 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
   put(whole, object, "pooling", text_json(f->pooling));
   put(whole, object, "words", json_real(f->words));
   put(whole, object, "max_tokens", json_integer(f->max_tokens));
+  put(whole, object, "precision", f->precision.size > 0 ? text_json(f->precision) : json_string("f32"));
+  if (f->precision.size > 0) put(whole, object, "f32_matrices", matrices_json(f, whole));
   put(whole, object, "base", base);
   put(whole, object, "training", training_json(f, whole));
   put(whole, object, "validation", validation_json(f, whole));

@@ -45,6 +45,7 @@ static tx_status score_rows(job *j) {
   TX_TRY(tx_classifier_predict(j->classifier, j->table->texts, rows, j->probabilities,
                                &j->out->scored, j->watch, j->error));
   j->out->seconds = tx_seconds() - start;
+  j->out->precision = tx_classifier_precision(j->classifier);
   if (j->out->seconds > 0) {
     j->out->texts_per_second = (double)rows / j->out->seconds;
     j->out->tokens_per_second = (double)j->out->scored.tokens / j->out->seconds;
@@ -76,7 +77,7 @@ static tx_status measure(job *j) {
   for (size_t i = 0; i < labels; i++) {
     const char *name = j->classifier->labels[j->head][i];
     out->labels[i] = (tx_label_score){.name = tx_arena_string(j->arena, name, strlen(name)),
-                                      .precision = tx_precision(counts[i]),
+                                      .precision = tx_label_precision(counts[i]),
                                       .recall = tx_recall(counts[i]),
                                       .f1 = tx_f1(counts[i]),
                                       .support = counts[i].support,

@@ -469,9 +469,55 @@ tx_status tx_label_set_train(tx_training *t, tx_label_set *set, bool frozen, tx_
                          ? train_by_choice(t, set, frozen, probabilities, error)
                          : train_as_asked(t, set, probabilities, error);
   if (status == TX_OK) take_scores(set, probabilities);
-  tx_free(probabilities);
+  set->scores = probabilities;
   return status;
 }
+
+/* ---- int8 afterwards ----------------------------------------------------- */
+
+static void compare_answers(const tx_training *t, const tx_label_set *set, const float *bytes,
+                            bool *accepted) {
+  const tx_labelled *rows = &set->split.validation;
+  int classes = set->split.classes;
+  int64_t changed = 0, right[2] = {0, 0};
+  for (int64_t i = 0; i < rows->count; i++) {
+    int32_t before = tx_top_label(set->scores + i * classes, classes);
+    int32_t after = tx_top_label(bytes + i * classes, classes);
+    changed += before != after;
+    right[0] += before == rows->labels[i], right[1] += after == rows->labels[i];
+  }
+  double points = 100 * (double)(right[0] - right[1]) / (double)rows->count;
+  *accepted = points <= TX_TOLERANCE;
+  tx_watch_note(t->watch,
+                "int8: %" PRId64 " of %" PRId64
+                " answers to validation texts change, %+.2f points of accuracy: %s",
+                changed, rows->count, right[0] == right[1] ? 0 : -points,
+                *accepted ? "kept" : "not kept");
+}
+
+tx_status tx_label_set_requantise(tx_training *t, tx_label_set *set, bool *accepted,
+                                  tx_error *error) {
+  size_t floats = (size_t)(set->split.validation.count * set->split.classes);
+  tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
+  if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
+  tx_states_free(&set->validation.states);
+  TX_TRY(recall(t, &set->validation, want, &set->validation.states, error));
+  float *bytes = tx_alloc_array(floats, sizeof *bytes);
+  if (!bytes) return tx_fail_memory(error, floats * 4, "scores");
+  tx_status status = score_rows(t, set, set->tail, bytes, error);
+  if (status == TX_OK) {
+    if (set->words > 0) {
+      tx_blend(bytes, set->linear_scores, set->split.validation.count, set->split.classes, set->words);
+    }
+    compare_answers(t, set, bytes, accepted);
+    memcpy(set->scores, bytes, floats * sizeof *bytes);
+  }
+  tx_free(bytes);
+  tx_states_free(&set->validation.states);
+  return status;
+}
+
+void tx_label_set_take(tx_label_set *set) { take_scores(set, set->scores); }
 
 /* ---- the end ------------------------------------------------------------ */
 
@@ -488,6 +534,7 @@ void tx_label_set_free(tx_label_set *set) {
   tx_free(set->depths);
   tx_free(set->class_weights);
   tx_free(set->linear_scores);
+  tx_free(set->scores);
   free_rows(&set->train);
   free_rows(&set->validation);
   tx_partition_free(&set->split);

@@ -23,6 +23,7 @@ typedef struct tx_training { /* shared by the label sets */
   tx_trunk_cache trunk;
   char base_sha256[65];
   int64_t max_tokens;
+  tx_precision precision; /* of the frozen blocks: f32 or int8 */
 } tx_training;
 
 typedef struct tx_rows_of_states { /* a table's rows, tokens and states */
@@ -40,6 +41,7 @@ typedef struct tx_label_set {
   int32_t majority;
   tx_scorer *linear;     /* the baseline */
   float *linear_scores;  /* (validation rows, classes): its probabilities */
+  float *scores;         /* (validation rows, classes): of what was trained */
   double words;          /* its share in the answers; 0: none */
   tx_depth_score *depths; /* (depth_count), where the depth was chosen */
   int depth_count;
@@ -62,6 +64,13 @@ tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
 /* Everything from the trunk to the validation scores, by the options' method;
  * with `frozen` no block is trained. */
 tx_status tx_label_set_train(tx_training *t, tx_label_set *set, bool frozen, tx_error *error);
+
+/* What was trained in fp32 over frozen blocks in int8, in which the model is by now:
+ * whether it loses no more than TX_TOLERANCE points of accuracy on the validation
+ * rows.  `scores` becomes those of int8, which are the set's from tx_label_set_take on. */
+tx_status tx_label_set_requantise(tx_training *t, tx_label_set *set, bool *accepted,
+                                  tx_error *error);
+void tx_label_set_take(tx_label_set *set);
 
 void tx_label_set_free(tx_label_set *set);
 

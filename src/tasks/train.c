@@ -11,6 +11,7 @@
 #include "formats/file.h"
 #include "formats/hub.h"
 #include "formats/nearest.h"
+#include "model/spikes.h"
 #include "tasks/train_write.h"
 #include "text/vocabulary.h"
 
@@ -121,6 +122,7 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("head solver", (int)o->head_solver, 0, TX_HEAD_SGD, error));
   TX_TRY(check_range("schedule", (int)o->schedule, 0, TX_SCHEDULE_COSINE, error));
   TX_TRY(check_range("class weights", (int)o->class_weights, 0, TX_CLASS_WEIGHTS_BALANCED, error));
+  TX_TRY(check_range("precision", (int)o->precision, 0, TX_PRECISION_AUTO, error));
   TX_TRY(check_range("depth", o->depth, 0, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("max depth", o->max_depth, 0, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("blocks", o->blocks, 1, TX_MAX_BLOCKS, error));
@@ -217,6 +219,53 @@ static void open_cache(job *j) {
   t->trunk.directory = t->options->no_cache ? NULL : j->cache_path;
 }
 
+/* ---- precision --------------------------------------------------------- */
+
+/* How deep the model is run at most. */
+static int64_t deepest(const job *j) {
+  const tx_train_options *o = j->shared.options;
+  int64_t limit = o->method == TX_METHOD_AUTO ? o->max_depth : 0;
+  return o->depth > 0 ? o->depth : limit > 0 ? limit : j->shared.facts->blocks;
+}
+
+/* Before the tables are read: a model that does not fit is no reason to wait. */
+static tx_status check_memory(job *j) {
+  bool int8 = j->shared.options->precision == TX_PRECISION_INT8;
+  tx_model_set_dtype(j->shared.model, int8 ? TX_DTYPE_INT8 : TX_DTYPE_F32);
+  tx_status status = tx_model_check_memory(j->shared.model, 0, deepest(j), j->error);
+  tx_model_set_dtype(j->shared.model, TX_DTYPE_F32);
+  return status;
+}
+
+/* The model in int8 from now on; what stays fp32 is measured on the first set's texts. */
+static tx_status make_int8(job *j, int64_t depth) {
+  tx_training *t = &j->shared;
+  const tx_encoded *texts = &j->sets[0].train.tokens;
+  tx_sequences sample = {texts->count, texts->ids, texts->offsets};
+  TX_TRY(tx_spikes_keep(t->model, &t->pass, &sample, depth, t->watch, j->error));
+  tx_model_unload(t->model, 0, t->facts->blocks);
+  tx_model_set_dtype(t->model, TX_DTYPE_INT8);
+  t->precision = TX_PRECISION_INT8;
+  return TX_OK;
+}
+
+/* auto: int8 where every set's validation rows bear it. */
+static tx_status try_int8(job *j) {
+  bool accepted = true;
+  int64_t depth = 0;
+  for (size_t i = 0; i < j->count; i++) {
+    if (j->sets[i].depth > depth) depth = j->sets[i].depth;
+  }
+  if (depth == 0) return TX_OK; /* no block is run */
+  TX_TRY(make_int8(j, depth));
+  for (size_t i = 0; i < j->count && accepted; i++) {
+    TX_TRY(tx_label_set_requantise(&j->shared, &j->sets[i], &accepted, j->error));
+  }
+  for (size_t i = 0; i < j->count && accepted; i++) tx_label_set_take(&j->sets[i]);
+  if (!accepted) j->shared.precision = TX_PRECISION_F32;
+  return TX_OK;
+}
+
 /* ---- the whole --------------------------------------------------------- */
 
 static tx_head_report report_head(const tx_label_set *set) {
@@ -252,6 +301,7 @@ static void report(job *j) {
     r->trained_parameters += j->sets[i].trained_parameters;
     if (j->sets[i].name) r->heads[r->head_count++] = report_head(&j->sets[i]);
   }
+  r->precision = j->shared.precision;
   r->cached_texts = j->shared.trunk.recalled;
   r->computed_texts = j->shared.trunk.computed;
 }
@@ -282,8 +332,9 @@ static tx_status train_sets(job *j) {
   if (j->count > 1 && o->method == TX_METHOD_AUTO) {
     tx_watch_note(t->watch, "the heads share the model's blocks: none is trained");
   }
+  if (o->precision == TX_PRECISION_INT8) TX_TRY(make_int8(j, deepest(j)));
   for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
-  return TX_OK;
+  return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
 }
 
 static tx_status run(job *j) {
@@ -291,6 +342,7 @@ static tx_status run(job *j) {
   TX_TRY(check_options(t->options, j->error));
   TX_TRY(check_output(j));
   TX_TRY(open_model(j));
+  TX_TRY(check_memory(j));
   open_cache(j);
   TX_TRY(train_sets(j));
   TX_TRY(tx_train_write(t, j->sets, j->count, j->error));

@@ -7,6 +7,7 @@
 #include "formats/artifact.h"
 #include "score/linear.h"
 #include "score/network.h"
+#include "score/precision.h"
 
 typedef struct {
   const tx_training *training;
@@ -14,6 +15,8 @@ typedef struct {
   size_t head;          /* its place */
   const tx_text *names; /* (name_count): of all heads */
   size_t name_count;
+  const tx_text *f32_matrices; /* (f32_count): of int8 */
+  size_t f32_count;
   tx_gguf_writer *writer;
   tx_arena *arena; /* what the writer borrows until it commits */
 } writing;
@@ -104,6 +107,9 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .pooling = tx_text_of(tx_pooling_name(set->pooling)),
       .depth = set->depth,
       .max_tokens = t->max_tokens,
+      .precision = tx_text_of(t->precision == TX_PRECISION_INT8 ? "int8" : ""),
+      .f32_matrices = w->f32_matrices,
+      .f32_count = w->f32_count,
       .base_name = tx_text_of(o->model),
       .base_sha256 = tx_text_of(t->base_sha256),
       .blocks_trained = set->blocks,
@@ -148,14 +154,30 @@ static tx_status add_set(const writing *w, tx_error *error) {
   return add_fingerprints(w, error);
 }
 
+/* Of the blocks that are run and were not trained. */
+static tx_status name_matrices(writing *w, const tx_label_set *sets, size_t count, tx_error *error) {
+  const tx_training *t = w->training;
+  int64_t depth = 0;
+  if (t->precision != TX_PRECISION_INT8) return TX_OK;
+  for (size_t i = 0; i < count; i++) {
+    int64_t frozen = sets[i].depth - sets[i].blocks;
+    depth = frozen > depth ? frozen : depth;
+  }
+  TX_TRY(tx_precision_names(t->model, depth, w->arena, &w->f32_matrices, &w->f32_count, error));
+  t->report->f32_matrices = (int)w->f32_count;
+  return TX_OK;
+}
+
 static tx_status add_sets(const tx_training *t, tx_label_set *sets, size_t count,
                           tx_gguf_writer *writer, tx_arena *arena, tx_error *error) {
   size_t named = t->options->head_count;
   tx_text *names = tx_arena_array(arena, count, sizeof *names);
   if (!names) return tx_fail_memory(error, count * sizeof *names, "the heads");
   for (size_t i = 0; i < named; i++) names[i] = tx_text_of(t->options->heads[i].name);
+  writing w = {.training = t, .names = names, .name_count = named, .writer = writer, .arena = arena};
+  TX_TRY(name_matrices(&w, sets, count, error));
   for (size_t i = 0; i < count; i++) {
-    writing w = {t, &sets[i], i, names, named, writer, arena};
+    w.set = &sets[i], w.head = i;
     TX_TRY(add_set(&w, error));
   }
   return TX_OK;

@@ -34,7 +34,7 @@ void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_
 double tx_row_loss(float probability);
 
 /* 0 where it is not defined. */
-double tx_precision(tx_label_counts counts);
+double tx_label_precision(tx_label_counts counts);
 double tx_recall(tx_label_counts counts);
 double tx_f1(tx_label_counts counts);
 

@@ -172,6 +172,39 @@ static void test_same_calls_same_bytes(void **state) {
   for (int i = 0; i < 2; i++) tx_map_close(&maps[i]);
 }
 
+static void commit(tx_gguf_writer *writer, const char *to) {
+  tx_error error = {0};
+  if (tx_gguf_commit(writer, to, &error) != TX_OK) fail_msg("%s", error.message);
+  tx_gguf_writer_free(writer);
+}
+
+/* Another file's keys and tensors make the same file, or one without some keys. */
+static void test_all_of_another_file(void **state) {
+  (void)state;
+  static const char *const without[] = {"taxon.labels", "taxon.none", "not.there"};
+  char other[110];
+  tx_error error = {0};
+  tx_gguf *gguf, *copy;
+  snprintf(other, sizeof other, "%s/other.gguf", directory);
+  commit(write_everything(), path);
+  assert_int_equal(tx_gguf_open(path, &gguf, &error), TX_OK);
+  for (size_t left_out = 0; left_out <= 3; left_out += 3) {
+    tx_gguf_writer *writer = tx_gguf_writer_new();
+    tx_gguf_add_all(writer, gguf, without, left_out);
+    commit(writer, other);
+    assert_int_equal(tx_gguf_open(other, &copy, &error), TX_OK);
+    assert_true(tx_gguf_has(copy, "taxon.labels") == (left_out == 0));
+    assert_true(tx_gguf_has(copy, "taxon.numbers"));
+    uint64_t size[2];
+    const unsigned char *bytes[2] = {tx_gguf_bytes(gguf, &size[0]), tx_gguf_bytes(copy, &size[1])};
+    bool same = size[0] == size[1] && memcmp(bytes[0], bytes[1], (size_t)size[0]) == 0;
+    assert_true(same == (left_out == 0));
+    tx_gguf_close(copy);
+  }
+  tx_gguf_close(gguf);
+  unlink(other);
+}
+
 static void test_nothing_at_all_is_a_file(void **state) {
   (void)state;
   tx_error error = {0};
@@ -325,6 +358,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_gives_back_what_was_written),
       cmocka_unit_test(test_same_calls_same_bytes),
+      cmocka_unit_test(test_all_of_another_file),
       cmocka_unit_test(test_nothing_at_all_is_a_file),
       cmocka_unit_test(test_impossible_counts_are_no_memory),
       cmocka_unit_test(test_misuse_is_told_at_commit),

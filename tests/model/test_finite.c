@@ -67,14 +67,27 @@ static void test_every_scale(void **state) {
 
 static char path[] = "/tmp/taxon-finite.XXXXXX";
 
-static tx_status use_all(tx_error *error) {
+static tx_status use_all(tx_dtype dtype, tx_error *error) {
   tx_model *model;
-  float state[64];
+  float state[64] = {1}, logits[421];
   TX_TRY(tx_model_open(path, NULL, &model, error));
+  tx_model_set_dtype(model, dtype);
   tx_status status = tx_model_load(model, 0, 3, error);
   for (int32_t id = 0; id < 421 && status == TX_OK; id++) {
     status = tx_model_embed(model, &id, &(int64_t){0}, 1, state, error);
   }
+  if (status == TX_OK) status = tx_model_logits(model, state, 1, logits, error);
+  tx_model_close(model);
+  return status;
+}
+
+/* The logits alone see what no block reads. */
+static tx_status use_logits(tx_dtype dtype, tx_error *error) {
+  tx_model *model;
+  float state[64] = {1}, logits[421];
+  TX_TRY(tx_model_open(path, NULL, &model, error));
+  tx_model_set_dtype(model, dtype);
+  tx_status status = tx_model_logits(model, state, 1, logits, error);
   tx_model_close(model);
   return status;
 }
@@ -93,7 +106,7 @@ static void test_in_a_model(void **state) {
                  {"output_norm.weight", 4 * 63 + 2}};
   for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
     tx_gguf *gguf;
-    tx_error error = {0};
+    tx_error error = {0}, none = {0};
     uint64_t size;
     assert_int_equal(tx_gguf_open("tests/golden/tiny_llama.gguf", &gguf, &error), TX_OK);
     const unsigned char *bytes = tx_gguf_bytes(gguf, &size);
@@ -112,8 +125,15 @@ static void test_in_a_model(void **state) {
              "%s: %s: byte %lu: the weights hold NaN or infinity; the file is damaged, fetch it "
              "again",
              path, damages[i].name, (unsigned long)tensor->offset);
-    assert_int_equal(use_all(&error), TX_ERROR_INPUT);
-    assert_string_equal(tx_error_sentence(&error, sentence, sizeof sentence), want);
+    for (int dtype = TX_DTYPE_F32; dtype <= TX_DTYPE_FILE; dtype++) {
+      error = none;
+      assert_int_equal(use_all((tx_dtype)dtype, &error), TX_ERROR_INPUT);
+      assert_string_equal(tx_error_sentence(&error, sentence, sizeof sentence), want);
+      tx_status logits = i == 0 ? TX_ERROR_INPUT : TX_OK; /* the output is the embedding */
+      if (strcmp(damages[i].name, "output_norm.weight") == 0) logits = TX_ERROR_INPUT; /* at once */
+      error = none;
+      assert_int_equal(use_logits((tx_dtype)dtype, &error), logits);
+    }
     tx_free(copy);
     tx_gguf_close(gguf);
   }

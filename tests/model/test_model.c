@@ -111,6 +111,7 @@ static float *run_all(fixture *f, tx_pooling pooling, const char *path, int thre
   float *out = checked_memory((size_t)((tokens + f->sequences.count) * width) * 4);
   f->pass.kernels = tx_kernels_find(strcmp(path, "vnni") == 0 ? "avx512" : path);
   f->pass.int8 = tx_int8_find(path);
+  f->pass.grouped = tx_grouped_find(path);
   tx_set_threads(threads);
   ASSERT_OK(tx_trunk_run(f->model, &f->pass, &f->sequences, facts->blocks, batch_tokens, out, "",
                          NULL, error));
@@ -136,7 +137,7 @@ static void check_same_bits(const char *model, const char *golden, tx_dtype dtyp
   for (int pooling = 0; pooling < 3; pooling++) {
     float *want = run_all(&f, (tx_pooling)pooling, "generic", 1, 1);
     for (size_t path = 0; path < 4; path++) {
-      if (!tx_int8_find(paths[path])) continue;
+      if (!tx_int8_find(paths[path]) || !tx_grouped_find(paths[path])) continue;
       for (int threads = 1; threads <= 3; threads++) {
         for (int64_t budget = 1; budget < 200; budget += 66) {
           float *got = run_all(&f, (tx_pooling)pooling, paths[path], threads, budget);
@@ -152,14 +153,15 @@ static void check_same_bits(const char *model, const char *golden, tx_dtype dtyp
 
 static void test_same_bits_everywhere(void **state) {
   (void)state;
-  for (int dtype = TX_DTYPE_F32; dtype <= TX_DTYPE_INT8; dtype++) {
+  for (int dtype = TX_DTYPE_F32; dtype <= TX_DTYPE_FILE; dtype++) {
     check_same_bits("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf", (tx_dtype)dtype);
     check_same_bits("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf", (tx_dtype)dtype);
   }
 }
 
-/* Blocks as bytes: near the golden states, but not them; loaded again as fp32, them. */
-static void check_bytes(const char *model, const char *golden, double bound) {
+/* Blocks as bytes, or as the file's own values: near the golden states, but not them;
+ * loaded again as fp32, them. */
+static void check_near(const char *model, const char *golden, tx_dtype dtype, double bound) {
   fixture f = open_fixture(model, golden);
   const tx_facts *facts = tx_model_facts(f.model);
   int64_t tokens = f.offsets[f.sequences.count], floats = tokens * facts->width;
@@ -167,7 +169,7 @@ static void check_bytes(const char *model, const char *golden, double bound) {
   char name[32];
   snprintf(name, sizeof name, "hidden.%d", (int)facts->blocks);
   const float *want = golden_floats(f.golden, name);
-  load_as(&f, TX_DTYPE_INT8);
+  load_as(&f, dtype);
   ASSERT_OK(tx_trunk_run(f.model, &f.pass, &f.sequences, facts->blocks, 60, x, "", NULL, error));
   double difference = 0, size = 0;
   for (int64_t i = 0; i < floats; i++) {
@@ -185,8 +187,60 @@ static void check_bytes(const char *model, const char *golden, double bound) {
 
 static void test_blocks_as_bytes(void **state) {
   (void)state;
-  check_bytes("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf", 0.04);
-  check_bytes("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf", 0.04);
+  check_near("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf", TX_DTYPE_INT8, 0.04);
+  check_near("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf", TX_DTYPE_INT8, 0.04);
+}
+
+/* What the file holds in groups stays so, the rest is fp32. */
+static void test_blocks_as_the_file_has_them(void **state) {
+  (void)state;
+  check_near("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf", TX_DTYPE_FILE, 0.03);
+  check_near("tests/golden/tiny_gpt2.gguf", "tiny_gpt2_golden.gguf", TX_DTYPE_FILE, 0.03);
+  fixture f = open_fixture("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
+  int64_t blocks = tx_model_facts(f.model)->blocks;
+  uint64_t wide = tx_model_bytes(f.model, 0, blocks);
+  load_as(&f, TX_DTYPE_FILE);
+  for (int64_t block = 0; block < blocks; block++) {
+    for (int slot = 0; slot < TX_MATRICES; slot++) {
+      const tx_matrix *matrix = &tx_model_block(f.model, block)->matrix[slot];
+      char name[64];
+      snprintf(name, sizeof name, "blk.%d.%s.weight", (int)block, tx_matrix_stem((tx_matrix_slot)slot));
+      const tx_tensor *tensor = tx_gguf_tensor(tx_model_gguf(f.model), name);
+      bool groups = tensor->type == TX_TENSOR_Q8_0 || tensor->type == TX_TENSOR_Q4_1;
+      if (groups != (matrix->groups != NULL) || groups != (matrix->panels == NULL)) fail_msg("%s", name);
+      if (groups) assert_int_equal(matrix->type, tensor->type);
+    }
+  }
+  assert_true(tx_model_bytes(f.model, 0, blocks) < wide / 2);
+  close_fixture(&f);
+}
+
+/* Logits from the file's own values: near those of fp32, and the same bits for one
+ * row as for many, with any number of threads. */
+static void test_logits_as_the_file_has_them(void **state) {
+  (void)state;
+  fixture f = open_fixture("tests/golden/tiny_llama.gguf", "tiny_llama_golden.gguf");
+  const tx_facts *facts = tx_model_facts(f.model);
+  enum { ROWS = 40 };
+  size_t floats = (size_t)(ROWS * facts->vocabulary);
+  const float *states = golden_floats(f.golden, "normed");
+  float *want = checked_memory(floats * 4), *got = checked_memory(floats * 4);
+  ASSERT_OK(tx_model_logits(f.model, states, ROWS, want, error));
+  load_as(&f, TX_DTYPE_FILE);
+  ASSERT_OK(tx_model_logits(f.model, states, ROWS, got, error));
+  assert_close(got, want, (int64_t)floats, 0.02, "logits");
+  assert_true(memcmp(got, want, floats * 4) != 0);
+  for (int64_t row = 0; row < ROWS; row++) {
+    tx_set_threads(1 + (int)row % 3);
+    ASSERT_OK(tx_model_logits(f.model, states + row * facts->width, 1, want, error));
+    assert_memory_equal(want, got + row * facts->vocabulary, (size_t)facts->vocabulary * 4);
+  }
+  tx_set_threads(0);
+  tx_model_set_dtype(f.model, TX_DTYPE_F32);
+  ASSERT_OK(tx_model_logits(f.model, states, ROWS, want, error));
+  assert_true(memcmp(got, want, floats * 4) != 0); /* as today */
+  free(want), free(got);
+  close_fixture(&f);
 }
 
 /* A probe holds what the features are at every depth, bit for bit. */
@@ -291,6 +345,8 @@ int main(void) {
       cmocka_unit_test(test_tiny_gpt2),
       cmocka_unit_test(test_same_bits_everywhere),
       cmocka_unit_test(test_blocks_as_bytes),
+      cmocka_unit_test(test_blocks_as_the_file_has_them),
+      cmocka_unit_test(test_logits_as_the_file_has_them),
       cmocka_unit_test(test_probe_is_the_features),
       cmocka_unit_test(test_smollm2),
       cmocka_unit_test(test_ids_outside_are_refused),

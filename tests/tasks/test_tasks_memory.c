@@ -67,6 +67,17 @@ static tx_status use(tx_error *error) {
   return status;
 }
 
+static tx_status quantise(tx_error *error) {
+  tx_quantize_options plain = tx_quantize_defaults();
+  tx_quantization result;
+  plain.data = options.validation;
+  plain.out = made("quantised.taxon");
+  plain.tolerance = 100;
+  TX_TRY(tx_quantize(made("used.taxon"), plain, &result, NULL, error));
+  tx_quantization_free(&result);
+  return TX_OK;
+}
+
 /* About `tries` of the job's allocations, the first hundred among them. */
 static void check(tx_status (*job)(tx_error *), int64_t tries, const char *output) {
   tx_error error = {0};
@@ -123,6 +134,9 @@ static void test_training(void **state) {
   options.head_solver = TX_HEAD_SGD;
   options.cache_mb = 0;
   check(train, 100, options.out);
+  small_options(TX_METHOD_LAST_BLOCK);
+  options.precision = TX_PRECISION_AUTO;
+  check(train, 150, options.out);
 }
 
 static void test_using(void **state) {
@@ -131,6 +145,7 @@ static void test_using(void **state) {
   options.out = made("used.taxon");
   made_train(options);
   check(use, 200, NULL);
+  check(quantise, 200, made("quantised.taxon"));
 }
 
 int main(void) {

@@ -39,7 +39,7 @@ static void test_golden(void **state) {
   check(from_bins, metrics.ece, 1e-12);
   assert_int_equal(binned, GOLDEN_ROWS);
   for (int i = 0; i < GOLDEN_LABELS; i++) {
-    check(tx_precision(counts[i]), golden_labels[i][0], 1e-15);
+    check(tx_label_precision(counts[i]), golden_labels[i][0], 1e-15);
     check(tx_recall(counts[i]), golden_labels[i][1], 1e-15);
     check(tx_f1(counts[i]), golden_labels[i][2], 1e-15);
     check((double)counts[i].support, golden_labels[i][3], 0);

@@ -1,0 +1,182 @@
+/* Each block runs once in fp32; what its products read is left on the tape, and
+ * each product is done again from there, in fp32 and as bytes. */
+#include "model/spikes.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/watch.h"
+#include "kernels/product.h"
+
+typedef struct {
+  tx_model *model;
+  tx_pass *pass;
+  int64_t tokens;
+} measuring;
+
+/* What the slot's product reads: (tokens, inputs), every token being wanted. */
+static const float *input_of(const tx_tape *tape, tx_matrix_slot slot) {
+  switch (slot) {
+    case TX_MATRIX_OUT: return tape->attended;
+    case TX_MATRIX_GATE:
+    case TX_MATRIX_UP: return tape->mlp_normed;
+    case TX_MATRIX_DOWN: return tape->active;
+    default: return tape->normed;
+  }
+}
+
+/* The mean over rows of |bytes - floats|^2 / |floats|^2; rows of zeros say nothing. */
+static double mean_error(const float *floats, const float *bytes, int64_t rows, int64_t columns) {
+  double sum = 0;
+  for (int64_t row = 0; row < rows; row++) {
+    double error = 0, size = 0;
+    for (int64_t n = row * columns; n < (row + 1) * columns; n++) {
+      double difference = (double)bytes[n] - (double)floats[n];
+      error += difference * difference;
+      size += (double)floats[n] * (double)floats[n];
+    }
+    if (size > 0) sum += error / size;
+  }
+  return sum / (double)rows;
+}
+
+/* Without the bias, which both have. */
+static void multiply(const measuring *m, const tx_matrix *matrix, const float *x,
+                     const int8_t *bytes, uint8_t *quantised, float *y, float *of_bytes) {
+  tx_product floats = {.kernels = m->pass->kernels,
+                       .rows = m->tokens,
+                       .depth = matrix->inputs,
+                       .columns = matrix->outputs,
+                       .x = x,
+                       .x_row = matrix->inputs,
+                       .x_step = 1,
+                       .panels = matrix->panels,
+                       .y = y,
+                       .y_row = matrix->outputs};
+  tx_product_run(&floats);
+  tx_int8_quantise(m->pass->int8, x, matrix->inputs, m->tokens, matrix->inputs, quantised);
+  tx_int8_product product = {.kernels = m->pass->int8,
+                             .rows = m->tokens,
+                             .depth = matrix->inputs,
+                             .columns = matrix->outputs,
+                             .x = quantised,
+                             .panels = bytes,
+                             .y = of_bytes,
+                             .y_row = matrix->outputs};
+  tx_int8_product_run(&product);
+}
+
+static tx_status measure_matrix(const measuring *m, int64_t block, tx_matrix_slot slot,
+                                const tx_tape *tape, double *result, tx_error *error) {
+  const tx_matrix *matrix = &tx_model_block(m->model, block)->matrix[slot];
+  int64_t weights = matrix->outputs * matrix->inputs, products = m->tokens * matrix->outputs;
+  uint64_t packed = tx_int8_packed_bytes(matrix->inputs, matrix->outputs);
+  size_t row = (size_t)tx_int8_row_bytes(matrix->inputs);
+  *result = 0;
+  if (matrix->outputs == 0 || packed == 0 || row == 0) return TX_OK;
+  float *floats = tx_arena_array(m->pass->arena, (size_t)(weights + 2 * products), sizeof *floats);
+  int8_t *bytes = tx_arena_array(m->pass->arena, packed, 1);
+  uint8_t *quantised = tx_arena_array(m->pass->arena, (size_t)m->tokens, row);
+  if (!floats || !bytes || !quantised) {
+    return tx_fail_memory(error, (uint64_t)(weights + 2 * products) * 4, "measuring a matrix");
+  }
+  TX_TRY(tx_model_read_matrix(m->model, block, slot, false, floats, error));
+  tx_int8_pack(m->pass->int8, floats, matrix->inputs, matrix->inputs, matrix->outputs, bytes);
+  float *y = floats + weights, *of_bytes = y + products;
+  multiply(m, matrix, input_of(tape, slot), bytes, quantised, y, of_bytes);
+  *result = mean_error(y, of_bytes, m->tokens, matrix->outputs);
+  return TX_OK;
+}
+
+/* One block over x (T, C), which it changes, and its matrices. */
+static tx_status measure_block(const measuring *m, const tx_sequences *sample, int64_t block,
+                               float *x, double *errors, tx_error *error) {
+  tx_batch batch;
+  tx_tape tape;
+  tx_arena_reset(m->pass->arena);
+  TX_TRY(tx_batch_make(m->pass, sample->offsets, sample->count, &batch, error));
+  tx_wanted all = tx_wanted_all(&batch);
+  uint64_t floats = (uint64_t)(m->tokens * tx_model_facts(m->model)->width);
+  float *y = tx_arena_array(m->pass->arena, floats, sizeof *y);
+  if (!y) return tx_fail_memory(error, floats * sizeof *y, "states");
+  TX_TRY(tx_block_forward(m->pass, tx_model_block(m->model, block), &batch, &all, x, y, &tape,
+                          error));
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    TX_TRY(measure_matrix(m, block, (tx_matrix_slot)slot, &tape, errors + slot, error));
+  }
+  memcpy(x, y, floats * sizeof *y);
+  return TX_OK;
+}
+
+static tx_status measure_all(const measuring *m, const tx_sequences *sample, int64_t depth,
+                             float *x, double *errors, const tx_watch *watch, tx_error *error) {
+  TX_TRY(tx_trunk_run(m->model, m->pass, sample, 0, m->tokens, x, "measure", NULL, error));
+  for (int64_t block = 0; block < depth; block++) {
+    tx_watch_report(watch, "measure", block, depth, "blocks");
+    TX_TRY(tx_watch_check(watch, error));
+    tx_model_unload(m->model, block, block + 1); /* it may be there as bytes */
+    TX_TRY(tx_model_load(m->model, block, block + 1, error));
+    tx_status status = measure_block(m, sample, block, x, errors + block * TX_MATRICES, error);
+    tx_model_unload(m->model, block, block + 1);
+    TX_TRY(status);
+  }
+  tx_watch_report(watch, "measure", depth, depth, "blocks");
+  return TX_OK;
+}
+
+tx_status tx_spikes_measure(tx_model *model, tx_pass *pass, const tx_sequences *sample,
+                            int64_t depth, double *errors, const tx_watch *watch, tx_error *error) {
+  const int64_t start[] = {sample->offsets[0], sample->offsets[0] + TX_SPIKES_TOKENS};
+  bool longer = sample->offsets[1] > start[1]; /* than is needed: its beginning will do */
+  tx_sequences part = {1, sample->ids, longer ? start : sample->offsets};
+  while (!longer && part.count < sample->count &&
+         sample->offsets[part.count + 1] - sample->offsets[0] <= TX_SPIKES_TOKENS) {
+    part.count++;
+  }
+  const measuring m = {model, pass, part.offsets[part.count] - part.offsets[0]};
+  uint64_t floats = (uint64_t)(m.tokens * tx_model_facts(model)->width);
+  float *x = tx_alloc_array(floats, sizeof *x);
+  if (!x) return tx_fail_memory(error, floats * sizeof *x, "states");
+  tx_dtype dtype = tx_model_dtype(model);
+  tx_model_set_dtype(model, TX_DTYPE_F32);
+  tx_status status = measure_all(&m, &part, depth, x, errors, watch, error);
+  tx_model_set_dtype(model, dtype);
+  tx_free(x);
+  return status;
+}
+
+tx_status tx_spikes_keep(tx_model *model, tx_pass *pass, const tx_sequences *sample, int64_t depth,
+                         const tx_watch *watch, tx_error *error) {
+  size_t count = (size_t)depth * TX_MATRICES;
+  double *errors = tx_alloc_zero(count, sizeof *errors);
+  if (!errors) return tx_fail_memory(error, count * sizeof *errors, "measuring matrices");
+  tx_status status = tx_spikes_measure(model, pass, sample, depth, errors, watch, error);
+  for (size_t i = 0; status == TX_OK && i < count; i++) {
+    /* NaN too: a product that is not a number is no better as bytes */
+    bool keep = !(errors[i] <= TX_SPIKES_BOUND);
+    tx_model_keep_f32(model, (int64_t)(i / TX_MATRICES), (tx_matrix_slot)(i % TX_MATRICES), keep);
+  }
+  tx_free(errors);
+  return status;
+}
+
+void tx_matrix_name(int64_t block, tx_matrix_slot slot, char name[TX_MATRIX_NAME]) {
+  snprintf(name, TX_MATRIX_NAME, "blk.%" PRId64 ".%s", block, tx_matrix_stem(slot));
+}
+
+bool tx_matrix_find(const tx_facts *facts, tx_text name, int64_t *block, tx_matrix_slot *slot) {
+  char of[TX_MATRIX_NAME];
+  for (*block = 0; *block < facts->blocks; ++*block) {
+    for (int s = 0; s < TX_MATRICES; s++) {
+      int64_t outputs, inputs;
+      *slot = (tx_matrix_slot)s;
+      tx_matrix_shape(facts, *slot, &outputs, &inputs);
+      tx_matrix_name(*block, *slot, of);
+      if (outputs > 0 && strlen(of) == name.size && memcmp(of, name.data, name.size) == 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
