@@ -303,7 +303,6 @@ static void check_run(void *context, int64_t call, bool failed, int result) {
 
 static void test_no_memory(void **state) {
   (void)state;
-#ifdef FAILING_WORKS
   failing_run r = {0};
   open_fixture(&r.f, "tests/golden/tiny_llama.gguf", TX_DTYPE_F32);
   r.want = checked_memory(2 * 40 * 64 * 4);
@@ -311,10 +310,11 @@ static void test_no_memory(void **state) {
   assert_int_equal(run_again(&r), TX_OK);
   r.got = checked_memory(2 * 40 * 64 * 4);
   failing_each(run_again, check_run, &r);
+#ifdef FAILING_WORKS
   assert_true(r.failures > 5);
+#endif
   free(r.want), free(r.got);
   close_fixture(&r.f);
-#endif
 }
 
 int main(void) {
