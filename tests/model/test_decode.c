@@ -335,16 +335,16 @@ static void check_run(void *context, int64_t call, bool failed, int result) {
 
 static void test_no_memory(void **state) {
   (void)state;
-#ifdef FAILING_WORKS
   failing_run r = {.model = open_model("tests/golden/tiny_llama.gguf", TX_DTYPE_F32)};
   const int32_t ids[] = {7, 8, 9, 10, 11, 12};
   float *all = recompute(r.model, ids, 6);
   r.want = all + 5 * tx_model_facts(r.model)->vocabulary;
   failing_each(decode_again, check_run, &r);
+#ifdef FAILING_WORKS
   assert_true(r.failures > 10);
+#endif
   free(all);
   tx_model_close(r.model);
-#endif
 }
 
 int main(void) {
