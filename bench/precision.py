@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """What int8 costs and gives, on five kinds of data, as a Markdown table.
 
-    python3 bench/precision.py DATA [--taxon build/taxon] [--max-depth N] [--rows N] [--only NAME]
+    python3 bench/precision.py DATA [--taxon build/taxon] [--depth N] [--rows N] [--train N]
+                               [--only NAME]
 
 DATA holds the tables that the rows below name (sms_spam_book, banking77, ag_news, clinc150);
 customer feedback is pulled.  The model is smollm2-135m under TAXON_HOME.  Each row: `taxon train`
 with its defaults in f32; `taxon quantize` of that classifier on the test texts, which scores them in
-both precisions; and `taxon train --precision int8`, `taxon eval` on the same texts.  --rows takes no
-more than so many test texts, by a fixed seed, and --max-depth tries no deeper blocks.
+both precisions; and `taxon train --precision int8`, `taxon eval` on the same texts.  --train and --rows
+take no more than so many training and test texts, by a fixed seed, and --depth runs so many blocks
+instead of those that training would choose.
 
 Prints the accuracy in f32; the difference in points when the same classifier runs in int8 and how
 many answers change; the difference of the one trained in int8; the expected calibration errors of
@@ -54,12 +56,12 @@ def compare(taxon, path, table):
 
 def row(arguments, name, made, folder):
     train, test = made()
+    train = sample(train, min(arguments.train, len(train)))
     test = sample(test, min(arguments.rows, len(test)))
     paths = [os.path.join(folder, part) for part in ("train.tsv", "test.tsv", "f32.taxon", "int8.taxon")]
     write(train, paths[0])
     write(test, paths[1])
-    words = ["train", "--model", "smollm2-135m", "--data", paths[0], "--max-depth",
-             str(arguments.max_depth)]
+    words = ["train", "--model", "smollm2-135m", "--data", paths[0], "--depth", str(arguments.depth)]
     report = taxon_json(arguments.taxon, *words, "--out", paths[2])
     taxon_json(arguments.taxon, *words, "--precision", "int8", "--out", paths[3])
     both = compare(arguments.taxon, paths[2], paths[1])
@@ -77,9 +79,10 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--taxon", default="build/taxon")
-    parser.add_argument("--max-depth", type=int, default=0)
+    parser.add_argument("--depth", type=int, default=0)
     parser.add_argument("--rows", type=int, default=1 << 30)
-    parser.add_argument("--only")
+    parser.add_argument("--train", type=int, default=1 << 30)
+    parser.add_argument("--only", help="names, separated by semicolons")
     arguments = parser.parse_args()
     print("| data | training / test texts | depth | f32, % | the same in int8, points (answers changed) | "
           "trained in int8, points | ECE: f32, int8, trained in int8 | texts/s: f32, int8 |")
@@ -88,7 +91,7 @@ def main():
         subprocess.run([arguments.taxon, "pull", "data:customer-feedback", "--quiet", "--dir",
                         f"{folder}/customer-feedback"], check=True, stdout=subprocess.DEVNULL)
         for name, made in kinds(arguments.data, folder).items():
-            if not arguments.only or name == arguments.only:
+            if not arguments.only or name in arguments.only.split(";"):
                 row(arguments, name, made, folder)
 
 

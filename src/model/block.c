@@ -4,6 +4,7 @@
 
 #include "base/parallel.h"
 #include "kernels/product.h"
+#include "model/bytes.h"
 #include "model/pass.h"
 
 enum { ROWS = 16 }; /* of a task of row-wise work */
@@ -133,7 +134,7 @@ static void quantise(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int6
   if (groups) {
     tx_grouped_quantise(pass->grouped, x, depth, rows, depth, (tx_group *)(void *)tape->quantised);
   } else {
-    tx_int8_quantise(pass->int8, x, depth, rows, depth, tape->quantised);
+    tx_bytes_quantise(pass->int8, x, depth, rows, tape->quantised);
   }
   tape->quantised_from = x, tape->quantised_groups = groups;
 }
@@ -157,16 +158,7 @@ static void apply_groups(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, 
 static void apply_bytes(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
                         const float *x, float *y) {
   quantise(pass, tape, matrix, rows, x);
-  tx_int8_product product = {.kernels = pass->int8,
-                             .rows = rows,
-                             .depth = matrix->inputs,
-                             .columns = matrix->outputs,
-                             .x = tape->quantised,
-                             .panels = matrix->bytes,
-                             .bias = matrix->bias,
-                             .y = y,
-                             .y_row = matrix->outputs};
-  tx_int8_product_run(&product);
+  tx_bytes_product(pass->int8, matrix, rows, tape->quantised, y);
 }
 
 static void apply(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
@@ -229,7 +221,7 @@ static void gather(const tx_wanted *wanted, int64_t width, const float *from, fl
 
 /* Of a row of the matrix's input, quantised as it wants it; 0: it is not. */
 static uint64_t quantised_bytes(const tx_matrix *matrix) {
-  if (matrix->bytes) return tx_int8_row_bytes(matrix->inputs);
+  if (matrix->bytes) return tx_bytes_row(matrix->inputs);
   return matrix->groups ? (uint64_t)(matrix->inputs / TX_GROUP) * sizeof(tx_group) : 0;
 }
 

@@ -10,8 +10,8 @@
 #include "base/memory.h"
 #include "base/parallel.h"
 #include "kernels/grouped.h"
-#include "kernels/int8.h"
 #include "kernels/product.h"
+#include "model/bytes.h"
 #include "model/weights.h"
 
 typedef struct {
@@ -253,7 +253,8 @@ static form form_of(const tx_model *model, int64_t block, tx_matrix_slot slot, t
     return AS_FLOATS;
   }
   if (model->dtype == TX_DTYPE_FILE) return group_bytes(weight) > 0 ? AS_GROUPS : AS_FLOATS;
-  bool kept = tx_model_keeps_f32(model, block, slot) || tx_int8_panel_bytes(weight->columns) == 0;
+  bool kept = tx_model_keeps_f32(model, block, slot) ||
+              tx_bytes_packed(weight->columns, weight->rows) == 0;
   return kept ? AS_FLOATS : AS_BYTES;
 }
 
@@ -262,7 +263,7 @@ static void lay_out_matrix(const tx_model *model, int64_t block, tx_matrix_slot 
   tx_weight weight;
   switch (form_of(model, block, slot, &weight)) {
     case AS_BYTES:
-      matrix->bytes = carve(memory, at, tx_int8_packed_bytes(matrix->inputs, matrix->outputs));
+      matrix->bytes = carve(memory, at, tx_bytes_packed(matrix->inputs, matrix->outputs));
       break;
     case AS_GROUPS:
       matrix->type = (uint32_t)weight.tensor->type;
@@ -384,9 +385,8 @@ static void load_task(void *context, int64_t index, int worker) {
   const tx_matrix *matrix = load->matrix;
   if (matrix->groups) return; /* packed as a whole, from the file's blocks */
   if (matrix->bytes) {
-    int8_t *panel = (int8_t *)matrix->bytes +
-                    row / TX_PANEL * (int64_t)tx_int8_panel_bytes(inputs);
-    tx_int8_get()->pack(values, inputs, inputs, rows, panel);
+    tx_bytes_pack(tx_int8_get(), values, inputs, matrix->outputs, row, rows,
+                  (int8_t *)(uintptr_t)matrix->bytes);
   } else {
     tx_pack_panel(values, 1, inputs, inputs, rows, (float *)matrix->panels + row * inputs);
   }

@@ -11,7 +11,7 @@ typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */
   int64_t outputs, inputs; /* outputs 0: the architecture has no such matrix */
   /* One of the three is there: */
   const float *panels;         /* packed, depth = inputs, columns = outputs (kernels/product.h) */
-  const int8_t *bytes;         /* packed as bytes (kernels/int8.h) */
+  const int8_t *bytes;         /* packed as bytes (bytes.h) */
   const unsigned char *groups; /* the file's own values, rearranged (kernels/grouped.h) */
   uint32_t type;               /* of groups: ggml's number */
   const float *bias;       /* (outputs) or NULL */
@@ -46,7 +46,7 @@ const tx_gguf *tx_model_gguf(const tx_model *model);
 typedef enum tx_dtype {
   TX_DTYPE_F32,  /* as they were in the file, widened */
   TX_DTYPE_INT8, /* as bytes, a scale an output, with each token's activations as bytes
-                    too (kernels/int8.h): for many tokens at a time */
+                    too (bytes.h): for many tokens at a time */
   TX_DTYPE_FILE, /* as the file's own values of 4, 5, 6 and 8 bits, never widened in memory, with
                     activations as bytes, a scale for each 32 (kernels/grouped.h): for one token
                     or a few at a time.  A matrix of a type or depth that has no such product

@@ -8,6 +8,7 @@
 
 #include "base/watch.h"
 #include "kernels/product.h"
+#include "model/bytes.h"
 
 typedef struct {
   tx_model *model;
@@ -55,38 +56,62 @@ static void multiply(const measuring *m, const tx_matrix *matrix, const float *x
                        .y = y,
                        .y_row = matrix->outputs};
   tx_product_run(&floats);
-  tx_int8_quantise(m->pass->int8, x, matrix->inputs, m->tokens, matrix->inputs, quantised);
-  tx_int8_product product = {.kernels = m->pass->int8,
-                             .rows = m->tokens,
-                             .depth = matrix->inputs,
-                             .columns = matrix->outputs,
-                             .x = quantised,
-                             .panels = bytes,
-                             .y = of_bytes,
-                             .y_row = matrix->outputs};
-  tx_int8_product_run(&product);
+  tx_matrix as_bytes = {.outputs = matrix->outputs, .inputs = matrix->inputs, .bytes = bytes};
+  tx_bytes_quantise(m->pass->int8, x, matrix->inputs, m->tokens, quantised);
+  tx_bytes_product(m->pass->int8, &as_bytes, m->tokens, quantised, of_bytes);
+}
+
+static void pack(const measuring *m, const float *weights, const tx_matrix *matrix, int8_t *bytes) {
+  for (int64_t first = 0; first < matrix->outputs; first += TX_PANEL) {
+    int64_t rows = matrix->outputs - first < TX_PANEL ? matrix->outputs - first : TX_PANEL;
+    tx_bytes_pack(m->pass->int8, weights + first * matrix->inputs, matrix->inputs, matrix->outputs,
+                  first, rows, bytes);
+  }
+}
+
+/* Memory of one matrix's measurement, let go after it: models may be large. */
+typedef struct {
+  float *weights, *y, *of_bytes;
+  int8_t *packed;
+  uint8_t *quantised;
+  unsigned char *memory;
+  size_t size;
+} workplace;
+
+static void *take(workplace *w, uint64_t bytes) {
+  void *part = w->memory ? w->memory + w->size : NULL;
+  w->size += (bytes + 63) & ~(uint64_t)63;
+  return part;
+}
+
+static void lay_out(const measuring *m, const tx_matrix *matrix, workplace *w) {
+  uint64_t products = (uint64_t)(m->tokens * matrix->outputs) * sizeof(float);
+  w->size = 0;
+  w->weights = take(w, (uint64_t)(matrix->outputs * matrix->inputs) * sizeof(float));
+  w->y = take(w, products);
+  w->of_bytes = take(w, products);
+  w->packed = take(w, tx_bytes_packed(matrix->inputs, matrix->outputs));
+  w->quantised = take(w, (uint64_t)m->tokens * tx_bytes_row(matrix->inputs));
 }
 
 static tx_status measure_matrix(const measuring *m, int64_t block, tx_matrix_slot slot,
                                 const tx_tape *tape, double *result, tx_error *error) {
   const tx_matrix *matrix = &tx_model_block(m->model, block)->matrix[slot];
-  int64_t weights = matrix->outputs * matrix->inputs, products = m->tokens * matrix->outputs;
-  uint64_t packed = tx_int8_packed_bytes(matrix->inputs, matrix->outputs);
-  size_t row = (size_t)tx_int8_row_bytes(matrix->inputs);
+  workplace w = {0};
   *result = 0;
-  if (matrix->outputs == 0 || packed == 0 || row == 0) return TX_OK;
-  float *floats = tx_arena_array(m->pass->arena, (size_t)(weights + 2 * products), sizeof *floats);
-  int8_t *bytes = tx_arena_array(m->pass->arena, packed, 1);
-  uint8_t *quantised = tx_arena_array(m->pass->arena, (size_t)m->tokens, row);
-  if (!floats || !bytes || !quantised) {
-    return tx_fail_memory(error, (uint64_t)(weights + 2 * products) * 4, "measuring a matrix");
+  if (matrix->outputs == 0 || tx_bytes_packed(matrix->inputs, matrix->outputs) == 0) return TX_OK;
+  lay_out(m, matrix, &w);
+  w.memory = tx_pages_alloc(w.size);
+  if (!w.memory) return tx_fail_memory(error, w.size, "measuring a matrix");
+  lay_out(m, matrix, &w);
+  tx_status status = tx_model_read_matrix(m->model, block, slot, false, w.weights, error);
+  if (status == TX_OK) {
+    pack(m, w.weights, matrix, w.packed);
+    multiply(m, matrix, input_of(tape, slot), w.packed, w.quantised, w.y, w.of_bytes);
+    *result = mean_error(w.y, w.of_bytes, m->tokens, matrix->outputs);
   }
-  TX_TRY(tx_model_read_matrix(m->model, block, slot, false, floats, error));
-  tx_int8_pack(m->pass->int8, floats, matrix->inputs, matrix->inputs, matrix->outputs, bytes);
-  float *y = floats + weights, *of_bytes = y + products;
-  multiply(m, matrix, input_of(tape, slot), bytes, quantised, y, of_bytes);
-  *result = mean_error(y, of_bytes, m->tokens, matrix->outputs);
-  return TX_OK;
+  tx_pages_free(w.memory, w.size);
+  return status;
 }
 
 /* One block over x (T, C), which it changes, and its matrices. */

@@ -11,7 +11,7 @@
 enum { TX_SPIKES_TOKENS = 512 }; /* of a sample, which is enough */
 
 /* A matrix with a larger error stays fp32. */
-#define TX_SPIKES_BOUND 0.002
+#define TX_SPIKES_BOUND 0.001
 
 /* errors (depth, TX_MATRICES): of each matrix of the first `depth` blocks the mean,
  * over the sample's tokens, of |y' - y|^2 / |y|^2, y being its product in fp32 and y'
