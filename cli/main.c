@@ -27,6 +27,7 @@ static const verb verbs[] = {
     {"train", "train a classifier from labelled texts", verb_train},
     {"eval", "measure a classifier on labelled texts", verb_eval},
     {"predict", "classify texts", verb_predict},
+    {"bench", "measure this machine, and a model on it", verb_bench},
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
