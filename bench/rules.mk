@@ -13,3 +13,13 @@ $(BUILD)/bench/decode_products: $(BUILD)/bench/decode_products.o $(BUILD)/libtax
 	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 benches: $(BENCHES)
+
+# taxon beside its peers: make bench-peers DATA=test.tsv TEXT=title,description, with
+# ARGUMENTS for bench/peers/run.py.  Makes a virtual environment in $(BUILD)/peers.
+.PHONY: benches bench-peers
+PEERS = $(BUILD)/peers
+bench-peers:
+	@$(MAKE) --no-print-directory all
+	@sh bench/peers/setup.sh $(PEERS)/venv
+	@$(PEERS)/venv/bin/python bench/peers/run.py --taxon $(BUILD)/taxon --cache $(PEERS)/cache \
+	  $(if $(DATA),--data $(DATA) --text $(or $(TEXT),text)) $(ARGUMENTS)
