@@ -6,7 +6,7 @@
 DATA holds the tables that the rows below name (sms_spam, sms_spam_book, ag_news, banking77,
 clinc150); customer feedback is pulled.  The model is smollm2-135m under
 TAXON_HOME.  Each row: a training table made from the real one by a fixed seed, `taxon train` with
-its defaults, `taxon eval` on the test table.  Prints accuracy with its 95 % interval, the linear
+its defaults but for a cache of 16 GB, so that the second run finds its states, `taxon eval` on the test table.  Prints accuracy with its 95 % interval, the linear
 baseline of the same run with the interval of the difference, the depth and the pooling that were
 chosen, what was kept, and the seconds of the training and of its repetition.
 """

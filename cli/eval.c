@@ -390,7 +390,7 @@ int verb_eval(int argc, char **argv) {
       {"model", OPTION_STRING, &state.model, "NAME|FILE",
        "where the base model is; it must be the same file", .zero = "as the classifier names it"},
       {"max-tokens", OPTION_INTEGER, &state.max_tokens, "N", "longer texts are cut at the end",
-       .zero = "as in training", .most = INT32_MAX},
+       .zero = "as in training", .least = 1, .most = INT32_MAX},
   };
   command_line line = {
       .verb = argv[0],

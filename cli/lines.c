@@ -69,11 +69,20 @@ static int fill(lines *reader, size_t most, size_t bytes) {
   }
 }
 
+/* A byte order mark before the first line is no part of it, as in tables. */
+static void skip_mark(lines *reader) {
+  if (!reader->started && reader->size >= 3 && memcmp(reader->buffer, "\xef\xbb\xbf", 3) == 0) {
+    reader->at = 3;
+  }
+  reader->started = true;
+}
+
 int lines_batch(lines *reader, tx_text *texts, size_t most, size_t bytes, size_t *count) {
   *count = 0;
   make_room(reader);
   int failure = fill(reader, most, bytes);
   if (failure || progress_interrupted()) return failure;
+  skip_mark(reader);
   while (*count < most && reader->at < bytes && reader->at < reader->size) {
     const char *line = reader->buffer + reader->at;
     size_t left = reader->size - reader->at;

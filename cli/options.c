@@ -122,6 +122,7 @@ static bool convert_real(const option *of, const char *text) {
   double value = strtod(text, &end);
   bool plain = *text && text[strspn(text, "0123456789+-.eE")] == '\0'; /* no nan, inf, hex */
   if (!plain || *end != '\0' || !(value >= of->low && value <= of->high)) return false;
+  if (of->above && !(value > of->low)) return false;
   *(double *)of->value = value;
   return true;
 }
@@ -160,9 +161,9 @@ static void print_wanted(FILE *out, const option *of) {
   if (of->type == OPTION_INTEGER) {
     fprintf(out, "a whole number from %" PRId64 " to %" PRId64, of->least, of->most);
   } else if (of->type == OPTION_REAL) {
-    fputs("a number from ", out);
+    fputs(of->above ? "a number above " : "a number from ", out);
     print_real(out, of->low);
-    fputs(" to ", out);
+    fputs(of->above ? " and up to " : " to ", out);
     print_real(out, of->high);
   } else {
     for (int i = 0; of->choices[i]; i++) {

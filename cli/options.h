@@ -42,6 +42,7 @@ typedef struct option {
   const char *zero; /* what 0, or no string, stands for in -h; NULL: itself */
   int64_t least, most;
   double low, high;
+  bool above; /* low itself is not allowed */
   const char *const *choices; /* ends with NULL */
   unsigned flags;
 } option;

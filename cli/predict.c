@@ -32,6 +32,7 @@ typedef struct {
   size_t count;
   tx_scored scored;
   int64_t answered;
+  int64_t odd_rows, odd_line; /* of a table: whose texts are not UTF-8; the first */
   bool terminal; /* answers are for a person */
   bool excerpts; /* show the text beside its label */
   progress progress;
@@ -224,18 +225,32 @@ static void free_rows(row_batch *batch) {
   batch->count = batch->bytes = 0;
 }
 
-static tx_status read_rows(tx_table *table, row_batch *batch, bool *more, tx_error *error) {
+static tx_status read_rows(predict *state, tx_table *table, row_batch *batch, bool *more,
+                           tx_error *error) {
   *more = true;
   while (*more && batch->count < BATCH && batch->bytes < BATCH_BYTES) {
     tx_row row;
     tx_status status = tx_table_next(table, &row, more, error);
     if (status != TX_OK) return status;
     if (!*more) break;
+    if (row.odd && state->odd_rows++ == 0) state->odd_line = row.line;
     batch->texts[batch->count] = copy_text(row.text);
     batch->ids[batch->count++] = copy_text(row.id);
     batch->bytes += row.text.size + row.id.size;
   }
   return TX_OK;
+}
+
+/* As train and eval say it. */
+static void note_odd_rows(predict *state) {
+  if (state->odd_rows == 0) return;
+  bool one = state->odd_rows == 1;
+  progress_note(&state->progress,
+                "%s: %" PRId64 " row%s NUL or bytes that are not UTF-8, %s line %" PRId64
+                "; taken as %s, but is the file saved as UTF-8?",
+                strcmp(state->data, "-") == 0 ? "standard input" : state->data, state->odd_rows,
+                one ? " holds" : "s hold", one ? "in" : "the first in", state->odd_line,
+                one ? "it is" : "they are");
 }
 
 static int answer_table(predict *state) {
@@ -250,7 +265,7 @@ static int answer_table(predict *state) {
   row_batch *batch = cli_array(1, sizeof *batch);
   int status = CLI_DONE;
   for (bool more = true; more && status == CLI_DONE;) {
-    tx_status read = read_rows(table, batch, &more, &error);
+    tx_status read = read_rows(state, table, batch, &more, &error);
     if (progress_interrupted()) error.status = read = TX_ERROR_INTERRUPTED;
     /* Rows before a damaged one are answered. */
     if (batch->count > 0 && read != TX_ERROR_INTERRUPTED) {
@@ -261,6 +276,7 @@ static int answer_table(predict *state) {
   }
   free(batch);
   tx_table_close(table);
+  note_odd_rows(state);
   return status;
 }
 
@@ -387,7 +403,7 @@ int verb_predict(int argc, char **argv) {
       {"model", OPTION_STRING, &state->model, "NAME|FILE",
        "where the base model is; it must be the same file", .zero = "as the classifier names it"},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
-       .zero = "as in training", .most = INT32_MAX},
+       .zero = "as in training", .least = 1, .most = INT32_MAX},
   };
   command_line line = {
       .verb = argv[0],

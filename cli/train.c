@@ -80,15 +80,15 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
                "where that is better",
        .choices = methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
-       .help = "the token, or tokens, that stand for "
-               "the text",
+       .help = "the token, or tokens, that stand for the text; first: with --method head or "
+               "last-block",
        .choices = poolings, .flags = OPTION_RESULT},
       {"depth", OPTION_INTEGER, &state->depth, "N", "blocks of the model that are run",
-       .zero = "chosen by --method auto, else all", .most = 10000, .flags = OPTION_RESULT},
+       .zero = "chosen by --method auto, else all", .least = 1, .most = 10000, .flags = OPTION_RESULT},
       {"max-depth", OPTION_INTEGER, &state->max_depth, "N", "the deepest that --method auto tries",
-       .zero = "all blocks", .most = 10000, .flags = OPTION_RESULT},
+       .zero = "all blocks", .least = 1, .most = 10000, .flags = OPTION_RESULT},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
-       .zero = "what the model can read", .most = INT32_MAX, .flags = OPTION_RESULT},
+       .zero = "what the model can read", .least = 1, .most = INT32_MAX, .flags = OPTION_RESULT},
       {"class-weights", OPTION_CHOICE, &state->weights,
        .help = "balanced: each label counts the same in all", .choices = weights,
        .flags = OPTION_RESULT},
@@ -99,24 +99,23 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"head-solver", OPTION_CHOICE, &state->solver, .help = "exactly, or by gradient steps",
        .choices = solvers, .flags = OPTION_RESULT},
       {"penalty", OPTION_REAL, &state->penalty, "X", "of the convex head",
-       .zero = "chosen by cross-validation", .high = 1e6, .flags = OPTION_RESULT},
+       .zero = "chosen by cross-validation", .above = true, .high = 1e6, .flags = OPTION_RESULT},
       {.type = OPTION_HEADING,
        .help = "Gradient steps (--method last-block, or --head-solver sgd)"},
       {"blocks", OPTION_INTEGER, &state->blocks, "N", "how many of the last blocks", .least = 1,
        .most = 10000, .flags = OPTION_RESULT},
       {"epochs", OPTION_INTEGER, &state->epochs, "N", "passes over the training texts",
-       .zero = "5, or 3 for --method auto", .most = 100000, .flags = OPTION_RESULT},
+       .zero = "5, or 2 for --method auto", .least = 1, .most = 100000, .flags = OPTION_RESULT},
       {"batch", OPTION_INTEGER, &state->batch, "N", "texts a step", .least = 1, .most = 65536,
        .flags = OPTION_RESULT},
       {"accumulate", OPTION_INTEGER, &state->accumulate, "N",
        "batches added up before the weights change", .least = 1, .most = 65536,
        .flags = OPTION_RESULT},
       {"patience", OPTION_INTEGER, &state->patience, "N",
-       "epochs without a better validation loss before it stops",
-       .zero = "2, or 1 for --method auto",
-       .most = 100000, .flags = OPTION_RESULT},
+       "epochs without a better validation loss before it stops; as many as --epochs: it never does",
+       .zero = "2, or 1 for --method auto", .least = 1, .most = 100000, .flags = OPTION_RESULT},
       {"lr", OPTION_REAL, &state->learning_rate, "X", "largest learning rate",
-       .zero = "the method's own", .high = 10, .flags = OPTION_RESULT},
+       .zero = "the method's own", .above = true, .high = 10, .flags = OPTION_RESULT},
       {"weight-decay", OPTION_REAL, &state->weight_decay, "X", "of AdamW", .high = 10,
        .flags = OPTION_RESULT},
       {"warm-up", OPTION_REAL, &state->warm_up, "X", "share of the steps", .high = 1,
@@ -323,8 +322,9 @@ static void print_facts(const train *state, const tx_train_report *report) {
            out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
   add_fact(&facts, "texts", value);
   if (report->cut > 0) {
-    snprintf(value, sizeof value, "%s texts were too long and were cut at the end",
-             out_grouped(report->cut, a));
+    snprintf(value, sizeof value, "%s text%s too long and %s cut at the end",
+             out_grouped(report->cut, a), report->cut == 1 ? " was" : "s were",
+             report->cut == 1 ? "was" : "were");
     add_fact(&facts, "cut", value);
   }
   if (report->epochs > 0) {
@@ -361,33 +361,46 @@ static void print_verdict(const tx_train_report *report) {
 
 /* ---- the verb ---------------------------------------------------------- */
 
-/* The convex head takes no gradient steps: what was asked of them does nothing. */
+/* Why --max-depth does nothing, or NULL. */
+static const char *idle_depth(const train *state) {
+  if (state->method != TX_METHOD_AUTO) return "--method auto alone tries several depths";
+  return state->depth > 0 ? "--depth says the depth" : NULL;
+}
+
+/* Why what is asked of gradient steps does nothing, or NULL. */
+static const char *idle_steps(const train *state) {
+  bool heads = state->method == TX_METHOD_AUTO && state->heads.count > 1; /* no block is trained */
+  bool convex = state->method == TX_METHOD_HEAD && state->solver == TX_HEAD_CONVEX;
+  return heads || convex ? "the convex head takes no gradient steps (see --method and --head-solver)"
+                         : NULL;
+}
+
+/* Says which of the given options do nothing beside the others, and why. */
 static void note_idle_options(const train *state) {
   const train standard = train_defaults();
+  const char *steps = idle_steps(state);
+  const char *blocks = !steps && state->method == TX_METHOD_HEAD
+                           ? "--method head trains no block" : steps;
+  const char *convex = state->solver == TX_HEAD_CONVEX ? NULL : "--head-solver sgd knows none";
   const struct {
     const char *name;
     bool given;
-  } options[] = {{"--blocks", state->blocks != standard.blocks},
-                 {"--epochs", state->epochs != standard.epochs},
-                 {"--batch", state->batch != standard.batch},
-                 {"--accumulate", state->accumulate != standard.accumulate},
-                 {"--patience", state->patience != standard.patience},
-                 {"--lr", state->learning_rate > 0},
-                 {"--weight-decay", state->weight_decay - standard.weight_decay != 0},
-                 {"--warm-up", state->warm_up - standard.warm_up != 0},
-                 {"--clip", state->clip - standard.clip != 0},
-                 {"--schedule", state->schedule != standard.schedule}};
-  if (state->common.quiet || state->method == TX_METHOD_LAST_BLOCK ||
-      state->method == TX_METHOD_AUTO ||
-      state->solver != TX_HEAD_CONVEX) {
-    return;
-  }
-  for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-    if (!options[i].given) continue;
-    fprintf(stderr,
-            "%s does nothing here: the convex head takes no gradient steps (see --method and "
-            "--head-solver)\n",
-            options[i].name);
+    const char *idle; /* why it does nothing; NULL: it does something */
+  } options[] = {{"--max-depth", state->max_depth > 0, idle_depth(state)},
+                 {"--penalty", state->penalty > 0, convex},
+                 {"--blocks", state->blocks != standard.blocks, blocks},
+                 {"--epochs", state->epochs != standard.epochs, steps},
+                 {"--batch", state->batch != standard.batch, steps},
+                 {"--accumulate", state->accumulate != standard.accumulate, steps},
+                 {"--patience", state->patience != standard.patience, steps},
+                 {"--lr", state->learning_rate > 0, steps},
+                 {"--weight-decay", state->weight_decay - standard.weight_decay != 0, steps},
+                 {"--warm-up", state->warm_up - standard.warm_up != 0, steps},
+                 {"--clip", state->clip - standard.clip != 0, steps},
+                 {"--schedule", state->schedule != standard.schedule, steps}};
+  for (size_t i = 0; !state->common.quiet && i < sizeof options / sizeof *options; i++) {
+    if (!options[i].given || !options[i].idle) continue;
+    fprintf(stderr, "%s does nothing here: %s\n", options[i].name, options[i].idle);
   }
 }
 

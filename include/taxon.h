@@ -165,6 +165,7 @@ typedef struct tx_row { /* borrowed until the next row is read */
   tx_text text;
   tx_text label; /* {NULL, 0} without a label column */
   tx_text id;    /* {NULL, 0} without an id column */
+  bool odd;      /* the text holds NUL, or bytes that are not UTF-8 */
 } tx_row;
 
 /* CSV is RFC 4180, TSV is unquoted, JSONL is one object a line; the first line
@@ -215,7 +216,7 @@ typedef struct tx_train_options {
   int depth;           /* blocks that are run; 0: all, or with auto chosen */
   int max_depth;       /* auto: the deepest that is tried; 0: all */
   int blocks;          /* last-block: how many of the last blocks are trained, from 1 */
-  int epochs;          /* gradient training; 0: the method's own, 5, and 3 for auto's last block */
+  int epochs;          /* gradient training; 0: the method's own, 5, and 2 for auto's last block */
   int batch;           /* texts a step, from 1 */
   int accumulate;      /* steps of `batch` texts before the weights change, from 1: the same
                           weights, bit for bit, as a batch `accumulate` times as large */

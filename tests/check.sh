@@ -61,12 +61,15 @@ cp tests/golden/tiny_llama.gguf "$top/tiny.gguf"
   echo text,label
   for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "good fine $i,good" && echo "bad poor $i,bad"; done
 } > "$top/rows.csv"
-for method in head last-block; do
+for method in auto head last-block; do
   check "train --method $method under valgrind" memory train --method $method --epochs 1 \
     --model "$top/tiny.gguf" --data "$top/rows.csv" --val "$top/rows.csv" --out "$top/$method.taxon"
   check "eval of it" memory eval "$top/$method.taxon" --data "$top/rows.csv"
   check "predict by it" memory predict "$top/$method.taxon" good '' bad
 done
+check 'train --head twice under valgrind' memory train --model "$top/tiny.gguf" \
+  --head "a:$top/rows.csv" --head "b:$top/rows.csv" --out "$top/heads.taxon"
+check 'predict by both' memory predict "$top/heads.taxon" good '' bad
 check 'show under valgrind' memory show "$top/head.taxon"
 check 'tokens under valgrind' memory tokens "$top/tiny.gguf" 'good day'
 
@@ -74,7 +77,8 @@ check 'build with calls that fail' make -s faults &&
   check 'every n-th call fails' sh tests/faults.sh build 1000000 1
 
 # Threads under ThreadSanitizer: the pool, training, handles in two threads at once.
-thread_tests='base/test_parallel tasks/test_train tasks/test_classifier'
+thread_tests='base/test_parallel adapt/test_ridge adapt/test_depth adapt/test_trunk_cache
+  tasks/test_train tasks/test_auto tasks/test_classifier'
 set --
 for name in $thread_tests; do set -- "$@" "build/tsan/tests/$name"; done
 if check 'build with ThreadSanitizer' make -s CC=clang BUILD=build/tsan \

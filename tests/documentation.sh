@@ -1,7 +1,7 @@
 #!/bin/sh
 # The documentation says what is true: the files it names are there, the verbs
-# and options it shows exist, the targets of make exist, the options of
-# docs/verbs are the program's, and the commands of the README, the tutorial and
+# and options it shows exist, the targets of make exist, the keys of JSON and the
+# options of docs/verbs are the program's, and the commands of the README, the tutorial and
 # the verbs' pages run as they are written (on a hundred rows, where the real
 # model is there: TAXON_TEST_MODEL names it).
 #
@@ -83,6 +83,15 @@ verdict 'the verbs and options it shows exist'
   done > "$found"
 verdict 'the targets of make exist'
 
+# The README names what the Makefile links.
+sed -n 's/^PACKAGES = //p; s/^LIBS = .*PACKAGE_LIBS)//p' Makefile | tr ' ' '\n' |
+  sed -n 's/-8$//; s/^-l/lib/; s/^lib//; /^..*/p' | grep -v '^m$' | sort -u |
+  while read -r library; do
+    sed -n '/^## Other systems/,/^## /p' README.md | grep -qi "$library" ||
+      echo "README.md leaves out $library"
+  done > "$found"
+verdict 'the libraries it needs are named'
+
 # Every key and tensor of the artifact stands in docs/formats.md.
 {
   sed -n 's/.*FIELD("\([a-z0-9_.]*\)".*/taxon.\1/p' src/formats/artifact.c
@@ -91,6 +100,18 @@ verdict 'the targets of make exist'
   grep -qE "\`($key|\.${key##*.})\`" docs/formats.md || echo "docs/formats.md leaves out $key"
 done > "$found"
 verdict 'the keys of the artifact are described'
+
+# Every key that a verb prints as JSON stands on its page.
+for page in docs/verbs/*.md; do
+  verb=$(basename "$page" .md)
+  {
+    grep -oh 'out_put([a-z]*, "[a-z0-9_]*"' "cli/$verb.c"
+    [ "$verb" != show ] || grep -oh 'put(whole, [a-z]*, "[a-z0-9_]*"' src/tasks/describe.c
+  } | cut -d '"' -f 2 | sort -u | while read -r key; do
+    grep -q "\`$key\`" "$page" || echo "$page leaves out $key"
+  done
+done > "$found"
+verdict 'the keys of JSON are described'
 
 # The C of the pages compiles: a whole file where it has a main, else a body.
 number=0

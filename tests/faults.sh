@@ -94,7 +94,7 @@ fi
 all='alloc read write sync rename map open close'
 train="--quiet --model $top/tiny.gguf --data $top/rows.csv --val $top/val.csv --out out.taxon"
 train="$train --home home"
-methods=$("$BUILD/taxon" train -h | sed -n 's/^ *--method \([a-z|-]*\).*/\1/p' | tr '|' ' ')
+methods=$("$BUILD/taxon" train -h | sed -n 's/^ *--method \([a-z-]*|[a-z|-]*\).*/\1/p' | tr '|' ' ')
 [ -n "$methods" ] || methods='the list of methods is not in the help'
 for method in $methods; do
   each "train --method $method" "$all" -- train --method "$method" --epochs 1 --threads 1 $train

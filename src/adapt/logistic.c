@@ -321,10 +321,7 @@ static tx_status run_folds(selection *s, double *nll, tx_error *error) {
   for (int i = 0; i < s->folds; i++) {
     const fold_fit *fit = &s->fits[i];
     if (fit->empty) continue;
-    if (fit->status != TX_OK) {
-      if (error && error->status == TX_OK) *error = fit->error;
-      return fit->status;
-    }
+    if (fit->status != TX_OK) return tx_fail_with(error, &fit->error);
     sum += fit->loss * (double)fit->held_out.rows;
     rows += fit->held_out.rows;
   }

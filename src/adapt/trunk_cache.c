@@ -264,6 +264,15 @@ static void fill_in_repeats(const recall *r) {
 static bool keep(const recall *r) {
   if (!r->disk || r->missing_count == 0) return false;
   tx_error error = {0};
+  uint64_t bytes = 0;
+  for (int64_t i = 0; i < r->missing_count; i++) bytes += bytes_of(r, r->missing[i]);
+  if (bytes > r->cache->bound) {
+    tx_watch_note(r->watch,
+                  "the states are not kept for another run: they are %.1f MB, and the cache takes "
+                  "%.1f (--cache-mb)",
+                  (double)bytes / (1 << 20), (double)r->cache->bound / (1 << 20));
+    return false;
+  }
   tx_cache_record *records = tx_alloc_array((size_t)r->missing_count, sizeof *records);
   for (int64_t i = 0; records && i < r->missing_count; i++) {
     int64_t text = r->missing[i];

@@ -64,6 +64,11 @@ tx_status tx_fail_errno(tx_error *error, const char *action, const char *path) {
   return tx_fail(error, TX_ERROR_SYSTEM, "cannot %s %s: %s", action, path, strerror(code));
 }
 
+tx_status tx_fail_with(tx_error *error, const tx_error *failure) {
+  if (claim(error, failure->status)) *error = *failure;
+  return failure->status;
+}
+
 const char *tx_error_sentence(const tx_error *error, char *buffer, size_t size) {
   if (size == 0) return "";
   int used = 0;

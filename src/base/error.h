@@ -26,6 +26,9 @@ tx_status tx_fail_memory(tx_error *error, uint64_t bytes, const char *what);
 /* TX_ERROR_SYSTEM, with the text of errno: could not `action` (a verb) `path`. */
 tx_status tx_fail_errno(tx_error *error, const char *action, const char *path);
 
+/* A failure that was kept apart becomes the caller's; returns its status. */
+tx_status tx_fail_with(tx_error *error, const tx_error *failure);
+
 /* Forwards a failure. */
 #define TX_TRY(call)                                    \
   do {                                                  \

@@ -137,6 +137,22 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
   }
 }
 
+/* ---- what it is -------------------------------------------------------- */
+
+bool tx_artifact_is(const tx_gguf *gguf) {
+  tx_text architecture;
+  return tx_gguf_has(gguf, "general.architecture") &&
+         tx_gguf_string(gguf, "general.architecture", &architecture, NULL) == TX_OK &&
+         architecture.size == 5 && memcmp(architecture.data, "taxon", 5) == 0;
+}
+
+tx_status tx_artifact_refuse(const tx_gguf *gguf, tx_error *error) {
+  if (!tx_artifact_is(gguf)) return TX_OK;
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: this is a classifier, not a model; name the model it was trained on",
+                 tx_gguf_path(gguf));
+}
+
 /* ---- reading ----------------------------------------------------------- */
 
 static tx_status read_int(const tx_gguf *gguf, const field *f, const char *key, void *place,
@@ -254,13 +270,9 @@ tx_status tx_artifact_head(const tx_gguf *gguf, const tx_artifact_facts *first, 
 }
 
 static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_error *error) {
-  static const tx_text none = {NULL, 0};
   const char *path = tx_gguf_path(gguf);
-  tx_text architecture = none;
   int64_t format;
-  if (!tx_gguf_has(gguf, "general.architecture") ||
-      tx_gguf_string(gguf, "general.architecture", &architecture, NULL) != TX_OK ||
-      architecture.size != 5 || memcmp(architecture.data, "taxon", 5) != 0) {
+  if (!tx_artifact_is(gguf)) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s is a GGUF file but not a taxon classifier; train one with: taxon train",
                    path);

@@ -56,6 +56,11 @@ void tx_artifact_tensor(size_t head, const char *name, char key[TX_ARTIFACT_KEY]
 /* 1 to TX_HEAD_NAME bytes of UTF-8 without a slash and control characters. */
 bool tx_is_head_name(tx_text name);
 
+/* Whether a GGUF file says that it is an artifact, of whatever format; and the
+ * refusal of one where a model is needed. */
+bool tx_artifact_is(const tx_gguf *gguf);
+tx_status tx_artifact_refuse(const tx_gguf *gguf, tx_error *error);
+
 /* Of head facts->head; the first one's too say that the file is an artifact. */
 void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *facts);
 

@@ -17,7 +17,9 @@
 
 static const char magic[16] = "taxon.states.1";
 static const char ending[] = ".states";
-enum { ALIGNMENT = 64 };
+/* Each segment is an open file for as long as the cache is: a process may have
+ * 1,024 of them where nobody has said otherwise. */
+enum { ALIGNMENT = 64, MOST_SEGMENTS = 512 };
 
 typedef struct {
   char magic[16];
@@ -131,7 +133,7 @@ static tx_status open_segments(tx_cache *cache, tx_arena *arena, tx_error *error
   TX_TRY(tx_directory_names(cache->directory, arena, &names, &count, error));
   cache->segments = tx_alloc_zero(count + 1, sizeof *cache->segments);
   if (!cache->segments) return tx_fail_memory(error, count * sizeof(segment), "the cache's index");
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count && cache->count < MOST_SEGMENTS; i++) {
     segment *s = &cache->segments[cache->count];
     bool sound;
     if (!is_segment(names[i])) continue;
@@ -298,7 +300,7 @@ static tx_status remove_oldest(const tx_cache *cache, uint64_t bound, tx_arena *
     found++;
   }
   qsort(list, found, sizeof *list, by_age);
-  for (size_t i = 0; i < found && total > bound; i++) {
+  for (size_t i = 0; i < found && (total > bound || found - i > MOST_SEGMENTS); i++) {
     tx_file_remove(list[i].path);
     total -= (uint64_t)list[i].facts.bytes;
   }

@@ -33,8 +33,8 @@ void tx_cache_close(tx_cache *cache);
 bool tx_cache_read(tx_cache *cache, tx_cache_key key, uint64_t bytes, void *to);
 
 /* Keeps records, each key once, as one new segment, then removes the least
- * recently used segments until all take no more than `bound` bytes.  Records that
- * are larger than `bound` in all are not kept.  The records just written are not
+ * recently used segments until all take no more than `bound` bytes and are no more
+ * than 512 files.  Records that are larger than `bound` in all are not kept.  The records just written are not
  * found by this handle. */
 tx_status tx_cache_add(tx_cache *cache, const tx_cache_record *records, int64_t count,
                        uint64_t bound, tx_error *error);

@@ -356,6 +356,15 @@ void tx_writer_cancel(tx_writer *writer) {
   writer_free(writer);
 }
 
+tx_status tx_file_write(const char *path, const void *data, size_t size, tx_error *error) {
+  tx_writer *writer;
+  TX_TRY(tx_writer_open(path, &writer, error));
+  tx_status status = tx_writer_add(writer, data, size, error);
+  if (status == TX_OK) return tx_writer_commit(writer, error);
+  tx_writer_cancel(writer);
+  return status;
+}
+
 /* A file that never has a name; where the file system has no such thing, one
  * that loses it at once. */
 static int open_nameless(const char *directory, char *path) {

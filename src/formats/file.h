@@ -32,6 +32,9 @@ tx_status tx_writer_commit(tx_writer *writer,
                            tx_error *error); /* takes the writer, also on failure */
 void tx_writer_cancel(tx_writer *writer);    /* removes the temporary file */
 
+/* A whole file at once. */
+tx_status tx_file_write(const char *path, const void *data, size_t size, tx_error *error);
+
 /* Removes from a directory that is the program's own the temporary files of all
  * dead writers; what cannot be removed stays. */
 void tx_directory_tidy(const char *path);

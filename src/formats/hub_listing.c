@@ -31,7 +31,7 @@ static const char *keep(tx_hub_listing *listing, const char *text) {
 
 /* A name fit to print on one line, else "". */
 static void take_word(const char *text, char *to, size_t size) {
-  bool good = strlen(text) < size && tx_is_utf8(tx_text_of(text));
+  bool good = strlen(text) < size; /* jansson gives UTF-8 alone */
   for (const char *at = text; good && *at; at++) good = (unsigned char)*at >= 0x20 && *at != 0x7f;
   snprintf(to, size, "%s", good ? text : "");
 }
@@ -165,14 +165,14 @@ static tx_status ask(const tx_hub_settings *settings, const tx_hub_wish *wish, c
   tx_http_request request = {.url = url,
                              .token = *settings->token ? settings->token : NULL,
                              .plain = settings->plain,
+                             .setting = settings->set ? "HF_ENDPOINT" : NULL,
                              .rules = tx_http_rules_defaults(),
                              .watch = watch};
   tx_status status = tx_http_get_bytes(&request, LISTING_BYTES, bytes, &answer, &trouble);
   if (status == TX_ERROR_INPUT && answer.status >= 400) {
     return tx_hub_fail(settings, wish, NULL, answer.status, answer.error_code, error);
   }
-  if (status != TX_OK && error && error->status == TX_OK) *error = trouble;
-  return status;
+  return status == TX_OK ? TX_OK : tx_fail_with(error, &trouble);
 }
 
 tx_status tx_hub_listing_fetch(const tx_hub_settings *settings, const tx_hub_wish *wish,

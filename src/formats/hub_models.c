@@ -111,25 +111,17 @@ static json_t *facts_of(const char *name, const char *path, const tx_receipt *re
   return NULL;
 }
 
-static tx_status write_text(const char *path, const char *text, tx_error *error) {
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(path, &writer, error));
-  tx_status status = tx_writer_add(writer, text, strlen(text), error);
-  if (status == TX_OK) status = tx_writer_add(writer, "\n", 1, error);
-  if (status != TX_OK) {
-    tx_writer_cancel(writer);
-    return status;
-  }
-  return tx_writer_commit(writer, error);
-}
-
-/* jansson's own; NULL: out of memory */
-static char *receipt_text(const char *name, const tx_receipt *receipt, int64_t modified) {
+/* false: out of memory */
+static bool receipt_text(const char *name, const tx_receipt *receipt, int64_t modified,
+                         tx_buffer *to) {
   json_t *object = facts_of(name, NULL, receipt);
   bool made = json_object_set_new(object, "modified", json_integer(modified)) == 0;
   char *text = made ? json_dumps(object, JSON_INDENT(2)) : NULL;
   json_decref(object);
-  return text;
+  if (text) tx_buffer_format(to, "%s\n", text);
+  bool good = text && !to->failed;
+  free(text); /* jansson's own */
+  return good;
 }
 
 tx_status tx_receipt_write(const char *home, const char *name, tx_receipt receipt,
@@ -139,11 +131,13 @@ tx_status tx_receipt_write(const char *home, const char *name, tx_receipt receip
   if (!tx_is_utf8(tx_text_of(name))) {
     return tx_fail(error, TX_ERROR_INPUT, "the name '%.60s' is not UTF-8", name);
   }
-  char *text = receipt_text(name, &receipt, tx_file_look(path).modified);
-  if (!text) return tx_fail_memory(error, 1024, "a receipt");
-  tx_status status = tx_model_path(home, name, ".json", path, error);
-  if (status == TX_OK) status = write_text(path, text, error);
-  free(text); /* jansson's own */
+  int64_t modified = tx_file_look(path).modified;
+  TX_TRY(tx_model_path(home, name, ".json", path, error));
+  tx_buffer text = {0};
+  tx_status status = receipt_text(name, &receipt, modified, &text)
+                         ? tx_file_write(path, text.data, text.size, error)
+                         : tx_fail_memory(error, 1024, "a receipt");
+  tx_buffer_free(&text);
   return status;
 }
 

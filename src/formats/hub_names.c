@@ -181,19 +181,48 @@ static tx_status find_token(const char *home, char token[512], tx_error *error) 
   return (size_t)used < sizeof path ? read_token(path, token, error) : TX_OK;
 }
 
+/* A value with a user's name may hold a password too: it is not shown. */
+static tx_status fail_endpoint(const char *set, const char *what, tx_error *error) {
+  char shown[TX_SHOWN_SIZE];
+  bool secret = strchr(set, '@') != NULL;
+  return tx_fail(error, TX_ERROR_ARGUMENT, "HF_ENDPOINT%s%s%s is %s",
+                 secret ? "" : " '", secret ? "" : tx_show_name(tx_text_of(set), shown),
+                 secret ? "" : "'", what);
+}
+
+/* "scheme://host:port/...": false where a port stands that is none. */
+static bool port_is_good(const char *address) {
+  const char *host = strstr(address, "://");
+  if (!host) return true;
+  host += 3;
+  size_t size = strcspn(host, "/"), from = size;
+  while (from > 0 && host[from - 1] != ':' && host[from - 1] != ']') from--;
+  if (from == 0 || host[from - 1] == ']' || from == size || memchr(host, '@', size)) return true;
+  long port = 0;
+  for (size_t i = from; i < size && port <= 65535; i++) {
+    if (host[i] < '0' || host[i] > '9') return false;
+    port = 10 * port + (host[i] - '0');
+  }
+  return port >= 1 && port <= 65535;
+}
+
 static tx_status find_endpoint(tx_hub_settings *settings, tx_error *error) {
   char origin[TX_HOST_SIZE];
   const char *set = variable("HF_ENDPOINT");
+  settings->set = set != NULL;
   if (!set) set = "https://huggingface.co";
   size_t size = strlen(set);
   while (size && set[size - 1] == '/') size--;
   bool good = size < TX_HUB_ENDPOINT && !strpbrk(set, "?#\\");
   for (size_t i = 0; good && i < size; i++) good = set[i] > 0x20 && set[i] < 0x7f;
   if (good) snprintf(settings->endpoint, sizeof settings->endpoint, "%.*s", (int)size, set);
+  if (good && !port_is_good(settings->endpoint)) {
+    return fail_endpoint(set, "no address: a port is a number from 1 to 65535", error);
+  }
   if (!good || !tx_http_origin(settings->endpoint, origin)) {
-    return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "HF_ENDPOINT is no address: it must be https://host or http://host, without a "
-                   "user's name");
+    return fail_endpoint(set,
+                         "no address: it must be https://host or http://host, without a user's name",
+                         error);
   }
   settings->plain = strncmp(origin, "http:", 5) == 0;
   return TX_OK;

@@ -130,7 +130,7 @@ void tx_fill_pulled(tx_pulled *pulled, const char *name, const char *path,
 /* Whether the file is there and is the one with this size and hash. */
 tx_status tx_file_is_right(const char *path, int64_t bytes, const char *sha256, bool *right,
                            const tx_watch *watch, tx_error *error);
-/* Reading it as a GGUF file is the check; fills in its bytes, and its licence
+/* Reading it as a GGUF file that is no classifier is the check; fills in its bytes, and its licence
  * where it says one. */
 tx_status tx_look_at_model(const char *path, tx_receipt *receipt, tx_error *error);
 /* Copies a file to `path`, which appears only if it has the receipt's size and hash. */
@@ -161,6 +161,7 @@ typedef struct {
   char endpoint[TX_HUB_ENDPOINT]; /* HF_ENDPOINT, else https://huggingface.co; no '/' at its end */
   char token[512];                /* HF_TOKEN, else the file HF_HOME/token; "" none; never shown */
   char cache[TX_PATH_SIZE];       /* HF_HUB_CACHE, else HF_HOME/hub; "" none */
+  bool set;                       /* the endpoint is HF_ENDPOINT's */
   bool plain;                     /* the endpoint is one of http: */
   bool offline;                   /* HF_HUB_OFFLINE */
 } tx_hub_settings;

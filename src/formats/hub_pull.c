@@ -75,7 +75,10 @@ static tx_status fail_taken(const pulling *work, tx_error *error) {
 static tx_status look_there(pulling *work, bool *there, tx_error *error) {
   const tx_known *known = tx_known_find(work->name);
   if (known && (!known->sha256 || strcmp(known->sha256, work->file.sha256) != 0)) {
-    return fail_taken(work, error);
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s would be called %s here, which is the name of another model or data set that "
+                   "taxon knows; take another file, or fetch it by hand and pull it by its path",
+                   work->receipt.source, work->name);
   }
   *there = false;
   if (!tx_file_look(work->path).exists) return TX_OK;
@@ -146,11 +149,15 @@ static tx_status fetch_rest(body *to, const char *url, tx_error *error) {
                        .at = tx_partial_size(to->partial),
                        .size = work->file.bytes,
                        .limit = work->file.bytes};
-  if (sink.size < 0) sink.limit = tx_space_left(downloads);
+  if (sink.size < 0) { /* as much as the disk can take, with what is there already */
+    int64_t left = tx_space_left(downloads);
+    sink.limit = left < INT64_MAX - sink.at ? sink.at + left : INT64_MAX;
+  }
   if (sink.size >= 0) TX_TRY(tx_space_check(downloads, sink.size - sink.at, error));
   tx_http_request request = {.url = url,
                              .token = *settings->token ? settings->token : NULL,
                              .plain = settings->plain,
+                             .setting = settings->set ? "HF_ENDPOINT" : NULL,
                              .rules = tx_http_rules_defaults(),
                              .watch = work->watch};
   tx_status status = tx_http_get(&request, &sink, &to->answer, &trouble);
@@ -159,8 +166,7 @@ static tx_status fetch_rest(body *to, const char *url, tx_error *error) {
                        to->answer.error_code, error);
   }
   if (status == TX_ERROR_INPUT) tx_partial_remove(to->partial); /* not what was announced */
-  if (status != TX_OK && error && error->status == TX_OK) *error = trouble;
-  return status;
+  return status == TX_OK ? TX_OK : tx_fail_with(error, &trouble);
 }
 
 static tx_status fail_hash(const pulling *work, const char *hex, tx_error *error) {

@@ -79,7 +79,7 @@ static size_t rows_of(const keyed *group) {
 static int by_key(const void *a, const void *b) {
   const keyed *x = a, *y = b;
   if (x->key != y->key) return x->key < y->key ? -1 : 1;
-  return x->row < y->row ? -1 : x->row > y->row;
+  return (x->row > y->row) - (x->row < y->row);
 }
 
 static int by_size(const void *a, const void *b) {
@@ -202,32 +202,20 @@ static tx_status check_place(const char *path, const tx_buffer *table, bool *the
                  path);
 }
 
-static tx_status write_file(const char *path, const tx_buffer *bytes, tx_error *error) {
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(path, &writer, error));
-  tx_status status = tx_writer_add(writer, bytes->data, bytes->size, error);
-  if (status != TX_OK) {
-    tx_writer_cancel(writer);
-    return status;
-  }
-  return tx_writer_commit(writer, error);
-}
-
 static tx_status write_tables(const making *work, const char *directory,
                               tx_buffer tables[SPLIT_COUNT], tx_error *error) {
   static const char *const names[SPLIT_COUNT] = {"train.tsv", "val.tsv", "test.tsv"};
   bool there[SPLIT_COUNT];
-  char path[TX_PATH_SIZE];
+  char paths[SPLIT_COUNT][TX_PATH_SIZE];
   for (int i = 0; i < SPLIT_COUNT; i++) {
     if (!make_table(work, (split)i, &tables[i])) {
       return tx_fail_memory(error, tables[i].size, "a data set");
     }
-    TX_TRY(tx_path_join(path, directory, names[i], error));
-    TX_TRY(check_place(path, &tables[i], &there[i], error));
+    TX_TRY(tx_path_join(paths[i], directory, names[i], error));
+    TX_TRY(check_place(paths[i], &tables[i], &there[i], error));
   }
   for (int i = 0; i < SPLIT_COUNT; i++) {
-    TX_TRY(tx_path_join(path, directory, names[i], error));
-    if (!there[i]) TX_TRY(write_file(path, &tables[i], error));
+    if (!there[i]) TX_TRY(tx_file_write(paths[i], tables[i].data, tables[i].size, error));
   }
   return TX_OK;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/nearest.h"
 #include "formats/table_parts.h"
 
 struct tx_table {
@@ -96,6 +97,7 @@ static tx_status open_table(tx_table *table, const char *path, const tx_table_op
   if (!table->input.chunk) return tx_fail_memory(error, TX_TABLE_CHUNK, "reading a table");
   TX_TRY(tx_table_start(&table->input, error));
   if (!options->format) table->format = tx_table_format_found(path, &table->input);
+  if (table->format != TX_TABLE_CSV) TX_TRY(tx_table_refuse_returns(&table->input, error));
   if (table->format == TX_TABLE_JSONL) return TX_OK;
   if (table->format == TX_TABLE_CSV) TX_TRY(tx_csv_new(&table->csv, error));
   bool found;
@@ -153,6 +155,8 @@ tx_status tx_table_next(tx_table *table, tx_row *row, bool *found, tx_error *err
   TX_TRY(join_texts(table, &row->text, error));
   *found = true;
   row->line = table->cells.line;
+  row->odd = row->text.size > 0 && (memchr(row->text.data, '\0', row->text.size) != NULL ||
+                                    !tx_is_utf8(row->text));
   if (table->label) row->label = cell_text(table, table->label);
   row->id = cell_text(table, table->id);
   return TX_OK;

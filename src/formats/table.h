@@ -10,6 +10,7 @@ enum { TX_MAX_LABELS = 100000 };
 
 typedef struct tx_dataset {
   int64_t rows;
+  int64_t odd_rows, odd_line; /* whose texts hold NUL or bytes that are not UTF-8; the first's */
   tx_text *texts;  /* (rows) */
   int32_t *labels; /* (rows): index into names, never -1 */
   int64_t *lines;  /* (rows): where each row starts in its file, from 1 */
@@ -27,6 +28,8 @@ typedef struct tx_dataset {
  * two labels, is left to the caller.  New: tx_dataset_free. */
 tx_status tx_dataset_read(const char *path, tx_table_options options, const tx_dataset *known,
                           tx_dataset **dataset, tx_error *error);
+/* Notes the odd rows, where there are some; `path` is what was read. */
+void tx_dataset_note(const tx_dataset *dataset, const char *path, const tx_watch *watch);
 void tx_dataset_free(tx_dataset *dataset); /* NULL is allowed */
 
 /* XXH64 of the text with ASCII letters lowered, runs of white space folded to

@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/hash.h"
+#include "base/watch.h"
 #include "formats/nearest.h"
 #include "formats/table.h"
 
@@ -173,6 +174,7 @@ static tx_status take_row(reading *work, const tx_row *row, tx_error *error) {
     return tx_fail_memory(error, row->text.size, "the rows of a table");
   }
   work->data->rows++;
+  if (row->odd && work->data->odd_rows++ == 0) work->data->odd_line = row->line;
   return TX_OK;
 }
 
@@ -277,6 +279,17 @@ tx_status tx_dataset_read(const char *path, tx_table_options options, const tx_d
   }
   *dataset = work.data;
   return TX_OK;
+}
+
+void tx_dataset_note(const tx_dataset *dataset, const char *path, const tx_watch *watch) {
+  if (dataset->odd_rows == 0) return;
+  bool one = dataset->odd_rows == 1;
+  tx_watch_note(watch,
+                "%s: %" PRId64 " row%s NUL or bytes that are not UTF-8, %s line %" PRId64
+                "; taken as %s, but is the file saved as UTF-8?",
+                strcmp(path, "-") == 0 ? "standard input" : path, dataset->odd_rows,
+                one ? " holds" : "s hold", one ? "in" : "the first in", dataset->odd_line,
+                one ? "it is" : "they are");
 }
 
 void tx_dataset_free(tx_dataset *dataset) {

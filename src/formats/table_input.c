@@ -19,11 +19,16 @@ tx_status tx_table_fill(tx_table_input *input, tx_error *error) {
   return read_more(input, error);
 }
 
-tx_status tx_table_fill_line(tx_table_input *input, tx_error *error) {
+static bool has_line(const tx_table_input *input) {
+  return memchr(input->chunk + input->at, '\n', input->end - input->at) != NULL;
+}
+
+tx_status tx_table_fill_line(tx_table_input *input, size_t least, tx_error *error) {
   while (!input->ended && input->end < TX_TABLE_CHUNK &&
-         !memchr(input->chunk + input->at, '\n', input->end - input->at)) {
+         (input->end - input->at < least || !has_line(input))) {
     TX_TRY(read_more(input, error));
   }
+  if (has_line(input)) input->ended = false; /* its rows are still to come: the file may grow */
   return TX_OK;
 }
 

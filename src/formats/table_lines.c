@@ -125,6 +125,12 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
   return TX_OK;
 }
 
+static bool begins_array(tx_text line) {
+  size_t at = 0;
+  while (at < line.size && (line.data[at] == ' ' || line.data[at] == '\t')) at++;
+  return at < line.size && line.data[at] == '[';
+}
+
 static tx_status read_object(tx_text line, const char *file, int64_t number, json_t **object,
                              tx_error *error) {
   static const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY;
@@ -133,6 +139,10 @@ static tx_status read_object(tx_text line, const char *file, int64_t number, jso
     return tx_fail_memory(error, line.size, "a JSON object");
   }
   if (*object) return TX_OK;
+  if (begins_array(line)) {
+    return tx_fail_line(error, TX_ERROR_INPUT, file, number,
+                        "the line begins a JSON array; write one object a line");
+  }
   char shown[TX_SHOWN_SIZE];
   return tx_fail_line(error, TX_ERROR_INPUT, file, number,
                       "not a JSON object on one line: %s (near byte %d)",

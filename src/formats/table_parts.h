@@ -30,8 +30,8 @@ typedef struct {
 
 /* Fills the chunk when it is used up; nothing left in it then means the end. */
 tx_status tx_table_fill(tx_table_input *input, tx_error *error);
-/* Reads on until the chunk holds a line feed, is full, or the file ends. */
-tx_status tx_table_fill_line(tx_table_input *input, tx_error *error);
+/* Reads on until the chunk holds a line feed and `least` bytes, is full, or the file ends. */
+tx_status tx_table_fill_line(tx_table_input *input, size_t least, tx_error *error);
 /* The next line without its LF or CRLF, borrowed until the next call; `line`
  * is advanced past it. */
 tx_status tx_table_line(tx_table_input *input, tx_text *line, bool *found, tx_error *error);
@@ -41,6 +41,7 @@ tx_status tx_table_line(tx_table_input *input, tx_text *line, bool *found, tx_er
 /* A byte order mark is passed over; a file that is no table, by its first bytes
  * or by a NUL byte in its first line, is an error that says what it is. */
 tx_status tx_table_start(tx_table_input *input, tx_error *error);
+tx_status tx_table_refuse_returns(const tx_table_input *input, tx_error *error);
 tx_status tx_table_format_named(const char *name, tx_table_format *format, tx_error *error);
 /* By the file's ending, else by its first line. */
 tx_table_format tx_table_format_found(const char *path, const tx_table_input *input);

@@ -54,9 +54,12 @@ static bool starts_with(const tx_table_input *input, const char *bytes, size_t s
   return input->end - input->at >= size && memcmp(input->chunk + input->at, bytes, size) == 0;
 }
 
+/* What tells a kind lies among the first bytes, after a byte order mark. */
+enum { FIRST_BYTES = 16 };
+
 /* Whether control characters other than tab and line ends are among the first bytes. */
 static bool is_binary(const tx_table_input *input) {
-  for (size_t i = input->at; i < input->end && i < input->at + 16; i++) {
+  for (size_t i = input->at; i < input->end && i < input->at + FIRST_BYTES; i++) {
     unsigned char byte = (unsigned char)input->chunk[i];
     if (byte < ' ' && byte != '\t' && byte != '\n' && byte != '\r') return true;
   }
@@ -109,9 +112,19 @@ static tx_status refuse_others(const tx_table_input *input, tx_error *error) {
 }
 
 tx_status tx_table_start(tx_table_input *input, tx_error *error) {
-  TX_TRY(tx_table_fill_line(input, error));
+  TX_TRY(tx_table_fill_line(input, 3 + FIRST_BYTES, error));
   if (starts_with(input, "\xef\xbb\xbf", 3)) input->at += 3;
   return refuse_others(input, error);
+}
+
+/* Not of CSV, in which CR ends a line by itself. */
+tx_status tx_table_refuse_returns(const tx_table_input *input, tx_error *error) {
+  tx_text line = first_line(input);
+  bool whole = line.size == input->end - input->at; /* there is no line feed */
+  const char *cr = whole && line.size ? memchr(line.data, '\r', line.size - 1) : NULL;
+  if (!cr) return TX_OK;
+  return fail_start(input, "of lines that end in CR alone",
+                    "end them in LF (tr '\\r' '\\n') or CRLF", error);
 }
 
 /* ---- which format ---- */

@@ -32,6 +32,12 @@ typedef struct tx_adamw {
   float scale; /* of the gradient, from clipping */
 } tx_adamw;
 
+/* A softmax over values that come tile by tile (Milakov and Gimelshein, 2018). */
+typedef struct tx_running_softmax {
+  float max;      /* the greatest value so far; -infinity before the first tile */
+  float sums[16]; /* of the exponentials: element i of a tile in sum i mod 16 */
+} tx_running_softmax;
+
 typedef struct tx_kernels {
   const char *name; /* "generic", "avx2", "avx512" */
 
@@ -46,6 +52,12 @@ typedef struct tx_kernels {
 
   /* values = exp(scale * (values - max)); returns their sum.  count >= 1. */
   float (*softmax_exp)(float *values, int64_t count, float scale);
+  /* One more tile: values [from, to) = exp(scale * (values - max)), max over all tiles
+   * up to this one, and 0 in the rest of [0, count).  0 <= from < to <= count.  Returns
+   * the factor, at most 1, for what was multiplied by exponentials of the tiles before. */
+  float (*softmax_tile)(float *values, int64_t count, int64_t from, int64_t to, float scale,
+                        tx_running_softmax *running);
+  float (*softmax_sum)(const tx_running_softmax *running);
   void (*scale)(float *values, int64_t count, float factor);
 
   /* y = x / rms(x) * weight, rms over `count`; returns 1 / rms.  x == y is allowed. */

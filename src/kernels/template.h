@@ -165,9 +165,22 @@ static float dot(const float *a, const float *b, int64_t count) {
   return lanes_sum(sum);
 }
 
+/* The greatest of at least one value, whatever the order of looking at them. */
+INLINE float greatest(const float *values, int64_t count) {
+  float kept[16], max = values[0];
+  int64_t i = 0;
+  if (count >= 16) {
+    lanes top = lanes_load(values);
+    for (i = 16; i + 16 <= count; i += 16) top = lanes_max(lanes_load(values + i), top);
+    lanes_store(kept, top);
+    for (int lane = 0; lane < 16; lane++) max = kept[lane] > max ? kept[lane] : max;
+  }
+  for (; i < count; i++) max = values[i] > max ? values[i] : max;
+  return max;
+}
+
 static float softmax_exp(float *values, int64_t count, float scale) {
-  float max = values[0];
-  for (int64_t i = 1; i < count; i++) max = values[i] > max ? values[i] : max;
+  float max = greatest(values, count);
   lanes sum = lanes_set(0.0f), top = lanes_set(max), by = lanes_set(scale);
   OVER(count) {
     lanes e = lanes_exp(lanes_mul(by, lanes_sub(load(values + i, n), top)));
@@ -176,6 +189,33 @@ static float softmax_exp(float *values, int64_t count, float scale) {
   }
   return lanes_sum(sum);
 }
+
+static float softmax_tile(float *values, int64_t count, int64_t from, int64_t to, float scale,
+                          tx_running_softmax *running) {
+  float max = greatest(values + from, to - from), before = running->max, factor[16] = {1.0f};
+  max = before > max ? before : max;
+  lanes sum = lanes_load(running->sums), top = lanes_set(max), by = lanes_set(scale);
+  if (max > before && before > -__builtin_inff()) {
+    lanes less = lanes_exp(lanes_mul(by, lanes_sub(lanes_set(before), top)));
+    sum = lanes_mul(sum, less);
+    lanes_store(factor, less);
+  }
+  int64_t start = from / 16 * 16;
+  for (int64_t i = start; i < from; i++) values[i] = max; /* the first 16 are computed whole */
+  for (int64_t i = start; i < to; i += 16) {
+    int64_t n = to - i < 16 ? to - i : 16;
+    store(values + i, lanes_exp(lanes_mul(by, lanes_sub(load(values + i, n), top))), n);
+    for (int64_t k = i; k < from; k++) values[k] = 0.0f;
+    sum = lanes_add(sum, load(values + i, n)); /* lanes past the end are 0 */
+  }
+  for (int64_t i = 0; i < start; i++) values[i] = 0.0f;
+  for (int64_t i = to; i < count; i++) values[i] = 0.0f;
+  lanes_store(running->sums, sum);
+  running->max = max;
+  return factor[0];
+}
+
+static float softmax_sum(const tx_running_softmax *running) { return lanes_sum(lanes_load(running->sums)); }
 
 static void scale_by(float *values, int64_t count, float factor) {
   lanes by = lanes_set(factor);
@@ -323,6 +363,8 @@ const tx_kernels KERNELS = {
     .product = product,
     .dot = dot,
     .softmax_exp = softmax_exp,
+    .softmax_tile = softmax_tile,
+    .softmax_sum = softmax_sum,
     .scale = scale_by,
     .rms_norm = rms_norm,
     .layer_norm = layer_norm,

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/artifact.h"
+
 static const tx_architecture architectures[] = {
     {.name = "llama",
      .norm = TX_NORM_RMS,
@@ -208,11 +210,7 @@ tx_status tx_facts_read(const tx_gguf *gguf, tx_facts *facts, tx_error *error) {
   tx_text name;
   TX_TRY(tx_gguf_string(gguf, "general.architecture", &name, error));
   const tx_architecture *a = facts->architecture = tx_architecture_find(name);
-  if (!a && name.size == 5 && memcmp(name.data, "taxon", 5) == 0) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: this is a classifier, not a model; name the model it was trained on",
-                   tx_gguf_path(gguf));
-  }
+  TX_TRY(tx_artifact_refuse(gguf, error));
   if (!a) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: the architecture '%.*s' is not known; taxon runs llama and gpt2",

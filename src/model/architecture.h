@@ -54,6 +54,7 @@ typedef struct tx_facts {
   int64_t head_size;  /* D */
   int64_t vocabulary; /* V */
   int64_t context;    /* longest sequence */
+  int64_t window;     /* a token sees those less than so many positions away; 0: all */
   int64_t rotary;     /* leading elements of a head that turn; even; 0 for learned positions */
   double rotary_base;
   float norm_epsilon;

@@ -81,11 +81,13 @@ void tx_norm_backward(tx_pass *pass, const tx_norm *norm, int64_t rows, const fl
 tx_status tx_rotary_apply(tx_pass *pass, const tx_batch *batch, const tx_wanted *wanted,
                           int64_t heads, float *x, int direction, tx_error *error);
 
-/* attended (R, H*D) from query (R, H*D), key and value (T, G*D). */
+/* attended (R, H*D) from query (R, H*D), key and value (T, G*D): each row from the keys
+ * and values of its chain (batch.h), causal or up to its stretch's end, and within the
+ * window.  Keys and values are appended to `past`. */
 tx_status tx_attention_forward(tx_pass *pass, const tx_batch *batch, const tx_wanted *wanted,
                                const float *query, const float *key, const float *value,
                                float *attended, tx_error *error);
-/* dquery, dkey, dvalue are written; dattended (R, H*D). */
+/* dquery, dkey, dvalue are written; dattended (R, H*D).  Whole sequences only. */
 tx_status tx_attention_backward(tx_pass *pass, const tx_batch *batch, const tx_wanted *wanted,
                                 const float *query, const float *key, const float *value,
                                 const float *attended, const float *dattended, float *dquery,

@@ -72,8 +72,8 @@ tx_status tx_rotary_apply(tx_pass *pass, const tx_batch *batch, const tx_wanted 
   if (pass->facts->architecture->positions == TX_POSITION_LEARNED) return TX_OK;
   int64_t longest = 0;
   for (int64_t b = 0; b < batch->sequences; b++) {
-    int64_t length = batch->offsets[b + 1] - batch->offsets[b];
-    if (length > longest) longest = length;
+    int64_t end = batch->positions[batch->offsets[b + 1] - 1] + 1;
+    if (end > longest) longest = end;
   }
   TX_TRY(grow(pass, longest, error));
   rotation r = {pass, batch, wanted, heads, x, (float)direction};

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/watch.h"
+#include "model/prefix.h"
 
 /* ---- pooling ----------------------------------------------------------- */
 
@@ -40,14 +41,27 @@ static void pool_single(const float *normed, const tx_wanted *wanted, int64_t se
   }
 }
 
+/* The mean of rows that stand in a few places, in their order. */
+static void mean_of(const tx_kernels *kernels, const float *normed, const tx_span *spans,
+                    int64_t count, int64_t width, float *feature) {
+  int64_t rows = 0;
+  for (int64_t s = 0; s < count; s++) {
+    for (int64_t r = spans[s].from; r < spans[s].to; r++) {
+      if (rows++ == 0) {
+        memcpy(feature, normed + r * width, (size_t)width * sizeof *feature);
+      } else {
+        kernels->add(feature, normed + r * width, width);
+      }
+    }
+  }
+  if (rows > 1) kernels->scale(feature, width, 1.0f / (float)rows);
+}
+
 static void pool_mean(const tx_kernels *kernels, const float *normed, const tx_wanted *wanted,
                       int64_t sequences, int64_t width, int64_t stride, float *features) {
   for (int64_t b = 0; b < sequences; b++) {
-    int64_t from = wanted->offsets[b], count = wanted->offsets[b + 1] - from;
-    float *feature = features + b * stride;
-    memcpy(feature, normed + from * width, (size_t)width * sizeof *feature);
-    for (int64_t r = 1; r < count; r++) kernels->add(feature, normed + (from + r) * width, width);
-    if (count > 1) kernels->scale(feature, width, 1.0f / (float)count);
+    const tx_span span = {wanted->offsets[b], wanted->offsets[b + 1]};
+    mean_of(kernels, normed, &span, 1, width, features + b * stride);
   }
 }
 
@@ -98,21 +112,12 @@ tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences
   for (int64_t b = 0; b < sequences; b++) {
     for (int64_t t = own[b]; t < own[b + 1]; t++) positions[t] = t - own[b];
   }
-  *batch = (tx_batch){sequences, tokens, own, positions};
+  *batch = (tx_batch){
+      .sequences = sequences, .tokens = tokens, .offsets = own, .positions = positions};
   return TX_OK;
 }
 
-/* The end of the batch that starts at sequence `from`: as many as the budget holds. */
-static int64_t batch_end(const tx_sequences *sequences, int64_t from, int64_t budget) {
-  int64_t end = from + 1;
-  while (end < sequences->count &&
-         sequences->offsets[end + 1] - sequences->offsets[from] <= budget) {
-    end++;
-  }
-  return end;
-}
-
-/* What is done with one batch whose states are not kept: x (T, C) is scratch. */
+/* What is done with the batches whose states are not kept: x (T, C) is scratch. */
 typedef struct {
   const tx_model *model;
   tx_pass *pass;
@@ -121,101 +126,109 @@ typedef struct {
   const tx_tap *taps;
   size_t tap_count;
   float *probes; /* (count, depth + 1, 2, C), instead of taps; or NULL */
+  const tx_watch *watch;
+  tx_arena *arena; /* a batch's tree; the pass's own is reset at each block */
 } walk;
 
-/* The pooled states of one batch at one depth: the last token's and the mean's,
- * beside each other. */
-static tx_status probe_batch(const walk *w, const tx_batch *batch, int64_t from, int64_t depth,
-                             const float *x, tx_error *error) {
-  tx_pass *pass = w->pass;
-  int64_t width = pass->facts->width, step = TX_PROBE_PARTS * width;
-  int64_t record = (w->depth + 1) * step; /* floats from one text's to the next's */
-  float *probes = w->probes + from * record + depth * step;
-  tx_wanted all = tx_wanted_all(batch);
-  float *normed = tx_arena_array(pass->arena, (size_t)(batch->tokens * width), sizeof(float));
-  if (!normed) return tx_fail_memory(error, (uint64_t)(batch->tokens * width) * 4, "states");
-  tx_norm_forward(pass, tx_model_output_norm(w->model), batch->tokens, x, normed, NULL, NULL);
-  pool_single(normed, &all, batch->sequences, width, record, probes);
-  pool_mean(pass->kernels, normed, &all, batch->sequences, width, record, probes + width);
+/* One batch: sequences [from, from + tree.count). */
+typedef struct {
+  tx_tree tree;
+  int64_t from;
+} stop;
+
+static float *normed_states(const walk *w, int64_t rows, const float *states, tx_error *error) {
+  uint64_t floats = (uint64_t)(rows * w->pass->facts->width);
+  float *normed = tx_arena_array(w->pass->arena, floats, sizeof *normed);
+  if (normed) {
+    tx_norm_forward(w->pass, tx_model_output_norm(w->model), rows, states, normed, NULL, NULL);
+  } else {
+    (void)tx_fail_memory(error, floats * sizeof *normed, "states");
+  }
+  return normed;
+}
+
+/* From the states (T, C) of all tokens to the last token's and the mean's: `stride`
+ * floats from a sequence's features to the next one's; each may be NULL. */
+static tx_status pool_states(const walk *w, const tx_tree *tree, const float *states,
+                             int64_t stride, float *last, float *mean, tx_error *error) {
+  int64_t width = w->pass->facts->width;
+  const float *normed = normed_states(w, tree->batch.tokens, states, error);
+  if (!normed) return TX_ERROR_SYSTEM;
+  for (int64_t i = 0; i < tree->count; i++) {
+    const float *row = normed + tx_tree_last(tree, i) * width;
+    if (last) memcpy(last + i * stride, row, (size_t)width * sizeof *row);
+    if (!mean) continue;
+    mean_of(w->pass->kernels, normed, tree->spans + tree->offsets[i],
+            tree->offsets[i + 1] - tree->offsets[i], width, mean + i * stride);
+  }
   return TX_OK;
 }
 
-/* From the states (R, C) of a tap's wanted rows to its features. */
-static tx_status pool_tap(const walk *w, const tx_tap *tap, const tx_wanted *wanted,
-                          int64_t sequences, int64_t from, const float *states, tx_error *error) {
-  int64_t width = w->pass->facts->width, floats = wanted->count * width;
-  float *normed = tx_arena_array(w->pass->arena, (size_t)floats, sizeof(float));
-  if (!normed) return tx_fail_memory(error, (uint64_t)floats * 4, "states");
-  tx_pool_forward(w->pass, tx_model_output_norm(w->model), tap->pooling, wanted, sequences, states,
-                  normed, NULL, NULL, tap->features + from * tx_pool_parts(tap->pooling) * width);
+/* The token that a sequence's single row is. */
+static int64_t single_token(const tx_tree *tree, tx_pooling pooling, int64_t i) {
+  return pooling == TX_POOLING_LAST ? tx_tree_last(tree, i) : tx_tree_first(tree, i);
+}
+
+/* From the states of each sequence's single row: state (R, C), where row_of[token], or
+ * the token itself where row_of is NULL, is the row of a token. */
+static tx_status pool_singles(const walk *w, const tx_tree *tree, tx_pooling pooling,
+                              const float *states, const int64_t *row_of, float *features,
+                              tx_error *error) {
+  int64_t width = w->pass->facts->width;
+  for (int64_t i = 0; i < tree->count; i++) {
+    int64_t token = single_token(tree, pooling, i);
+    const float *row = states + (row_of ? row_of[token] : token) * width;
+    memcpy(features + i * width, row, (size_t)width * sizeof *row);
+  }
+  const float *normed = normed_states(w, tree->count, features, error);
+  if (!normed) return TX_ERROR_SYSTEM;
+  memcpy(features, normed, (size_t)(tree->count * width) * sizeof *features);
   return TX_OK;
 }
 
 /* A tap's features from x (T, C), the states of all tokens at its depth. */
-static tx_status take_tap(const walk *w, const tx_tap *tap, const tx_batch *batch, int64_t from,
-                          const float *x, tx_error *error) {
-  int64_t width = w->pass->facts->width;
-  tx_wanted wanted;
-  TX_TRY(tx_pool_wanted(w->pass, batch, tap->pooling, &wanted, error));
-  const float *states = x;
-  if (wanted.count < batch->tokens) {
-    float *rows = tx_arena_array(w->pass->arena, (size_t)(wanted.count * width), sizeof(float));
-    if (!rows) return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 4, "states");
-    for (int64_t r = 0; r < wanted.count; r++) {
-      const float *row = x + tx_wanted_token(&wanted, r) * width;
-      memcpy(rows + r * width, row, (size_t)width * sizeof *row);
-    }
-    states = rows;
+static tx_status take_tap(const walk *w, const tx_tap *tap, const stop *at, const float *x,
+                          tx_error *error) {
+  int64_t width = w->pass->facts->width, stride = tx_pool_parts(tap->pooling) * width;
+  float *features = tap->features + at->from * stride;
+  if (!has_mean(tap->pooling)) {
+    return pool_singles(w, &at->tree, tap->pooling, x, NULL, features, error);
   }
-  return pool_tap(w, tap, &wanted, batch->sequences, from, states, error);
+  float *last = tap->pooling == TX_POOLING_LAST_MEAN ? features : NULL;
+  return pool_states(w, &at->tree, x, stride, last, features + stride - width, error);
 }
 
 /* Takes what is wanted at a depth from x (T, C). */
-static tx_status visit(const walk *w, const tx_batch *batch, int64_t from, int64_t depth,
-                       const float *x, tx_error *error) {
-  if (w->probes) return probe_batch(w, batch, from, depth, x, error);
+static tx_status visit(const walk *w, const stop *at, int64_t depth, const float *x,
+                       tx_error *error) {
+  int64_t width = w->pass->facts->width, step = TX_PROBE_PARTS * width;
+  int64_t record = (w->depth + 1) * step; /* floats from one text's probe to the next's */
+  if (w->probes) {
+    float *probe = w->probes + at->from * record + depth * step;
+    return pool_states(w, &at->tree, x, record, probe, probe + width, error);
+  }
   for (size_t i = 0; i < w->tap_count; i++) {
-    if (w->taps[i].depth == depth) TX_TRY(take_tap(w, &w->taps[i], batch, from, x, error));
+    if (w->taps[i].depth == depth) TX_TRY(take_tap(w, &w->taps[i], at, x, error));
   }
   return TX_OK;
 }
 
 /* x (T, C) of one batch through the embeddings and blocks [0, blocks); what is
  * wanted is taken on the way. */
-static tx_status run_batch(const walk *w, int64_t from, int64_t count, int64_t blocks, float *x,
-                           const tx_watch *watch, tx_error *error) {
-  const int64_t *offsets = w->sequences->offsets + from;
-  tx_batch batch;
+static tx_status run_batch(const walk *w, const stop *at, int64_t blocks, float *x,
+                           tx_error *error) {
+  const tx_batch *batch = &at->tree.batch;
   tx_arena_reset(w->pass->arena);
-  TX_TRY(tx_batch_make(w->pass, offsets, count, &batch, error));
-  TX_TRY(tx_model_embed(w->model, w->sequences->ids + offsets[0], batch.positions, batch.tokens, x,
-                        error));
-  TX_TRY(visit(w, &batch, from, 0, x, error));
+  TX_TRY(tx_model_embed(w->model, at->tree.ids, batch->positions, batch->tokens, x, error));
+  TX_TRY(visit(w, at, 0, x, error));
   for (int64_t i = 0; i < blocks; i++) {
-    TX_TRY(tx_watch_check(watch, error));
-    tx_arena_reset(w->pass->arena);
-    TX_TRY(tx_batch_make(w->pass, offsets, count, &batch, error));
-    tx_wanted all = tx_wanted_all(&batch);
+    tx_wanted all = tx_wanted_all(batch);
     tx_tape tape;
-    TX_TRY(tx_block_forward(w->pass, tx_model_block(w->model, i), &batch, &all, x, x, &tape,
-                            error));
-    TX_TRY(visit(w, &batch, from, i + 1, x, error));
+    TX_TRY(tx_watch_check(w->watch, error));
+    tx_arena_reset(w->pass->arena);
+    TX_TRY(tx_block_forward(w->pass, tx_model_block(w->model, i), batch, &all, x, x, &tape, error));
+    TX_TRY(visit(w, at, i + 1, x, error));
   }
-  return TX_OK;
-}
-
-tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
-                       int64_t blocks, int64_t batch_tokens, float *x, const char *stage,
-                       const tx_watch *watch, tx_error *error) {
-  const walk w = {model, pass, sequences, blocks, NULL, 0, NULL};
-  int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(model)->width;
-  for (int64_t from = 0, end; from < sequences->count; from = end) {
-    end = batch_end(sequences, from, batch_tokens);
-    tx_watch_report(watch, stage, sequences->offsets[from], total, "tokens");
-    TX_TRY(run_batch(&w, from, end - from, blocks, x + sequences->offsets[from] * width, watch,
-                     error));
-  }
-  tx_watch_report(watch, stage, total, total, "tokens");
   return TX_OK;
 }
 
@@ -233,69 +246,113 @@ static tx_pooling deepest_pooling(const walk *w) {
   return pooling;
 }
 
-/* The deepest block computes only the rows that its taps need. */
-static tx_status run_taps(const walk *w, int64_t from, int64_t count, float *x,
-                          const tx_watch *watch, tx_error *error) {
-  int64_t width = w->pass->facts->width;
-  if (w->depth == 0 || has_mean(deepest_pooling(w))) {
-    return run_batch(w, from, count, w->depth, x, watch, error);
+/* The single rows of all sequences, each once: row_of (T) says which of them a token is. */
+static tx_status wanted_singles(const walk *w, const tx_tree *tree, tx_pooling pooling,
+                                tx_wanted *wanted, int64_t **row_of, tx_error *error) {
+  const tx_batch *batch = &tree->batch;
+  size_t numbers = (size_t)(2 * batch->tokens + batch->sequences + 1);
+  int64_t *rows = *row_of = tx_arena_array(w->pass->arena, numbers, sizeof *rows);
+  if (!rows) return tx_fail_memory(error, numbers * sizeof *rows, "pooling");
+  int64_t *tokens = rows + batch->tokens, *offsets = tokens + batch->tokens, count = 0;
+  for (int64_t t = 0; t < batch->tokens; t++) rows[t] = -1;
+  for (int64_t i = 0; i < tree->count; i++) rows[single_token(tree, pooling, i)] = 0;
+  for (int64_t b = 0; b < batch->sequences; b++) {
+    offsets[b] = count;
+    for (int64_t t = batch->offsets[b]; t < batch->offsets[b + 1]; t++) {
+      if (rows[t] < 0) continue;
+      tokens[count] = t;
+      rows[t] = count++;
+    }
   }
-  TX_TRY(run_batch(w, from, count, w->depth - 1, x, watch, error));
-  tx_batch batch;
+  offsets[batch->sequences] = count;
+  *wanted = (tx_wanted){count, tokens, offsets};
+  return TX_OK;
+}
+
+/* The deepest block computes only the rows that its taps need. */
+static tx_status run_taps(const walk *w, const stop *at, float *x, tx_error *error) {
+  int64_t width = w->pass->facts->width, *row_of;
+  tx_pooling pooling = deepest_pooling(w);
+  if (w->depth == 0 || has_mean(pooling)) return run_batch(w, at, w->depth, x, error);
+  TX_TRY(run_batch(w, at, w->depth - 1, x, error));
   tx_wanted wanted;
   tx_tape tape;
   tx_arena_reset(w->pass->arena);
-  TX_TRY(tx_batch_make(w->pass, w->sequences->offsets + from, count, &batch, error));
-  TX_TRY(tx_pool_wanted(w->pass, &batch, deepest_pooling(w), &wanted, error));
+  TX_TRY(wanted_singles(w, &at->tree, pooling, &wanted, &row_of, error));
   float *states = tx_arena_array(w->pass->arena, (size_t)(wanted.count * width), sizeof(float));
   if (!states) return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 4, "states");
-  TX_TRY(tx_block_forward(w->pass, tx_model_block(w->model, w->depth - 1), &batch, &wanted, x,
-                          states, &tape, error));
+  TX_TRY(tx_block_forward(w->pass, tx_model_block(w->model, w->depth - 1), &at->tree.batch,
+                          &wanted, x, states, &tape, error));
   for (size_t i = 0; i < w->tap_count; i++) {
     if (w->taps[i].depth != w->depth) continue;
-    TX_TRY(pool_tap(w, &w->taps[i], &wanted, count, from, states, error));
+    float *features = w->taps[i].features + at->from * width;
+    TX_TRY(pool_singles(w, &at->tree, pooling, states, row_of, features, error));
   }
   return TX_OK;
 }
 
-static tx_status walk_batch(const walk *w, int64_t from, int64_t count, float *x,
-                            const tx_watch *watch, tx_error *error) {
-  if (w->probes) return run_batch(w, from, count, w->depth, x, watch, error);
-  return run_taps(w, from, count, x, watch, error);
+/* What a text shares with others can be computed once only where a token does not see
+ * what comes after it. */
+static bool may_share(const walk *w) { return w->pass->facts->architecture->causal; }
+
+/* All batches; `states` (all tokens, C) keeps what is computed where it is given, and
+ * nothing is shared then. */
+static tx_status walk_batches(const walk *w, int64_t batch_tokens, const char *stage,
+                              float *states, tx_error *error) {
+  const tx_sequences *sequences = w->sequences;
+  int64_t total = sequences->offsets[sequences->count], width = w->pass->facts->width;
+  stop at = {.from = 0};
+  for (; at.from < sequences->count; at.from += at.tree.count) {
+    tx_watch_report(w->watch, stage, sequences->offsets[at.from], total, "tokens");
+    tx_arena_reset(w->arena);
+    TX_TRY(tx_tree_make(w->arena, sequences, at.from, batch_tokens, !states && may_share(w),
+                        &at.tree, error));
+    if (states) {
+      TX_TRY(run_batch(w, &at, w->depth, states + sequences->offsets[at.from] * width, error));
+      continue;
+    }
+    uint64_t floats = (uint64_t)(at.tree.batch.tokens * width);
+    float *x = tx_arena_array(w->arena, floats, sizeof *x);
+    if (!x) return tx_fail_memory(error, floats * sizeof *x, "a batch's states");
+    TX_TRY(w->probes ? run_batch(w, &at, w->depth, x, error) : run_taps(w, &at, x, error));
+  }
+  tx_watch_report(w->watch, stage, total, total, "tokens");
+  return TX_OK;
 }
 
-static tx_status walk_all(const walk *w, int64_t batch_tokens, const char *stage,
-                          const tx_watch *watch, tx_error *error) {
-  const tx_sequences *sequences = w->sequences;
-  int64_t total = sequences->offsets[sequences->count], width = tx_model_facts(w->model)->width;
-  float *x = NULL;
-  int64_t room = 0;
-  tx_status status = TX_OK;
-  for (int64_t from = 0, end; from < sequences->count && status == TX_OK; from = end) {
-    end = batch_end(sequences, from, batch_tokens);
-    int64_t tokens = sequences->offsets[end] - sequences->offsets[from];
-    tx_watch_report(watch, stage, sequences->offsets[from], total, "tokens");
-    if (tokens > room) {
-      tx_free(x);
-      x = tx_alloc_array((size_t)(tokens * width), sizeof *x);
-      room = x ? tokens : 0;
-      if (!x) status = tx_fail_memory(error, (uint64_t)(tokens * width) * 4, "a batch's states");
-    }
-    if (status == TX_OK) status = walk_batch(w, from, end - from, x, watch, error);
-  }
-  tx_free(x);
-  if (status == TX_OK) tx_watch_report(watch, stage, total, total, "tokens");
+static tx_status walk_all(walk *w, int64_t batch_tokens, const char *stage, float *states,
+                          tx_error *error) {
+  w->arena = tx_arena_new();
+  if (!w->arena) return tx_fail_memory(error, 64, "a batch");
+  tx_status status = walk_batches(w, batch_tokens, stage, states, error);
+  tx_arena_free(w->arena);
   return status;
+}
+
+tx_status tx_trunk_run(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
+                       int64_t blocks, int64_t batch_tokens, float *x, const char *stage,
+                       const tx_watch *watch, tx_error *error) {
+  walk w = {.model = model,
+            .pass = pass,
+            .sequences = sequences,
+            .depth = blocks,
+            .watch = watch};
+  return walk_all(&w, batch_tokens, stage, x, error);
 }
 
 tx_status tx_trunk_taps(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                         const tx_tap *taps, size_t tap_count, int64_t batch_tokens,
                         const char *stage, const tx_watch *watch, tx_error *error) {
-  walk w = {model, pass, sequences, 0, taps, tap_count, NULL};
+  walk w = {.model = model,
+            .pass = pass,
+            .sequences = sequences,
+            .taps = taps,
+            .tap_count = tap_count,
+            .watch = watch};
   for (size_t i = 0; i < tap_count; i++) {
     if (taps[i].depth > w.depth) w.depth = taps[i].depth;
   }
-  return walk_all(&w, batch_tokens, stage, watch, error);
+  return walk_all(&w, batch_tokens, stage, NULL, error);
 }
 
 tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
@@ -309,6 +366,11 @@ tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_seque
 tx_status tx_trunk_probe(const tx_model *model, tx_pass *pass, const tx_sequences *sequences,
                          int64_t depth, int64_t batch_tokens, float *probes, const char *stage,
                          const tx_watch *watch, tx_error *error) {
-  walk w = {model, pass, sequences, depth, NULL, 0, probes};
-  return walk_all(&w, batch_tokens, stage, watch, error);
+  walk w = {.model = model,
+            .pass = pass,
+            .sequences = sequences,
+            .depth = depth,
+            .probes = probes,
+            .watch = watch};
+  return walk_all(&w, batch_tokens, stage, NULL, error);
 }

@@ -1,17 +1,10 @@
-/* Running blocks over many sequences: batches are cut by a token budget, which
- * changes no answer.  And pooling: from the tokens' states to one state a
- * sequence. */
+/* Running blocks over many sequences: batches are cut by a token budget, and what
+ * sequences of a batch share is computed once (prefix.h); neither changes an answer.
+ * And pooling: from the tokens' states to one state a sequence. */
 #ifndef TX_MODEL_TRUNK_H
 #define TX_MODEL_TRUNK_H
 
 #include "model/pass.h"
-
-/* Sequences of ids one after another; each has at least one token. */
-typedef struct tx_sequences { /* borrowed arrays */
-  int64_t count;
-  const int32_t *ids;
-  const int64_t *offsets; /* (count + 1) */
-} tx_sequences;
 
 enum { TX_BATCH_TOKENS = 512 };
 

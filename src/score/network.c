@@ -92,8 +92,7 @@ static tx_status open_base(network *n, const tx_gguf *artifact, const tx_artifac
   if (tx_model_open(path, NULL, &n->model, NULL) == TX_OK) {
     TX_TRY(check_base(n, facts, path, error));
   }
-  if (error && error->status == TX_OK) *error = misfit;
-  return status;
+  return tx_fail_with(error, &misfit);
 }
 
 /* What a later program may write and this one would pass over. */
@@ -155,9 +154,9 @@ static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifac
   h->width = tx_pool_parts(h->pooling) * model->width;
   if (h->depth > model->blocks) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s runs %" PRId64 " blocks, but its base has %" PRId64
+                   "%s runs %" PRId64 " block%s, but its base has %" PRId64
                    "; the artifact is damaged, train it again",
-                   tx_gguf_path(artifact), h->depth, model->blocks);
+                   tx_gguf_path(artifact), h->depth, h->depth == 1 ? "" : "s", model->blocks);
   }
   return read_weights(h, artifact, facts->head, error);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "formats/directory.h"
 #include "formats/hub.h"
 #include "formats/nearest.h"
 #include "kernels/kernels.h"
@@ -110,6 +111,17 @@ static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx
   return add_words(c, error);
 }
 
+/* The name of a model that is here, in the place of a classifier's file. */
+static tx_status refuse_model(const char *name, const char *home, tx_error *error) {
+  char path[4096], known[65];
+  if (tx_file_look(name).exists || tx_model_locate(name, home, path, known, NULL) != TX_OK ||
+      !tx_file_look(path).regular) {
+    return TX_OK;
+  }
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s is a model, not a classifier; train one with: taxon train", name);
+}
+
 static tx_status classifier_build(tx_classifier *c, const char *path, tx_classifier_options options,
                                   tx_error *error) {
   if (options.max_tokens < 0 || options.batch_tokens < 0) {
@@ -118,6 +130,7 @@ static tx_status classifier_build(tx_classifier *c, const char *path, tx_classif
   TX_TRY(tx_kernels_check(error));
   c->path = tx_copy_string(path);
   if (!c->path) return tx_fail_memory(error, 64, "a path");
+  TX_TRY(refuse_model(path, options.home, error));
   tx_artifact_facts first;
   TX_TRY(tx_artifact_open(path, &c->artifact, &first, error));
   TX_TRY(read_heads(c, &first, error));

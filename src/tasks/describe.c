@@ -226,13 +226,6 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
 
 /* ---- either ------------------------------------------------------------ */
 
-static bool is_artifact(const tx_gguf *gguf) {
-  tx_text architecture;
-  return tx_gguf_has(gguf, "general.architecture") &&
-         tx_gguf_string(gguf, "general.architecture", &architecture, NULL) == TX_OK &&
-         architecture.size == 5 && memcmp(architecture.data, "taxon", 5) == 0;
-}
-
 static tx_status describe_artifact(const char *path, json_t *object, bool *whole,
                                    tx_error *error) {
   tx_gguf *gguf;
@@ -254,7 +247,7 @@ static tx_status describe(const char *path, json_t *object, bool *whole, tx_erro
   bool named = is_named_artifact(path);
   tx_status status = tx_gguf_open(path, &gguf, named ? NULL : error);
   if (status != TX_OK) return named ? describe_artifact(path, object, whole, error) : status;
-  bool artifact = is_artifact(gguf);
+  bool artifact = tx_artifact_is(gguf);
   tx_gguf_close(gguf);
   return artifact ? describe_artifact(path, object, whole, error) : describe_model(path, object, whole, error);
 }

@@ -28,6 +28,7 @@ typedef struct {
 static tx_status read_table(job *j, const char *data, tx_table_options options) {
   tx_dataset known = {.names = j->classifier->labels[j->head], .classes = j->labels};
   TX_TRY(tx_dataset_read(data, options, &known, &j->table, j->error));
+  tx_dataset_note(j->table, data, j->watch);
   if (j->table->rows > 0) return TX_OK;
   return tx_fail(j->error, TX_ERROR_INPUT, "%s has no rows; give at least one to evaluate on",
                  data);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "base/watch.h"
+#include "formats/nearest.h"
 #include "kernels/product.h"
 #include "score/blend.h"
 #include "score/linear.h"
@@ -30,8 +31,37 @@ static tx_status encode_rows(tx_training *t, const tx_labelled *rows, tx_rows_of
   return TX_OK;
 }
 
+/* Labels of a single row: too few to learn from, and often a slip of the pen. */
+static tx_status note_single_labels(const tx_training *t, const tx_label_set *set,
+                                    const int64_t *counts, tx_error *error) {
+  size_t classes = (size_t)set->split.classes, count = 0;
+  tx_text *names = tx_alloc_array(classes, sizeof *names);
+  if (!names) return tx_fail_memory(error, classes * sizeof *names, "the labels");
+  for (size_t c = 0; c < classes; c++) {
+    if (counts[c] == 1) names[count++] = tx_text_of(set->split.names[c]);
+  }
+  tx_buffer list = {0};
+  tx_show_names(names, count, 300, &list);
+  if (count > 0 && list.data) {
+    tx_watch_note(t->watch, "label%s of a single training row, from which little can be learnt: %s",
+                  count == 1 ? "" : "s", list.data);
+  }
+  tx_buffer_free(&list);
+  tx_free(names);
+  return TX_OK;
+}
+
+static void note_shared(const tx_training *t, const tx_label_set *set) {
+  int64_t shared = set->split.shared, count = set->split.validation.count;
+  if (shared == 0) return;
+  tx_watch_note(t->watch,
+                "%" PRId64 " of %" PRId64 " validation text%s %s in the training rows too, which "
+                "flatters the figures",
+                shared, count, count == 1 ? "" : "s", shared == 1 ? "stands" : "stand");
+}
+
 /* The weights that make every label count the same: rows / (labels * rows of the label). */
-static tx_status weigh_classes(tx_label_set *set, tx_error *error) {
+static tx_status weigh_classes(const tx_training *t, tx_label_set *set, tx_error *error) {
   int classes = set->split.classes;
   const tx_labelled *rows = &set->split.train;
   int64_t *counts = tx_alloc_zero((size_t)classes, sizeof *counts);
@@ -46,8 +76,9 @@ static tx_status weigh_classes(tx_label_set *set, tx_error *error) {
     double share = (double)classes * (double)(counts[c] ? counts[c] : 1);
     set->class_weights[c] = (double)rows->count / share;
   }
+  tx_status status = note_single_labels(t, set, counts, error);
   tx_free(counts);
-  return TX_OK;
+  return status;
 }
 
 const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set) {
@@ -80,7 +111,10 @@ tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
                             const char *validation, tx_error *error) {
   const tx_train_options *o = t->options;
   TX_TRY(tx_partition_read(data, validation, o->table, o->seed, &set->split, error));
-  TX_TRY(weigh_classes(set, error));
+  tx_dataset_note(set->split.train_table, data, t->watch);
+  if (validation) tx_dataset_note(set->split.validation_table, validation, t->watch);
+  note_shared(t, set);
+  TX_TRY(weigh_classes(t, set, error));
   TX_TRY(encode_rows(t, &set->split.train, &set->train, error));
   TX_TRY(encode_rows(t, &set->split.validation, &set->validation, error));
   set->tokens = set->train.tokens.offsets[set->split.train.count];
@@ -217,7 +251,7 @@ static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) 
 static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_train_options *o = t->options;
   bool trial = o->method == TX_METHOD_AUTO; /* most are not kept: give up soon */
-  tx_fit_options options = {.epochs = o->epochs > 0 ? o->epochs : trial ? 3 : 5,
+  tx_fit_options options = {.epochs = o->epochs > 0 ? o->epochs : trial ? 2 : 5,
                             .batch = o->batch,
                             .accumulate = o->accumulate,
                             .patience = o->patience > 0 ? o->patience : trial ? 1 : 2,

@@ -2,8 +2,11 @@
 #include "tasks/partition.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "adapt/logistic.h"
+#include "formats/nearest.h"
 
 enum { FOLDS = 10 }; /* one of them is held out */
 
@@ -101,31 +104,70 @@ static tx_status hold_out(tx_partition *split, uint64_t seed, tx_error *error) {
   return status;
 }
 
+static int by_value(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+static tx_status fail_labels(const char *file, const tx_dataset *table, tx_error *error) {
+  char shown[TX_SHOWN_SIZE];
+  if (table->rows == 0) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s has no rows; training needs rows of at least two labels", file);
+  }
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: the only label is '%s' (%" PRId64
+                 " row%s); training needs rows of at least two labels",
+                 file, tx_show_name(tx_text_of(table->names[0]), shown), table->rows,
+                 table->rows == 1 ? "" : "s");
+}
+
+/* Sorts the table's hashes, which nobody needs any more. */
+static tx_status fail_held_out(const char *file, const tx_dataset *table, tx_error *error) {
+  int64_t different = 1;
+  qsort(table->hashes, (size_t)table->rows, sizeof *table->hashes, by_value);
+  for (int64_t i = 1; i < table->rows; i++) different += table->hashes[i] != table->hashes[i - 1];
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: no row can be held out to validate with: the %" PRId64
+                 " rows hold %" PRId64 " different text%s, the rows of one text stay together, and "
+                 "each label keeps a row to train on; give more texts, or name a table to validate "
+                 "with (--val)",
+                 file, table->rows, different, different == 1 ? "" : "s");
+}
+
+/* How many validation rows have a text of the training rows. */
+static tx_status count_shared(tx_partition *split, tx_error *error) {
+  size_t count = (size_t)split->train.count;
+  uint64_t *rising = tx_alloc_array(count, sizeof *rising);
+  if (!rising) return tx_fail_memory(error, count * sizeof *rising, "the rows");
+  memcpy(rising, split->train.hashes, count * sizeof *rising);
+  qsort(rising, count, sizeof *rising, by_value);
+  for (int64_t i = 0; i < split->validation.count; i++) {
+    split->shared += bsearch(&split->validation.hashes[i], rising, count, sizeof *rising,
+                             by_value) != NULL;
+  }
+  tx_free(rising);
+  return TX_OK;
+}
+
 static tx_status split_read(const char *train, const char *validation, tx_table_options table,
                             uint64_t seed, tx_partition *split, tx_error *error) {
   TX_TRY(tx_dataset_read(train, table, NULL, &split->train_table, error));
   const tx_dataset *rows = split->train_table;
   split->classes = rows->classes, split->names = rows->names;
-  if (rows->classes < 2) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: %" PRId64
-                   " rows with %d label%s; training needs rows of at least two labels",
-                   train, rows->rows, rows->classes, rows->classes == 1 ? "" : "s");
-  }
+  if (rows->classes < 2) return fail_labels(train, rows, error);
   if (validation) {
     TX_TRY(tx_dataset_read(validation, table, rows, &split->validation_table, error));
     TX_TRY(rows_take(rows, NULL, 0, false, &split->train, error));
     TX_TRY(rows_take(split->validation_table, NULL, 0, false, &split->validation, error));
+    TX_TRY(count_shared(split, error));
   } else {
     TX_TRY(hold_out(split, seed, error));
   }
-  if (split->train.count == 0 || split->validation.count == 0) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: %" PRId64 " rows to train on and %" PRId64
-                   " to validate with; both need at least one, give more rows",
-                   validation ? validation : train, split->train.count, split->validation.count);
-  }
-  return TX_OK;
+  if (split->validation.count > 0) return TX_OK;
+  if (!validation) return fail_held_out(train, rows, error);
+  return tx_fail(error, TX_ERROR_INPUT, "%s has no rows; give at least one to validate with",
+                 validation);
 }
 
 tx_status tx_partition_read(const char *train, const char *validation, tx_table_options table,

@@ -14,6 +14,7 @@ typedef struct tx_labelled { /* arrays of their own over texts of a data set */
 typedef struct tx_partition {
   tx_dataset *train_table, *validation_table; /* the second NULL: held out from the first */
   tx_labelled train, validation;
+  int64_t shared; /* validation rows whose text stands in the training rows too */
   int classes;
   char *const *names; /* (classes), borrowed from train_table */
 } tx_partition;

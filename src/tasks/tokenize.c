@@ -1,5 +1,6 @@
 /* tx_tokenizer_open and tx_tokenize: the tokens of a text under a model's vocabulary. */
 #include "base/memory.h"
+#include "formats/artifact.h"
 #include "formats/hub.h"
 #include "text/vocabulary.h"
 
@@ -10,7 +11,8 @@ tx_status tx_tokenizer_open(const char *model, const char *home, tx_tokenizer **
   *tokenizer = NULL;
   TX_TRY(tx_model_locate(model, home, path, known, error));
   TX_TRY(tx_gguf_open(path, &gguf, error));
-  tx_status status = tx_tokenizer_from_gguf(gguf, tokenizer, error);
+  tx_status status = tx_artifact_refuse(gguf, error);
+  if (status == TX_OK) status = tx_tokenizer_from_gguf(gguf, tokenizer, error);
   tx_gguf_close(gguf);
   return status;
 }

@@ -54,12 +54,13 @@ static tx_status check_method(const tx_train_options *o, tx_error *error) {
   if (o->method != TX_METHOD_AUTO) return TX_OK;
   if (o->pooling == TX_POOLING_FIRST) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "auto knows the poolings last, mean and both; for first name another method");
+                   "--pooling first is for --method head and last-block; auto, the default, tries "
+                   "last, mean and both");
   }
   if (o->head_solver != TX_HEAD_CONVEX) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "auto solves its head exactly; for gradient steps name the method head or "
-                   "last-block");
+                   "--head-solver sgd is for --method head and last-block; auto, the default, "
+                   "solves its head exactly");
   }
   if (o->blocks != 1) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
@@ -169,13 +170,14 @@ static tx_status check_depth(const job *j) {
   const tx_train_options *o = j->shared.options;
   int64_t blocks = j->shared.facts->blocks, depth = o->depth > 0 ? o->depth : blocks;
   if (o->depth > blocks || o->max_depth > blocks) {
-    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--%s is %d, but %s has %" PRId64 " blocks",
+    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--%s is %d, but %s has %" PRId64 " block%s",
                    o->depth > blocks ? "depth" : "max-depth",
-                   o->depth > blocks ? o->depth : o->max_depth, o->model, blocks);
+                   o->depth > blocks ? o->depth : o->max_depth, o->model, blocks,
+                   blocks == 1 ? "" : "s");
   }
   if (o->method == TX_METHOD_LAST_BLOCK && o->blocks > depth) {
-    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " blocks%s",
-                   o->blocks, o->model, depth, o->depth > 0 ? " at this --depth" : "");
+    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " block%s%s",
+                   o->blocks, o->model, depth, depth == 1 ? "" : "s", o->depth > 0 ? " at this --depth" : "");
   }
   return TX_OK;
 }

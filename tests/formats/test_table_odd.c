@@ -301,25 +301,31 @@ static void test_ten_megabytes(void **state) {
 /* ---- pipes, and files that change ---- */
 
 typedef struct {
-  char *path;
-  int format;
+  char *path, bytes[200];
+  int size;
 } feed;
 
 /* Byte by byte, as a slow program writes. */
 static void *feed_slowly(void *context) {
   const feed *work = context;
   FILE *file = fopen(work->path, "wb");
-  char bytes[200];
-  int size = snprintf(bytes, sizeof bytes, "%s%shi%s%sho%s", heads[work->format],
-                      before[work->format], after[work->format], before[work->format],
-                      after[work->format]);
-  for (int i = 0; i < size; i++) {
-    fputc(bytes[i], file);
+  for (int i = 0; i < work->size; i++) {
+    fputc(work->bytes[i], file);
     fflush(file);
-    if (i % 16 == 0) usleep(500);
+    if (i % 16 == 0 || work->bytes[i] == '\n') usleep(3000);
   }
   fclose(file);
   return NULL;
+}
+
+static const char *read_slowly(feed *work) {
+  assert_int_equal(mkfifo(work->path, 0600), 0);
+  pthread_t writer;
+  pthread_create(&writer, NULL, feed_slowly, work);
+  const char *got = read_all(work->path, tx_table_defaults());
+  pthread_join(writer, NULL);
+  tx_free(work->path);
+  return got;
 }
 
 static void test_pipes(void **state) {
@@ -327,14 +333,25 @@ static void test_pipes(void **state) {
   for (int f = 0; f < FORMATS; f++) {
     char name[16];
     snprintf(name, sizeof name, "pipe%s", names[f] + 1);
-    feed work = {tx_copy_string(path_of(name)), f};
-    assert_int_equal(mkfifo(work.path, 0600), 0);
-    pthread_t writer;
-    pthread_create(&writer, NULL, feed_slowly, &work);
-    assert_string_equal(read_all(work.path, tx_table_defaults()),
+    feed work = {.path = tx_copy_string(path_of(name))};
+    work.size = snprintf(work.bytes, sizeof work.bytes, "%s%shi%s%sho%s", heads[f], before[f],
+                         after[f], before[f], after[f]);
+    assert_string_equal(read_slowly(&work),
                         f == 2 ? "1|hi|x|-;2|ho|x|-;" : "2|hi|x|-;3|ho|x|-;");
-    pthread_join(writer, NULL);
-    tx_free(work.path);
+  }
+}
+
+/* What tells a kind of file may stand behind the first line end. */
+static void test_kind_in_a_pipe(void **state) {
+  (void)state;
+  static const struct {
+    const char bytes[20], *kind;
+  } cases[] = {{"\x89HDF\r\n\x1a\nmore\n", "an HDF5 file"}, {"PAR1\r\nxt\x01\r\n", "a Parquet file"}};
+  for (int i = 0; i < 2; i++) {
+    feed work = {.path = tx_copy_string(path_of("kind.csv")), .size = (int)strlen(cases[i].bytes)};
+    memcpy(work.bytes, cases[i].bytes, (size_t)work.size);
+    assert_non_null(strstr(read_slowly(&work), cases[i].kind));
+    unlink(path_of("kind.csv"));
   }
 }
 
@@ -552,6 +569,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_a_table_after_all),
       cmocka_unit_test(test_ten_megabytes),
       cmocka_unit_test(test_pipes),
+      cmocka_unit_test(test_kind_in_a_pipe),
       cmocka_unit_test(test_interrupted_while_waiting),
       cmocka_unit_test(test_file_that_grows),
       cmocka_unit_test(test_file_whose_last_row_is_being_written),

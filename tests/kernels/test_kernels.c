@@ -184,6 +184,13 @@ static int64_t run_vectors(const tx_kernels *k, int64_t n, float *out) {
   float sum = k->softmax_exp(o, n, 0.125f);
   k->scale(o, n, 1.0f / sum), o += n;
   *o++ = sum;
+  tx_running_softmax running = {.max = -INFINITY};
+  for (int64_t tile = 0; tile < 3; tile++, o += n + 1) { /* the middle one has the greatest */
+    memcpy(o + 1, tile == 1 ? a : b, (size_t)n * 4);
+    *o = k->softmax_tile(o + 1, n, tile * n / 7, n - tile * (n / 20), 0.3f, &running);
+  }
+  memcpy(o, running.sums, sizeof running.sums), o += 16;
+  *o++ = running.max, *o++ = k->softmax_sum(&running);
   float inverse = k->rms_norm(a, w, n, 1e-5f, o);
   o += n, *o++ = inverse;
   memset(o, 0, (size_t)(2 * n) * 4);
@@ -213,7 +220,7 @@ static int64_t run_vectors(const tx_kernels *k, int64_t n, float *out) {
 static void test_vector_kernels_agree(void **state) {
   (void)state;
   const int64_t sizes[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 100, 576, 1001};
-  float *want = tx_alloc(24 * LARGEST * 4), *got = tx_alloc(24 * LARGEST * 4);
+  float *want = tx_alloc(28 * LARGEST * 4), *got = tx_alloc(28 * LARGEST * 4);
   for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
     int64_t count = run_vectors(&tx_kernels_generic, sizes[s], want);
     for (size_t path = 0; path < 2; path++) {
@@ -224,6 +231,40 @@ static void test_vector_kernels_agree(void **state) {
     }
   }
   tx_free(want), tx_free(got);
+}
+
+/* Tiles: the first is a softmax of its own, bit for bit; all together are one of the
+ * whole, and what is left out of a tile is 0. */
+static void test_softmax_in_tiles(void **state) {
+  (void)state;
+  enum { COUNT = 1000, TILE_KEYS = 240 };
+  const tx_kernels *k = tx_kernels_get();
+  float scores[COUNT], values[COUNT], weights[TILE_KEYS], first[TILE_KEYS];
+  fill(scores, COUNT, 31), fill(values, COUNT, 32);
+  for (int64_t i = 0; i < COUNT; i++) scores[i] = 9 * scores[i] + (float)i / 100;
+  for (int64_t from = 0; from < 40; from += 13) {
+    tx_running_softmax running = {.max = -INFINITY};
+    double above = 0, below = 0, out = 0;
+    for (int64_t i = from; i < COUNT - 3; i++) {
+      double weight = exp(0.25 * ((double)scores[i] - 40));
+      above += weight * (double)values[i], below += weight;
+    }
+    for (int64_t tile = 0; tile < COUNT; tile += TILE_KEYS) {
+      int64_t count = COUNT - tile < TILE_KEYS ? COUNT - tile : TILE_KEYS;
+      int64_t start = tile ? 0 : from, end = tile + count == COUNT ? count - 3 : count;
+      memcpy(weights, scores + tile, (size_t)count * 4), memcpy(first, weights, sizeof first);
+      out *= (double)k->softmax_tile(weights, count, start, end, 0.25f, &running);
+      for (int64_t i = 0; i < count; i++) {
+        if (i < start || i >= end) assert_true(weights[i] == 0);
+        out += (double)weights[i] * (double)values[tile + i];
+      }
+      if (tile > 0 || from > 0) continue;
+      float sum = k->softmax_exp(first, count, 0.25f), running_sum = k->softmax_sum(&running);
+      assert_same_bits(weights, first, count, "the first tile");
+      assert_same_bits(&running_sum, &sum, 1, "its sum");
+    }
+    assert_true(fabs(out / (double)k->softmax_sum(&running) - above / below) < 1e-5);
+  }
 }
 
 static void test_exp_is_accurate(void **state) {
@@ -320,6 +361,7 @@ int main(void) {
       cmocka_unit_test(test_products),
       cmocka_unit_test(test_splitting_the_depth_changes_nothing),
       cmocka_unit_test(test_vector_kernels_agree),
+      cmocka_unit_test(test_softmax_in_tiles),
       cmocka_unit_test(test_exp_is_accurate),
       cmocka_unit_test(test_backward_kernels_by_finite_differences),
   };

@@ -330,9 +330,11 @@ static void test_refused(void **state) {
   (void)state;
   tx_train_options good = auto_options(llama, made("refused.taxon")), options;
   options = good, options.pooling = TX_POOLING_FIRST;
-  refused(options, "auto knows the poolings last, mean and both; for first name another method");
+  refused(options, "--pooling first is for --method head and last-block; auto, the default, tries last, "
+                   "mean and both");
   options = good, options.head_solver = TX_HEAD_SGD;
-  refused(options, "auto solves its head exactly; for gradient steps name the method head or last-block");
+  refused(options, "--head-solver sgd is for --method head and last-block; auto, the default, solves its "
+                   "head exactly");
   options = good, options.blocks = 2;
   refused(options, "auto tries one block; for --blocks 2 name the method last-block");
   options = good, options.depth = 4;

@@ -109,9 +109,9 @@ static void refuse_data(const char *rows, tx_status status, const char *format) 
 static void test_tables_that_cannot_be_trained_on(void **state) {
   (void)state;
   refuse_data("text\tlabel\na\tbad\nb\tbad\n", TX_ERROR_INPUT,
-              ": 2 rows with 1 label; training needs rows of at least two labels");
+              ": the only label is 'bad' (2 rows); training needs rows of at least two labels");
   refuse_data("text\tlabel\n", TX_ERROR_INPUT,
-              ": 0 rows with 0 labels; training needs rows of at least two labels");
+              " has no rows; training needs rows of at least two labels");
   refuse_data("text\tlabel\na\tbad\nb\t\n", TX_ERROR_INPUT,
               ":3: the label is empty; fill it in or remove the row");
   tx_train_options options = made_options(llama, made("refused.taxon"));
@@ -136,8 +136,7 @@ static void test_validation_tables(void **state) {
            options.validation);
   assert_refused(options, TX_ERROR_INPUT, sentence);
   options.validation = table_of("none.tsv", "text\tlabel\n");
-  snprintf(sentence, sizeof sentence,
-           "%s: 48 rows to train on and 0 to validate with; both need at least one, give more rows",
+  snprintf(sentence, sizeof sentence, "%s has no rows; give at least one to validate with",
            options.validation);
   assert_refused(options, TX_ERROR_INPUT, sentence);
 }
@@ -191,16 +190,25 @@ static void test_repeated_texts_stay_together(void **state) {
   }
 }
 
-static void test_two_rows_cannot_be_split(void **state) {
+static void test_rows_that_cannot_be_split(void **state) {
   (void)state;
-  tx_train_options options = made_options(llama, made("refused.taxon"));
-  options.data = table_of("two.tsv", "text\tlabel\nfine\ta\nfine\tb\n");
-  options.validation = NULL;
-  char sentence[1400];
-  snprintf(sentence, sizeof sentence,
-           "%s: 2 rows to train on and 0 to validate with; both need at least one, give more rows",
-           options.data);
-  assert_refused(options, TX_ERROR_INPUT, sentence);
+  static const char *const tables[] = {"text\tlabel\nfine\ta\nfine\tb\n",
+                                       "text\tlabel\nfine\ta\npoor\tb\nfine\ta\n"
+                                       "fine\ta\npoor\tb\n"};
+  static const char *const counts[] = {"2 rows hold 1 different text,",
+                                       "5 rows hold 2 different texts,"};
+  for (size_t i = 0; i < 2; i++) {
+    tx_train_options options = made_options(llama, made("refused.taxon"));
+    options.data = table_of("two.tsv", tables[i]);
+    options.validation = NULL;
+    char sentence[1400];
+    snprintf(sentence, sizeof sentence,
+             "%s: no row can be held out to validate with: the %s the rows of one text stay "
+             "together, and each label keeps a row to train on; give more texts, or name a table "
+             "to validate with (--val)",
+             options.data, counts[i]);
+    assert_refused(options, TX_ERROR_INPUT, sentence);
+  }
 }
 
 /* Nothing in them that the linear baseline could count. */
@@ -316,7 +324,7 @@ static void test_a_failure_keeps_the_earlier_artifact(void **state) {
   char *before = read_bytes(options.out, &size);
   options.data = table_of("one.tsv", "text\tlabel\na\tbad\n");
   names++;
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "1 label;");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "the only label is 'bad' (1 row);");
   options.data = made("train.tsv");
   options.head_solver = TX_HEAD_SGD, options.learning_rate = 10, options.clip = 0;
   options.weight_decay = 10, options.epochs = 200, options.patience = 1000;
@@ -554,7 +562,7 @@ int main(void) {
       cmocka_unit_test(test_validation_tables),
       cmocka_unit_test(test_every_label_keeps_a_training_row),
       cmocka_unit_test(test_repeated_texts_stay_together),
-      cmocka_unit_test(test_two_rows_cannot_be_split),
+      cmocka_unit_test(test_rows_that_cannot_be_split),
       cmocka_unit_test(test_texts_without_words),
       cmocka_unit_test(test_models_that_are_none),
       cmocka_unit_test(test_outputs_that_cannot_be_written),

@@ -104,14 +104,14 @@ static int encode_texts(void *tokenizer) {
   assert_int_equal(status, error.status);
   if (status == TX_OK) assert_int_equal(encoded.offsets[3], 6);
   tx_encoded_free(&encoded);
-  return status;
+  return (int)status;
 }
 
 static int encode_nothing(void *tokenizer) {
   tx_encoded encoded;
   tx_status status = tx_encode(tokenizer, (const tx_text[]){{"", 0}}, 1, 10, &encoded, NULL);
   tx_encoded_free(&encoded);
-  return status;
+  return (int)status;
 }
 
 static int64_t blocks_before;

@@ -54,6 +54,8 @@ def listing(name):
         model["lfs"] = {"sha256": sha256, "size": len(body), "pointerSize": 130}
     if name == "unknown":
         del model["size"]
+    if name == "sizeless":
+        del model["size"], model["lfs"]["size"]
     if name == "space":
         model["lfs"]["size"] = 1 << 60
     answer = {
@@ -228,7 +230,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             tag = hashlib.sha256(MODEL).hexdigest()
             state.bytes += len(MODEL)
             return self.say(200, [("X-Linked-Etag", 'W/"%s"' % tag)], MODEL, -1)
-        if name in ("cut", "killed", "ignored", "wrongpart", "unwanted", "damaged") and first:
+        if name in ("cut", "killed", "ignored", "wrongpart", "unwanted", "damaged", "sizeless") and first:
             return self.cut(state, 0, HALF)
         if name == "crumbs":
             return self.cut(state, start, 1000)
@@ -273,7 +275,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def sms(self, name):
         body = open(sys.argv[1] + "." + name, "rb").read()
-        self.say(200, body=body)
+        asked = self.headers.get("Range", "")
+        if not asked:
+            return self.say(200, body=body)
+        start = int(asked[len("bytes=") : -1])
+        part = "bytes %d-%d/%d" % (start, len(body) - 1, len(body))
+        return self.say(206, [("Content-Range", part)], body[start:])
 
 
 class Other(Handler):
