@@ -540,7 +540,6 @@ def run_rounds(options, figures, peers, model, state):
 
 def main():
     options = options_of()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.makedirs(options.cache, exist_ok=True)
     begin = time.time()
     state = {"remarks": set(), "sequences": [], "load": os.getloadavg(),
