@@ -2,21 +2,27 @@
 BENCHES = $(BUILD)/bench/products $(BUILD)/bench/tokens $(BUILD)/bench/decode_products \
   $(BUILD)/bench/spikes
 
-$(BUILD)/bench/peak_avx512.o $(BUILD)/bench/peak_vnni.o: KERNEL_FLAGS = -mavx512f
-$(BUILD)/bench/peak_avx2.o: KERNEL_FLAGS = -mavx2 -mfma
-$(BUILD)/bench/memory_read.o: KERNEL_FLAGS = -mavx2
 $(BUILD)/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(KERNEL_FLAGS) -Ibench -MMD -MP -c $< -o $@
+	$(CC) $(ALL_CFLAGS) -Ibench -MMD -MP -c $< -o $@
 
-PEAK = $(patsubst %,$(BUILD)/bench/%.o,peak peak_avx2 peak_avx512 peak_vnni)
-$(BUILD)/bench/products: $(BUILD)/bench/products.o $(PEAK) $(BUILD)/libtaxon.a
+$(BUILD)/bench/products: $(BUILD)/bench/products.o $(BUILD)/libtaxon.a
 	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS) -lopenblas
 $(BUILD)/bench/tokens: $(BUILD)/bench/tokens.o $(BUILD)/libtaxon.a
 	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS)
 $(BUILD)/bench/spikes: $(BUILD)/bench/spikes.o $(BUILD)/libtaxon.a
 	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS)
-$(BUILD)/bench/decode_products: $(BUILD)/bench/decode_products.o $(BUILD)/bench/memory_read.o $(BUILD)/libtaxon.a
+$(BUILD)/bench/decode_products: $(BUILD)/bench/decode_products.o $(BUILD)/libtaxon.a
 	$(CC) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 benches: $(BENCHES)
+
+# taxon beside its peers: make bench-peers DATA=test.tsv TEXT=title,description, with
+# ARGUMENTS for bench/peers/run.py.  Makes a virtual environment in $(BUILD)/peers.
+.PHONY: benches bench-peers
+PEERS = $(BUILD)/peers
+bench-peers:
+	@$(MAKE) --no-print-directory all
+	@sh bench/peers/setup.sh $(PEERS)/venv
+	@$(PEERS)/venv/bin/python bench/peers/run.py --taxon $(BUILD)/taxon --cache $(PEERS)/cache \
+	  $(if $(DATA),--data $(DATA) --text $(or $(TEXT),text)) $(ARGUMENTS)

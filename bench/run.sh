@@ -3,6 +3,8 @@
 # and peers, and says how (see the head of each file):
 #   python3 bench/book.py DATA [--peers PYTHON]   the book's task beside transformers
 #   python3 bench/sets.py NAME=FOLDER...          data sets beside the linear baseline
+#   python3 bench/threads.py                      a second thread, and a busy neighbour
+#   make bench-peers DATA=TABLE                   PyTorch, llama.cpp and ONNX Runtime
 # Leave the machine alone meanwhile.  Nothing here can fail a build.
 set -u
 cd "$(dirname "$0")/.." || exit 2

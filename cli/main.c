@@ -28,6 +28,7 @@ static const verb verbs[] = {
     {"eval", "measure a classifier on labelled texts", verb_eval},
     {"predict", "classify texts", verb_predict},
     {"quantize", "make a classifier faster in int8, if its answers bear it", verb_quantize},
+    {"bench", "measure this machine, and a model on it", verb_bench},
 };
 
 enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };

@@ -447,6 +447,77 @@ TX_API tx_status tx_tokenize(const tx_tokenizer *tokenizer, tx_text text, bool s
                              tx_tokens *tokens, tx_error *error);
 TX_API void tx_tokens_free(tx_tokens *tokens);
 
+/* ---- measuring a machine ----------------------------------------------- */
+
+enum { TX_BENCH_PRODUCTS = 1, TX_BENCH_PREFILL = 2, TX_BENCH_DECODE = 4, TX_BENCH_TEXTS = 8 };
+
+typedef struct tx_bench_options {
+  const char *home;
+  const char *model;      /* name or path; required */
+  unsigned parts;         /* TX_BENCH_* joined by |; 0: all.  The ceilings are always measured */
+  const char *precision;  /* of prefill, decode and texts: "f32" or "int8"; NULL: each */
+  const int64_t *lengths; /* (length_count): of prefill, in tokens, from 1 to the context */
+  size_t length_count;    /* 0: those of 64, 512 and 2048 that the model's context holds */
+  const char *data;       /* table of texts that the whole model is run over; NULL: none */
+  tx_table_options table; /* needs no label */
+  int64_t texts;          /* the table's first ones; 0: all */
+  double seconds;         /* for which each figure is measured, at least once */
+} tx_bench_options;
+
+TX_API tx_bench_options tx_bench_defaults(void);
+
+/* What the machine does at most, on the kernels' instruction set. */
+typedef struct tx_bench_ceilings {
+  double multiply_add; /* fp32, operations a second (a multiply-add is two) */
+  double bytes;        /* the same of bytes */
+  double memory;       /* bytes read a second */
+} tx_bench_ceilings;
+
+/* A product y (rows, outputs) = x (rows, inputs) . W^T at the shape of some of the model's
+ * matrices, quantising x included.  One row is measured over weights that come from memory,
+ * as one token at a time needs them: its rates are bytes of weights a second.  More rows are
+ * measured over weights in the caches: operations a second. */
+typedef struct tx_bench_product {
+  const char *type; /* of the weights: "f32", "int8", or the file's own, "Q4_1" */
+  int64_t rows, inputs, outputs;
+  int threads;
+  bool memory;              /* bytes of weights a second, else operations */
+  double achieved, ceiling; /* medians of spells taken in turn */
+  double share;             /* achieved / ceiling */
+} tx_bench_product;
+
+typedef struct tx_bench_speed {
+  const char *precision; /* "f32", "int8" */
+  int64_t size;          /* prefill: tokens of the text; decode: sequences at once */
+  int64_t runs;
+  double tokens_per_second; /* the median of the runs */
+} tx_bench_speed;
+
+/* Texts of the table through all blocks, from characters to the pooled state. */
+typedef struct tx_bench_texts {
+  const char *precision;
+  int64_t texts, tokens, cut;
+  double seconds, texts_per_second, tokens_per_second;
+} tx_bench_texts;
+
+typedef struct tx_bench_report {
+  const char *kernels, *byte_kernels; /* "avx512", "vnni" */
+  int threads;                        /* as many as were set */
+  tx_bench_ceilings ceilings, one_thread;
+  size_t product_count, prefill_count, decode_count, text_count;
+  tx_bench_product *products;
+  tx_bench_speed *prefill, *decode;
+  tx_bench_texts *texts;
+  int64_t peak_rss_bytes;
+  void *owned; /* the memory behind the pointers above */
+} tx_bench_report;
+
+/* Measures the machine and a model on it.  Sets the number of threads meanwhile: no
+ * other call may run. */
+TX_API tx_status tx_bench(const tx_bench_options *options, tx_bench_report *report,
+                          const tx_watch *watch, tx_error *error);
+TX_API void tx_bench_report_free(tx_bench_report *report);
+
 #ifdef __cplusplus
 }
 #endif
