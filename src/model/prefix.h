@@ -17,7 +17,7 @@ typedef struct tx_tree {
   const int32_t *ids;     /* (T) */
   int64_t count;          /* sequences in it; the batch's are stretches */
   const int64_t *offsets; /* (count + 1) */
-  const tx_span *spans;   /* sequence i: those from offsets[i] on, one after another; at least one */
+  const tx_span *spans;   /* sequence i: [offsets[i], offsets[i + 1]), one after another */
 } tx_tree;
 
 /* A batch of the sequences from `from` on, in their order: as many as fit in about

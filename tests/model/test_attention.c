@@ -318,6 +318,70 @@ static void test_branches(void **state) {
   free(got), free(first), free(second), free_problem(p);
 }
 
+/* ---- the gradient ---------------------------------------------------------- */
+
+/* The sum of what all rows give, each weighted by `along`. */
+static double plain_loss(const problem *p, const float *along) {
+  int64_t size = p->facts.head_size;
+  double loss = 0, *out = checked_memory((size_t)size * sizeof *out);
+  for (int64_t i = 0; i < p->length; i++) {
+    for (int64_t head = 0; head < p->facts.heads; head++) {
+      plain(p, i, head, out);
+      const float *factors = along + (i * p->facts.heads + head) * size;
+      for (int64_t d = 0; d < size; d++) loss += out[d] * (double)factors[d];
+    }
+  }
+  free(out);
+  return loss;
+}
+
+/* Some elements of each gradient by central differences in double. */
+static void check_slopes(problem *p, float *input, const float *gradient, int64_t floats,
+                         const float *along) {
+  for (int64_t i = floats / 7; i < floats; i += floats / 3) {
+    float kept = input[i], up = kept + 0x1p-8f, down = kept - 0x1p-8f;
+    input[i] = up;
+    double above = plain_loss(p, along);
+    input[i] = down;
+    double slope = (above - plain_loss(p, along)) / ((double)up - (double)down);
+    input[i] = kept;
+    if (fabs(slope - (double)gradient[i]) > 1e-3 * (1 + fabs(slope))) {
+      fail_msg("length %ld, window %ld, element %ld: %g, by differences %g", (long)p->length,
+               (long)p->facts.window, (long)i, (double)gradient[i], slope);
+    }
+  }
+}
+
+static void check_backward(int64_t length, bool causal, int64_t window) {
+  problem *p = make_problem(4, 2, 6, length, causal, window);
+  int64_t floats = length * 24, kv_floats = length * 12;
+  float *attended = run_whole(p, tx_kernels_get()->name), *along = random_floats(floats, 4);
+  float *dquery = checked_memory((size_t)floats * 4), *dkey = checked_memory((size_t)kv_floats * 4);
+  float *dvalue = checked_memory((size_t)kv_floats * 4);
+  cut_batch b = make_batch(length, (cut){0, length, 1});
+  tx_wanted all = tx_wanted_all(&b.batch);
+  tx_pass pass;
+  ASSERT_OK(tx_pass_open(&p->facts, &pass, error));
+  ASSERT_OK(tx_attention_backward(&pass, &b.batch, &all, p->query, p->key, p->value, attended,
+                                  along, dquery, dkey, dvalue, error));
+  check_slopes(p, p->query, dquery, floats, along);
+  check_slopes(p, p->key, dkey, kv_floats, along);
+  check_slopes(p, p->value, dvalue, kv_floats, along);
+  tx_pass_close(&pass);
+  free(attended), free(along), free(dquery), free(dkey), free(dvalue);
+  free_batch(&b), free_problem(p);
+}
+
+static void test_gradient(void **state) {
+  (void)state;
+  for (int causal = 0; causal < 2; causal++) {
+    check_backward(30, causal, 0);
+    check_backward(110, causal, 7);
+    check_backward(100, causal, 60);
+  }
+  check_backward(500, true, 0);
+}
+
 /* ---- allocations that fail ----------------------------------------------- */
 
 static int attend_again(void *context) {
@@ -365,6 +429,7 @@ int main(void) {
       cmocka_unit_test(test_same_bits_however_cut),
       cmocka_unit_test(test_wanted_rows),
       cmocka_unit_test(test_branches),
+      cmocka_unit_test(test_gradient),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

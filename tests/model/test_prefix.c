@@ -46,7 +46,9 @@ static texts *random_texts(int64_t count, uint64_t seed) {
       memcpy(ids, t->ids + t->offsets[other], (size_t)length * sizeof *ids);
     }
     if (length == 0) own = 1 + (int64_t)(tx_random_next(&random) % 60);
-    for (; own > 0 && length < LONGEST; own--) ids[length++] = (int32_t)(tx_random_next(&random) % 3);
+    for (; own > 0 && length < LONGEST; own--) {
+      ids[length++] = (int32_t)(tx_random_next(&random) % 3);
+    }
     add_text(t, ids, length);
   }
   return t;
@@ -258,8 +260,8 @@ static void test_two_sides_share_nothing(void **state) {
   two_sided.causal = false;
   facts.architecture = &two_sided;
   size_t bytes = (size_t)(f.texts->sequences.count * facts.width) * 4;
-  float *causal = checked_memory(bytes), *want = checked_memory(bytes), *got = checked_memory(bytes);
-  float *features[] = {causal, want, got};
+  float *causal = checked_memory(bytes), *want = checked_memory(bytes);
+  float *got = checked_memory(bytes), *features[] = {causal, want, got};
   for (int i = 0; i < 3; i++) {
     f.pass.facts = i ? &facts : tx_model_facts(f.model);
     ASSERT_OK(tx_trunk_features(f.model, &f.pass, &f.texts->sequences, 3, TX_POOLING_FIRST,
