@@ -519,7 +519,7 @@ def options_of():
     parser.add_argument("--peer", action="append", choices=list(engines.ENGINES), help="peers; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--limit", type=float, default=180, help="seconds that one answer may take")
+    parser.add_argument("--limit", type=float, default=300, help="seconds that one answer may take")
     parser.add_argument("--out", default="docs/benchmarks.md")
     options = parser.parse_args()
     options.only = options.only or list(ROWS)
