@@ -237,7 +237,7 @@ static void print_report(const tx_bench_report *of) {
 
 /* ---- the verb -------------------------------------------------------------- */
 
-static const char *const precision_names[] = {"all", "f32", "int8", NULL};
+static const char *const precision_names[] = {"all", "f32", "int8", "file", NULL};
 
 /* The parts named by --only; 0: all.  False: one is not known, which is said. */
 static bool read_parts(const bench *state, const char *verb, unsigned *parts) {

@@ -455,7 +455,7 @@ typedef struct tx_bench_options {
   const char *home;
   const char *model;      /* name or path; required */
   unsigned parts;         /* TX_BENCH_* joined by |; 0: all.  The ceilings are always measured */
-  const char *precision;  /* of prefill, decode and texts: "f32" or "int8"; NULL: each */
+  const char *precision;  /* "f32", "int8", or "file", which is decode alone; NULL: each */
   const int64_t *lengths; /* (length_count): of prefill, in tokens, from 1 to the context */
   size_t length_count;    /* 0: those of 64, 512 and 2048 that the model's context holds */
   const char *data;       /* table of texts that the whole model is run over; NULL: none */
@@ -487,7 +487,7 @@ typedef struct tx_bench_product {
 } tx_bench_product;
 
 typedef struct tx_bench_speed {
-  const char *precision; /* "f32", "int8" */
+  const char *precision; /* "f32", "int8", "file": the file's own values */
   int64_t size;          /* prefill: tokens of the text; decode: sequences at once */
   int64_t runs;
   double tokens_per_second; /* the median of the runs */

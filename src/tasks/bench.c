@@ -1,5 +1,5 @@
-/* tx_bench: the machine's ceilings, single products (bench_products.c), and the whole
- * model over texts of a given length and over a table. */
+/* tx_bench: the machine's ceilings, single products (bench_products.c), decoding
+ * (bench_decode.c), and the whole model over texts of a given length and over a table. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -10,18 +10,21 @@
 #include "formats/hub.h"
 #include "kernels/int8.h"
 #include "model/trunk.h"
+#include "tasks/bench_decode.h"
 #include "tasks/bench_products.h"
 #include "text/encode.h"
 #include "text/vocabulary.h"
 
 /* PATIENCE: seconds after which fewer runs than LEAST_RUNS are enough. */
-enum { MOST_RUNS = 1000, LEAST_RUNS = 3, PATIENCE = 10, TEXTS_AT_A_TIME = 1024, PRECISIONS = 2 };
+enum { MOST_RUNS = 1000, LEAST_RUNS = 3, PATIENCE = 10, TEXTS_AT_A_TIME = 1024, PRECISIONS = 3 };
 
-/* A further precision is a row here. */
+/* A further precision is a row here.  The file's own values are for a few tokens at a time. */
 static const struct {
   const char *name;
   tx_dtype dtype;
-} precisions[PRECISIONS] = {{"f32", TX_DTYPE_F32}, {"int8", TX_DTYPE_INT8}};
+  bool many; /* measured over whole texts too */
+} precisions[PRECISIONS] = {
+    {"f32", TX_DTYPE_F32, true}, {"int8", TX_DTYPE_INT8, true}, {"file", TX_DTYPE_FILE, false}};
 
 static const int64_t usual_lengths[] = {64, 512, 2048};
 
@@ -61,7 +64,7 @@ static tx_status check_options(const tx_bench_options *o, tx_error *error) {
     known = known || strcmp(o->precision, precisions[p].name) == 0;
   }
   if (known) return TX_OK;
-  return tx_fail(error, TX_ERROR_ARGUMENT, "the precision '%.40s' is not known; it may be f32 or int8",
+  return tx_fail(error, TX_ERROR_ARGUMENT, "the precision '%.40s' is not known; it may be f32, int8 or file",
                  o->precision);
 }
 
@@ -242,11 +245,18 @@ static tx_status measure_texts(job *j, const char *precision) {
 static tx_status measure_model(job *j, int precision) {
   const tx_facts *facts = tx_model_facts(j->model);
   const char *name = precisions[precision].name;
-  bool texts = wants(j, TX_BENCH_TEXTS) && j->text_count > 0;
-  if (!wants(j, TX_BENCH_PREFILL) && !texts) return TX_OK;
+  bool many = precisions[precision].many, prefill = many && wants(j, TX_BENCH_PREFILL);
+  bool texts = many && wants(j, TX_BENCH_TEXTS) && j->text_count > 0;
+  bool decode = wants(j, TX_BENCH_DECODE) && facts->architecture->causal;
+  if (!prefill && !texts && !decode) return TX_OK;
   tx_model_set_dtype(j->model, precisions[precision].dtype);
   TX_TRY(tx_model_load(j->model, 0, facts->blocks, j->error));
-  if (wants(j, TX_BENCH_PREFILL)) TX_TRY(measure_prefill(j, name));
+  if (prefill) TX_TRY(measure_prefill(j, name));
+  if (decode) {
+    TX_TRY(tx_bench_decode_measure(j->model, name, j->options->seconds,
+                                   j->report->decode + j->report->decode_count,
+                                   &j->report->decode_count, j->watch, j->error));
+  }
   if (texts) TX_TRY(measure_texts(j, name));
   tx_model_unload(j->model, 0, facts->blocks);
   return TX_OK;
@@ -275,12 +285,13 @@ static tx_status run(job *j, int threads) {
   TX_TRY(check_options(j->options, j->error));
   TX_TRY(open_model(j));
   TX_TRY(read_texts(j));
-  size_t speeds = j->length_count * PRECISIONS;
+  size_t speeds = (j->length_count + TX_BENCH_BATCHES) * PRECISIONS;
   j->report->prefill = tx_arena_array(j->arena, speeds, sizeof *j->report->prefill);
   j->report->texts = tx_arena_array(j->arena, PRECISIONS, sizeof *j->report->texts);
   if (!j->report->prefill || !j->report->texts) {
     return tx_fail_memory(j->error, speeds * sizeof *j->report->prefill, "a report");
   }
+  j->report->decode = j->report->prefill + j->length_count * PRECISIONS;
   TX_TRY(measure_machine(j, threads));
   for (int p = 0; p < PRECISIONS; p++) {
     if (is_measured(j, p)) TX_TRY(measure_model(j, p));

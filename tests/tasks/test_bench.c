@@ -94,6 +94,30 @@ static void test_prefill(void **state) {
   }
 }
 
+/* Three precisions by four numbers of sequences; "file" is of decode alone. */
+static void test_decode(void **state) {
+  (void)state;
+  static const int batches[] = {1, 8, 16, 32};
+  static const char *const names[] = {"f32", "int8", "file"};
+  tx_bench_options options = quick(llama);
+  tx_bench_report report;
+  options.parts = TX_BENCH_DECODE;
+  MADE_OK(tx_bench(&options, &report, NULL, error));
+  assert_int_equal(report.decode_count, 12);
+  for (int i = 0; i < 12; i++) {
+    assert_string_equal(report.decode[i].precision, names[i / 4]);
+    assert_int_equal(report.decode[i].size, batches[i % 4]);
+    assert_true(report.decode[i].runs >= 3 && possible(report.decode[i].tokens_per_second));
+  }
+  tx_bench_report_free(&report);
+  options.precision = "file";
+  options.parts = 0;
+  MADE_OK(tx_bench(&options, &report, NULL, error));
+  assert_int_equal(report.decode_count, 4);
+  assert_int_equal(report.prefill_count + report.text_count, 0);
+  tx_bench_report_free(&report);
+}
+
 static void test_texts(void **state) {
   (void)state;
   char path[256];
@@ -158,7 +182,7 @@ static void test_refusals(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_median), cmocka_unit_test(test_products),
-      cmocka_unit_test(test_prefill),    cmocka_unit_test(test_texts),
+      cmocka_unit_test(test_prefill),   cmocka_unit_test(test_decode),    cmocka_unit_test(test_texts),
       cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, made_setup, made_teardown);
