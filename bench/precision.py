@@ -8,7 +8,7 @@ DATA holds the tables that the rows below name (sms_spam_book, banking77, ag_new
 customer feedback is pulled.  The model is smollm2-135m under TAXON_HOME.  Each row: `taxon train`
 with its defaults in f32; `taxon quantize` of that classifier on the test texts, which scores them in
 both precisions; and `taxon train --precision int8`, `taxon eval` on the same texts.  --train and --rows
-take no more than so many training and test texts, by a fixed seed, and --depth runs so many blocks
+take about so many training texts, of each label alike, and no more than so many test texts, and --depth runs so many blocks
 instead of those that training would choose.
 
 Prints the accuracy in f32; the difference in points when the same classifier runs in int8 and how
@@ -56,7 +56,8 @@ def compare(taxon, path, table):
 
 def row(arguments, name, made, folder):
     train, test = made()
-    train = sample(train, min(arguments.train, len(train)))
+    if arguments.train < len(train): # as many of each label, so that none is missing
+        train = per_class(train, max(2, arguments.train // len({label for label, _ in train})))
     test = sample(test, min(arguments.rows, len(test)))
     paths = [os.path.join(folder, part) for part in ("train.tsv", "test.tsv", "f32.taxon", "int8.taxon")]
     write(train, paths[0])
