@@ -594,7 +594,7 @@ static tx_status logits_of_groups(const tx_model *model, const float *states, in
 
 tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
                           tx_error *error) {
-  bool groups = model->dtype == TX_DTYPE_FILE && group_bytes(&model->output) > 0;
+  bool groups = model->dtype != TX_DTYPE_F32 && group_bytes(&model->output) > 0;
   return (groups ? logits_of_groups : logits_of_floats)(model, states, rows, logits, error);
 }
 

@@ -84,8 +84,8 @@ tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_
 
 /* logits (rows, V) of states (rows, C) that have passed the output norm.  NaN or
  * infinity among the weights is an input error naming the tensor.  With
- * TX_DTYPE_FILE from the file's own values, where their type has such a product: they
- * are packed at the first call and stay.  The same bits for any number of rows. */
+ * TX_DTYPE_FILE and TX_DTYPE_INT8 from the file's own values, where their type has such a
+ * product: they are packed at the first call and stay.  The same bits for any number of rows. */
 tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
                           tx_error *error);
 
