@@ -2,8 +2,10 @@
  *
  * The pool is the library's one mutable state: processors are the machine's, not
  * a handle's.  Its threads are started when a loop first needs them and sleep
- * between loops, after a spin of a few microseconds, since the loops of one pass
- * through a model follow each other closely.
+ * between loops, after a spin that is as long as the gaps and the last tasks of one
+ * pass through a model, whose loops follow each other closely.  Where processors are
+ * shared a spin takes from the thread that is waited for: it shows in a wait that a
+ * long spin does not end, and for many loops after one the spins are short.
  *
  * A loop is published as a round: its fields are written, then the door is opened
  * with as many places as threads may join.  A caller that finds no index left
@@ -24,12 +26,13 @@
 
 #include "taxon.h"
 
-/* SPINS: looks at a word before sleeping on it, a pause (about 40 ns) apart.
+/* SPINS: looks at a word before sleeping on it, a pause (about 40 ns) apart; FEW:
+ * the same for CALM loops after a wait that SPINS did not end.
  * PATIENCE: loops between two attempts to start a thread after one has failed. */
 #ifndef TX_SPINS /* another number is for measuring: bench/threads.py */
-#define TX_SPINS 100
+#define TX_SPINS 2500
 #endif
-enum { SPINS = TX_SPINS, PATIENCE = 1000, LINE = 64 };
+enum { SPINS = TX_SPINS, FEW = 100, CALM = 1000, PATIENCE = 1000, LINE = 64 };
 
 static atomic_int chosen; /* 0: as many as the machine offers */
 static atomic_int offered; /* processors this process may use, once counted */
@@ -47,6 +50,7 @@ static struct {
   pthread_t threads[TX_MAX_THREADS];
   int started;
   int patience; /* loops to go before starting a thread is tried again */
+  int calm;     /* loops to go with few spins */
   bool forks_are_seen;
 
   alignas(LINE) atomic_int_fast64_t next; /* the index to hand out */
@@ -55,6 +59,7 @@ static struct {
   alignas(LINE) atomic_int round; /* goes up when there is something to do */
   atomic_int sleepers;            /* threads that sleep on `round`, or are about to */
   atomic_bool ending;             /* threads shall return */
+  atomic_bool hurried;            /* few spins */
 } pool;
 
 /* The worker that this thread is while it runs tasks, else 0. */
@@ -72,7 +77,8 @@ static void wake(atomic_int *word, int threads) {
 
 /* True if the word changed while it was looked at. */
 static bool spin_while(atomic_int *word, int value) {
-  for (int i = 0; i < SPINS; i++) {
+  int spins = atomic_load_explicit(&pool.hurried, memory_order_relaxed) ? FEW : SPINS;
+  for (int i = 0; i < spins; i++) {
     if (atomic_load(word) != value) return true;
     __builtin_ia32_pause();
   }
@@ -143,6 +149,8 @@ static void stop_threads(void) {
 static void forget_threads(void) {
   pool.started = 0;
   pool.patience = 0;
+  pool.calm = 0;
+  atomic_store(&pool.hurried, false);
   atomic_store(&pool.door, 0);
   atomic_store(&pool.inside, 0);
   atomic_store(&pool.sleepers, 0);
@@ -199,9 +207,19 @@ static void run_alone(int64_t count, tx_task *task, void *context) {
 static void close_door(void) {
   int joined = pool.places - atomic_exchange(&pool.door, 0);
   int inside = atomic_fetch_add(&pool.inside, joined) + joined;
+  bool slept = false;
   while (inside != 0) {
-    if (!spin_while(&pool.inside, inside)) sleep_while(&pool.inside, inside);
+    if (!spin_while(&pool.inside, inside)) {
+      sleep_while(&pool.inside, inside);
+      slept = true;
+    }
     inside = atomic_load(&pool.inside);
+  }
+  if (slept && pool.calm == 0) {
+    pool.calm = CALM;
+    atomic_store_explicit(&pool.hurried, true, memory_order_relaxed);
+  } else if (pool.calm > 0 && --pool.calm == 0) {
+    atomic_store_explicit(&pool.hurried, false, memory_order_relaxed);
   }
 }
 
