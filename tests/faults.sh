@@ -4,20 +4,37 @@
 # status 4 and a sentence, no crash, no loss of memory, no harmed file
 # (tests/faults/faults.c says what is looked at, and what is harmless).
 #
-#   sh tests/faults.sh [BUILD [EVERY STRIDE]]      after make faults
+#   sh tests/faults.sh [BUILD [EVERY STRIDE [SHARD]]]      after make faults
 #
+# As many shards as there are processors share the work; SHARD, from 0, is for itself.
 # Of the allocations every n up to EVERY (200) is tried and each STRIDE-th (37)
 # after it; of the others every one.  `make check` tries all.  Prints "ok NAME" or
 # "FAIL NAME" and why; exit status 1 when one failed.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-BUILD=${1:-build} EVERY=${2:-200} STRIDE=${3:-37}
+BUILD=${1:-build} EVERY=${2:-200} STRIDE=${3:-37} SHARD=${4:-}
+shards=$(nproc)
 faults=$BUILD/tests/faults/faults
 # In memory where it can be: thousands of tries wait for the disk otherwise.
 top=$(mktemp -d -p /dev/shm 2> /dev/null || mktemp -d) || exit 4
 trap 'rm -rf "$top"' EXIT
 trap 'exit 130' INT TERM
 failed=0
+
+if [ -z "$SHARD" ]; then
+  shard=0
+  while [ "$shard" -lt "$shards" ]; do
+    { sh tests/faults.sh "$BUILD" "$EVERY" "$STRIDE" "$shard" > "$top/$shard" 2>&1 ||
+      : > "$top/failed"; } &
+    shard=$((shard + 1))
+  done
+  wait
+  for shard in "$top"/[0-9]*; do cat "$shard"; done
+  [ ! -e "$top/failed" ]
+  exit
+fi
+
+tries=0
 mkdir "$top/work"
 
 cp tests/golden/tiny_llama.gguf "$top/tiny.gguf"
@@ -55,6 +72,8 @@ printf 'good\nbad\nfine\n' > "$top/lines.txt"
 attempt() { # name, kind, how, arguments
   name=$1 kind=$2 how=$3
   shift 3
+  tries=$((tries + 1))
+  [ $((tries % shards)) -eq "$SHARD" ] || return 0
   every=1000000
   [ "$kind" != alloc ] || every=$EVERY
   if "$faults" "$top/work" "$kind" "$how" "$every" "$STRIDE" "$@" > "$top/log" 2>&1; then
