@@ -36,7 +36,7 @@ import engines  # noqa: E402
 ROWS = ("texts", "prefill", "decode", "products", "memory", "book", "accuracy")
 LENGTHS = (64, 512)
 BATCHES = (1, 16)
-STEPS = 32
+STEPS = 64  # as taxon bench
 
 
 # ---- processes ----

@@ -22,4 +22,13 @@ int tx_threads(void); /* workers in use, at least 1; set by tx_set_threads() of 
  * a task does (under the number of the worker that calls). */
 void tx_parallel(int64_t count, tx_task *task, void *context);
 
+typedef struct tx_loop {
+  int64_t count;
+  tx_task *task;
+  void *context;
+} tx_loop;
+
+/* Several loops at once, as one: none waits for another's last task. */
+void tx_parallel_all(const tx_loop *loops, int count);
+
 #endif

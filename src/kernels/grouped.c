@@ -133,32 +133,38 @@ void tx_grouped_quantise(const tx_grouped *kernels, const float *x, ptrdiff_t x_
 
 /* ---- products ------------------------------------------------------------ */
 
-typedef struct {
-  tx_grouped_product product;
-  int64_t panel_bytes, panels, tasks;
-} running;
+static int64_t tasks_of(const tx_grouped_product *p) {
+  int64_t panels = panels_of(p->columns), threads = tx_threads();
+  int64_t bytes = panels * (int64_t)panel_bytes(p->type, p->depth);
+  int64_t shares = (bytes / TASK_BYTES + threads) / threads;
+  int64_t tasks = (shares > TASKS ? shares : TASKS) * threads;
+  return tasks < panels ? tasks : panels;
+}
 
 static void product_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const running *r = context;
-  const tx_grouped_product *p = &r->product;
+  const tx_grouped_product *p = context;
+  int64_t panels = panels_of(p->columns), tasks = p->tasks;
+  int64_t bytes = (int64_t)panel_bytes(p->type, p->depth);
   /* The first `more` tasks have one panel more. */
-  int64_t each = r->panels / r->tasks, more = r->panels % r->tasks;
+  int64_t each = panels / tasks, more = panels % tasks;
   int64_t panel = index * each + (index < more ? index : more);
   int64_t end = panel + each + (index < more ? 1 : 0);
   for (; panel < end; panel++) {
     int64_t first = panel * TX_GROUPED_OUTPUTS;
     p->kernels->product(p->type, p->rows, p->depth, width_of(p->columns, panel), p->x,
-                        p->panels + panel * r->panel_bytes, p->bias ? p->bias + first : NULL,
+                        p->panels + panel * bytes, p->bias ? p->bias + first : NULL,
                         p->accumulate, p->y + first, p->y_row);
   }
 }
 
+tx_loop tx_grouped_product_loop(tx_grouped_product *product) {
+  product->tasks = tasks_of(product);
+  return (tx_loop){product->tasks, product_task, product};
+}
+
 void tx_grouped_product_run(const tx_grouped_product *product) {
-  running r = {*product, (int64_t)panel_bytes(product->type, product->depth),
-               panels_of(product->columns), 0};
-  int64_t shares = (r.panels * r.panel_bytes / TASK_BYTES + tx_threads()) / tx_threads();
-  r.tasks = (shares > TASKS ? shares : TASKS) * tx_threads();
-  if (r.tasks > r.panels) r.tasks = r.panels;
-  tx_parallel(r.tasks, product_task, &r);
+  tx_grouped_product copy = *product;
+  tx_loop loop = tx_grouped_product_loop(&copy);
+  tx_parallel_all(&loop, 1);
 }

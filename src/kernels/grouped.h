@@ -29,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/parallel.h"
 #include "kernels/kernels.h"
 
 enum {
@@ -107,10 +108,14 @@ typedef struct tx_grouped_product {
   bool accumulate;             /* y += instead of y =; excludes bias */
   float *y;                    /* element (m, n) at y[m * y_row + n] */
   ptrdiff_t y_row;
+  int64_t tasks; /* 0; tx_grouped_product_loop() fills it in */
 } tx_grouped_product;
 
 /* Weights are read from memory once, whatever the number of rows. */
 void tx_grouped_product_run(const tx_grouped_product *product);
+
+/* The same as a loop, to run beside others (tx_parallel_all); it reads the product. */
+tx_loop tx_grouped_product_loop(tx_grouped_product *product);
 
 extern const tx_grouped tx_grouped_generic, tx_grouped_avx2, tx_grouped_avx512, tx_grouped_vnni;
 

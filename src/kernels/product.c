@@ -89,7 +89,12 @@ static void product_task(void *context, int64_t index, int worker) {
                       p->y + part.row * p->y_row + part.column, p->y_row);
 }
 
+tx_loop tx_product_loop(const tx_product *product) {
+  return (tx_loop){tx_product_parts(product->rows, product->columns), product_task,
+                   (void *)(uintptr_t)product};
+}
+
 void tx_product_run(const tx_product *product) {
-  tx_product copy = *product;
-  tx_parallel(tx_product_parts(copy.rows, copy.columns), product_task, &copy);
+  tx_loop loop = tx_product_loop(product);
+  tx_parallel_all(&loop, 1);
 }

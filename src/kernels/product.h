@@ -7,6 +7,7 @@
 #ifndef TX_KERNELS_PRODUCT_H
 #define TX_KERNELS_PRODUCT_H
 
+#include "base/parallel.h"
 #include "kernels/kernels.h"
 
 /* Floats of the packed form; 0 when the sizes do not fit. */
@@ -39,6 +40,9 @@ typedef struct tx_product {
 } tx_product;
 
 void tx_product_run(const tx_product *product);
+
+/* The same as a loop, to run beside others (tx_parallel_all); it reads the product. */
+tx_loop tx_product_loop(const tx_product *product);
 
 /* How products are divided into tasks, whatever their type: blocks of rows times
  * panels, numbered from 0. */

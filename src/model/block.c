@@ -126,59 +126,89 @@ static void activate_backward_task(void *context, int64_t index, int worker) {
 
 /* ---- forward ----------------------------------------------------------- */
 
-static void quantise(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
-                     const float *x) {
-  bool groups = matrix->groups != NULL;
-  int64_t depth = matrix->inputs;
-  if (tape->quantised_from == x && tape->quantised_groups == groups) return;
+/* y (rows, outputs) = x (rows, inputs) . W^T + bias. */
+typedef struct {
+  const tx_matrix *matrix;
+  int64_t rows;
+  const float *x;
+  float *y;
+} product_of;
+
+/* Products that wait to be run together. */
+enum { MOST_PRODUCTS = 3 };
+typedef struct {
+  union {
+    tx_product floats;
+    tx_bytes_product bytes;
+    tx_grouped_product groups;
+  } products[MOST_PRODUCTS];
+  tx_loop loops[MOST_PRODUCTS];
+  int count;
+} together;
+
+static void run(together *t) {
+  if (t->count > 0) tx_parallel_all(t->loops, t->count);
+  t->count = 0;
+}
+
+/* Leaves the quantised rows of p->x on the tape.  What waits may read those before. */
+static void quantise(tx_pass *pass, tx_tape *tape, const product_of *p, together *t) {
+  bool groups = p->matrix->groups != NULL;
+  int64_t depth = p->matrix->inputs;
+  if (tape->quantised_from == p->x && tape->quantised_groups == groups) return;
+  run(t);
   if (groups) {
-    tx_grouped_quantise(pass->grouped, x, depth, rows, depth, (tx_group *)(void *)tape->quantised);
+    tx_grouped_quantise(pass->grouped, p->x, depth, p->rows, depth,
+                        (tx_group *)(void *)tape->quantised);
   } else {
-    tx_bytes_quantise(pass->int8, x, depth, rows, tape->quantised);
+    tx_bytes_quantise(pass->int8, p->x, depth, p->rows, tape->quantised);
   }
-  tape->quantised_from = x, tape->quantised_groups = groups;
+  tape->quantised_from = p->x, tape->quantised_groups = groups;
 }
 
-static void apply_groups(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
-                         const float *x, float *y) {
-  quantise(pass, tape, matrix, rows, x);
-  tx_grouped_product product = {.kernels = pass->grouped,
-                                .type = matrix->type,
-                                .rows = rows,
-                                .depth = matrix->inputs,
-                                .columns = matrix->outputs,
-                                .x = (const tx_group *)(const void *)tape->quantised,
-                                .panels = matrix->groups,
-                                .bias = matrix->bias,
-                                .y = y,
-                                .y_row = matrix->outputs};
-  tx_grouped_product_run(&product);
-}
-
-static void apply_bytes(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
-                        const float *x, float *y) {
-  quantise(pass, tape, matrix, rows, x);
-  tx_bytes_product(pass->int8, matrix, rows, tape->quantised, y);
-}
-
-static void apply(tx_pass *pass, tx_tape *tape, const tx_matrix *matrix, int64_t rows,
-                  const float *x, float *y) {
-  if (matrix->bytes || matrix->groups) {
-    (matrix->bytes ? apply_bytes : apply_groups)(pass, tape, matrix, rows, x, y);
-    return;
+static void add_product(tx_pass *pass, tx_tape *tape, const product_of *p, together *t) {
+  const tx_matrix *matrix = p->matrix;
+  if (matrix->bytes || matrix->groups) quantise(pass, tape, p, t);
+  int at = t->count++;
+  if (matrix->bytes) {
+    t->products[at].bytes =
+        (tx_bytes_product){pass->int8, matrix, p->rows, tape->quantised, p->y};
+    t->loops[at] = tx_bytes_product_loop(&t->products[at].bytes);
+  } else if (matrix->groups) {
+    t->products[at].groups =
+        (tx_grouped_product){.kernels = pass->grouped,
+                             .type = matrix->type,
+                             .rows = p->rows,
+                             .depth = matrix->inputs,
+                             .columns = matrix->outputs,
+                             .x = (const tx_group *)(const void *)tape->quantised,
+                             .panels = matrix->groups,
+                             .bias = matrix->bias,
+                             .y = p->y,
+                             .y_row = matrix->outputs};
+    t->loops[at] = tx_grouped_product_loop(&t->products[at].groups);
+  } else {
+    t->products[at].floats = (tx_product){.kernels = pass->kernels,
+                                          .rows = p->rows,
+                                          .depth = matrix->inputs,
+                                          .columns = matrix->outputs,
+                                          .x = p->x,
+                                          .x_row = matrix->inputs,
+                                          .x_step = 1,
+                                          .panels = matrix->panels,
+                                          .bias = matrix->bias,
+                                          .y = p->y,
+                                          .y_row = matrix->outputs};
+    t->loops[at] = tx_product_loop(&t->products[at].floats);
   }
-  tx_product product = {.kernels = pass->kernels,
-                        .rows = rows,
-                        .depth = matrix->inputs,
-                        .columns = matrix->outputs,
-                        .x = x,
-                        .x_row = matrix->inputs,
-                        .x_step = 1,
-                        .panels = matrix->panels,
-                        .bias = matrix->bias,
-                        .y = y,
-                        .y_row = matrix->outputs};
-  tx_product_run(&product);
+}
+
+/* At most MOST_PRODUCTS, none of which reads what another writes, at once: between
+ * small products more time goes by waiting for the last task than in one. */
+static void apply(tx_pass *pass, tx_tape *tape, const product_of *products, int count) {
+  together t = {.count = 0};
+  for (int i = 0; i < count; i++) add_product(pass, tape, &products[i], &t);
+  run(&t);
 }
 
 static float *take(tx_pass *pass, int64_t rows, int64_t width, bool *failed) {
@@ -248,14 +278,18 @@ static tx_status attention_half(tx_pass *pass, const tx_block *block, const tx_b
   tx_norm_forward(pass, &block->norm[TX_NORM_ATTENTION], batch->tokens, tape->x, tape->normed,
                   tape->attention_mean, tape->attention_inverse);
   if (wanted->tokens) gather(wanted, f->width, tape->normed, tape->wanted_normed);
-  apply(pass, tape, &block->matrix[TX_MATRIX_QUERY], wanted->count, tape->wanted_normed, tape->query);
-  apply(pass, tape, &block->matrix[TX_MATRIX_KEY], batch->tokens, tape->normed, tape->key);
-  apply(pass, tape, &block->matrix[TX_MATRIX_VALUE], batch->tokens, tape->normed, tape->value);
+  const product_of inputs[] = {
+      {&block->matrix[TX_MATRIX_QUERY], wanted->count, tape->wanted_normed, tape->query},
+      {&block->matrix[TX_MATRIX_KEY], batch->tokens, tape->normed, tape->key},
+      {&block->matrix[TX_MATRIX_VALUE], batch->tokens, tape->normed, tape->value}};
+  apply(pass, tape, inputs, 3);
   TX_TRY(tx_rotary_apply(pass, batch, wanted, f->heads, tape->query, 1, error));
   TX_TRY(tx_rotary_apply(pass, batch, &all, f->kv_heads, tape->key, 1, error));
   TX_TRY(tx_attention_forward(pass, batch, wanted, tape->query, tape->key, tape->value,
                               tape->attended, error));
-  apply(pass, tape, &block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended, tape->middle);
+  const product_of output = {&block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended,
+                             tape->middle};
+  apply(pass, tape, &output, 1);
   const float *residual = tape->x;
   if (wanted->tokens) { /* mlp_normed is free until the next norm */
     gather(wanted, f->width, tape->x, tape->mlp_normed);
@@ -276,10 +310,10 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
   TX_TRY(attention_half(pass, block, batch, wanted, tape, error));
   tx_norm_forward(pass, &block->norm[TX_NORM_MLP], rows, tape->middle, tape->mlp_normed,
                   tape->mlp_mean, tape->mlp_inverse);
-  if (f->architecture->gated) {
-    apply(pass, tape, &block->matrix[TX_MATRIX_GATE], rows, tape->mlp_normed, tape->gate);
-  }
-  apply(pass, tape, &block->matrix[TX_MATRIX_UP], rows, tape->mlp_normed, tape->up);
+  const product_of inputs[] = {
+      {&block->matrix[TX_MATRIX_UP], rows, tape->mlp_normed, tape->up},
+      {&block->matrix[TX_MATRIX_GATE], rows, tape->mlp_normed, tape->gate}};
+  apply(pass, tape, inputs, f->architecture->gated ? 2 : 1);
   rowwise w = {.kernels = pass->kernels,
                .facts = f,
                .rows = rows,
@@ -288,7 +322,8 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
                .other = tape->up,
                .y = tape->active};
   run_rows(&w, activate_task);
-  apply(pass, tape, &block->matrix[TX_MATRIX_DOWN], rows, tape->active, y);
+  const product_of output = {&block->matrix[TX_MATRIX_DOWN], rows, tape->active, y};
+  apply(pass, tape, &output, 1);
   add_rows(pass, rows, f->width, y, tape->middle);
   return TX_OK;
 }

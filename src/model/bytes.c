@@ -1,7 +1,6 @@
 /* Part after part: of the packed matrix, of the quantised rows, and of the product. */
 #include "model/bytes.h"
 
-#include "base/parallel.h"
 #include "kernels/product.h"
 
 enum { MOST_PARTS = 1024 };
@@ -44,18 +43,10 @@ void tx_bytes_quantise(const tx_int8 *kernels, const float *x, int64_t inputs, i
   }
 }
 
-typedef struct {
-  const tx_int8 *kernels;
-  const tx_matrix *matrix;
-  int64_t rows;
-  const uint8_t *quantised;
-  float *y;
-} multiplying;
-
 /* A block of rows by a panel of outputs, all parts of the inputs while y is near. */
 static void product_task(void *context, int64_t index, int worker) {
   (void)worker;
-  const multiplying *m = context;
+  const tx_bytes_product *m = context;
   int64_t inputs = m->matrix->inputs, outputs = m->matrix->outputs, part = part_of(inputs);
   tx_product_part of = tx_product_part_of(m->rows, outputs, index);
   int64_t row = (int64_t)tx_int8_row_bytes(part), panel = (int64_t)tx_int8_panel_bytes(part);
@@ -70,8 +61,12 @@ static void product_task(void *context, int64_t index, int worker) {
   }
 }
 
-void tx_bytes_product(const tx_int8 *kernels, const tx_matrix *matrix, int64_t rows,
-                      const uint8_t *quantised, float *y) {
-  multiplying m = {kernels, matrix, rows, quantised, y};
-  tx_parallel(tx_product_parts(rows, matrix->outputs), product_task, &m);
+tx_loop tx_bytes_product_loop(const tx_bytes_product *product) {
+  return (tx_loop){tx_product_parts(product->rows, product->matrix->outputs), product_task,
+                   (void *)(uintptr_t)product};
+}
+
+void tx_bytes_product_run(const tx_bytes_product *product) {
+  tx_loop loop = tx_bytes_product_loop(product);
+  tx_parallel_all(&loop, 1);
 }

@@ -5,6 +5,7 @@
 #ifndef TX_MODEL_BYTES_H
 #define TX_MODEL_BYTES_H
 
+#include "base/parallel.h"
 #include "kernels/int8.h"
 #include "model/model.h"
 
@@ -27,7 +28,17 @@ void tx_bytes_quantise(const tx_int8 *kernels, const float *x, int64_t inputs, i
                        uint8_t *quantised);
 
 /* y (rows, outputs) = the quantised rows . W^T + bias, W being packed at matrix->bytes. */
-void tx_bytes_product(const tx_int8 *kernels, const tx_matrix *matrix, int64_t rows,
-                      const uint8_t *quantised, float *y);
+typedef struct tx_bytes_product {
+  const tx_int8 *kernels;
+  const tx_matrix *matrix;
+  int64_t rows;
+  const uint8_t *quantised;
+  float *y;
+} tx_bytes_product;
+
+void tx_bytes_product_run(const tx_bytes_product *product);
+
+/* The same as a loop, to run beside others (tx_parallel_all); it reads the product. */
+tx_loop tx_bytes_product_loop(const tx_bytes_product *product);
 
 #endif

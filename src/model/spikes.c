@@ -58,7 +58,8 @@ static void multiply(const measuring *m, const tx_matrix *matrix, const float *x
   tx_product_run(&floats);
   tx_matrix as_bytes = {.outputs = matrix->outputs, .inputs = matrix->inputs, .bytes = bytes};
   tx_bytes_quantise(m->pass->int8, x, matrix->inputs, m->tokens, quantised);
-  tx_bytes_product(m->pass->int8, &as_bytes, m->tokens, quantised, of_bytes);
+  tx_bytes_product product = {m->pass->int8, &as_bytes, m->tokens, quantised, of_bytes};
+  tx_bytes_product_run(&product);
 }
 
 static void pack(const measuring *m, const float *weights, const tx_matrix *matrix, int8_t *bytes) {

@@ -8,7 +8,7 @@
 #include "model/decode.h"
 #include "tasks/bench_products.h"
 
-enum { PROMPT = 64, MOST_STEPS = 512, LEAST_STEPS = 3 };
+enum { PROMPT = 64, STEPS = 64, MOST_STEPS = 512, LEAST_STEPS = 3 };
 
 static const int batches[TX_BENCH_BATCHES] = {1, 8, 16, 32};
 
@@ -37,22 +37,29 @@ static tx_status feed(decoding *d, int64_t tokens) {
   return tx_decode_run(d->decode, feeds, d->sequences, d->logits, d->watch, d->error);
 }
 
-/* A first step, whose memory is new, is not counted. */
-static tx_status measure(decoding *d, double seconds, tx_bench_speed *speed) {
-  double rates[MOST_STEPS];
-  int64_t room = tx_model_facts(d->model)->context - d->prompt - 1;
+/* New sequences after the prompt.  A first step, whose memory is new, is not counted. */
+static tx_status begin(decoding *d, bool again) {
   for (int64_t i = 0; i < d->sequences; i++) {
+    if (again) tx_decode_end(d->decode, d->slots[i]);
     TX_TRY(tx_decode_start(d->decode, NULL, &d->slots[i], d->error));
   }
   TX_TRY(feed(d, d->prompt));
-  TX_TRY(feed(d, 1));
-  double begin = tx_seconds(), end = begin;
-  while (speed->runs < room && speed->runs < MOST_STEPS &&
-         (speed->runs < LEAST_STEPS || end - begin < seconds)) {
+  return feed(d, 1);
+}
+
+/* Every STEPS steps from the prompt on again, so that the time does not set how long
+ * the sequences are. */
+static tx_status measure(decoding *d, double seconds, tx_bench_speed *speed) {
+  double rates[MOST_STEPS], taken = 0;
+  int64_t room = tx_model_facts(d->model)->context - d->prompt - 1;
+  if (room > STEPS) room = STEPS;
+  while (speed->runs < MOST_STEPS && (speed->runs < LEAST_STEPS || taken < seconds)) {
+    if (speed->runs % room == 0) TX_TRY(begin(d, speed->runs > 0));
     double start = tx_seconds();
     TX_TRY(feed(d, 1));
-    end = tx_seconds();
-    rates[speed->runs++] = (double)d->sequences / (end - start);
+    double step = tx_seconds() - start;
+    rates[speed->runs++] = (double)d->sequences / step;
+    taken += step;
   }
   speed->tokens_per_second = tx_bench_median(rates, speed->runs);
   return TX_OK;
@@ -81,7 +88,7 @@ tx_status tx_bench_decode_measure(const tx_model *model, const char *precision, 
                 .prompt = context < 2 * PROMPT ? context / 4 : PROMPT,
                 .watch = &silent,
                 .error = error};
-  if (d.prompt < 1) return TX_OK; /* no room to go on in */
+  if (d.prompt < 1 || context - d.prompt < 2) return TX_OK; /* no room to go on in */
   for (int i = 0; i < TX_BENCH_BATCHES; i++) {
     tx_watch_report(watch, "decode", i, TX_BENCH_BATCHES, "numbers of sequences");
     d.sequences = batches[i];

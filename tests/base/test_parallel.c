@@ -67,6 +67,34 @@ static void test_each_index_once(void **state) {
   tx_set_threads(0);
 }
 
+static void count_visit(void *context, int64_t index, int worker) {
+  (void)worker;
+  atomic_fetch_add((atomic_int *)context + index, 1);
+}
+
+/* Several loops at once, empty ones among them. */
+static void test_loops_together(void **state) {
+  (void)state;
+  static const int64_t counts[] = {0, 3, 1, 0, 0, 40, 0};
+  enum { LOOPS = sizeof counts / sizeof *counts };
+  for (int threads = 1; threads <= MOST; threads++) {
+    tx_set_threads(threads);
+    for (int used = 0; used <= LOOPS; used++) {
+      atomic_int visits[LOOPS][TASKS];
+      tx_loop loops[LOOPS];
+      memset(visits, 0, sizeof visits);
+      for (int i = 0; i < LOOPS; i++) loops[i] = (tx_loop){counts[i], count_visit, visits[i]};
+      tx_parallel_all(loops, used);
+      for (int i = 0; i < LOOPS; i++) {
+        for (int64_t t = 0; t < TASKS; t++) {
+          assert_int_equal(atomic_load(&visits[i][t]), i < used && t < counts[i]);
+        }
+      }
+    }
+  }
+  tx_set_threads(0);
+}
+
 static void test_no_index_at_all(void **state) {
   (void)state;
   tx_set_threads(3);
@@ -281,6 +309,7 @@ static void test_a_fork_beside_a_running_loop(void **state) { (void)state, skip(
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_each_index_once),
+      cmocka_unit_test(test_loops_together),
       cmocka_unit_test(test_no_index_at_all),
       cmocka_unit_test(test_threads_asked_for),
       cmocka_unit_test(test_inside_a_task_it_is_one_thread),

@@ -217,7 +217,7 @@ static void run(problem *p, const tx_grouped *kernels, bool bias, bool accumulat
   tx_grouped_product product = {kernels,   p->type,   p->rows,
                                 p->depth,  p->columns, p->groups,
                                 p->panels, bias ? p->bias : NULL, accumulate,
-                                p->got,    p->columns};
+                                p->got,    p->columns, 0};
   tx_grouped_product_run(&product);
 }
 
@@ -409,7 +409,7 @@ static void test_rows_apart(void **state) { /* strides wider than the rows */
   const tx_grouped *kernels = tx_grouped_get();
   tx_grouped_pack(p.type, p.blocks, 64, 18, p.panels);
   tx_grouped_quantise(kernels, x, 70, 3, 64, p.groups);
-  tx_grouped_product product = {kernels, p.type, 3, 64, 18, p.groups, p.panels, NULL, false, y, 20};
+  tx_grouped_product product = {kernels, p.type, 3, 64, 18, p.groups, p.panels, NULL, false, y, 20, 0};
   tx_grouped_product_run(&product);
   for (int m = 0; m < 3; m++) {
     assert_same_bits(y + 20 * m, p.want + 18 * m, 18, "a row apart");

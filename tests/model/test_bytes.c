@@ -63,7 +63,8 @@ static void multiply(fixture *f, const tx_int8 *kernels, int64_t from, int64_t r
                   f->packed);
   }
   tx_bytes_quantise(kernels, f->x + from * f->inputs, f->inputs, rows, f->quantised);
-  tx_bytes_product(kernels, &matrix, rows, f->quantised, y);
+  tx_bytes_product product = {kernels, &matrix, rows, f->quantised, y};
+  tx_bytes_product_run(&product);
 }
 
 /* The squared error of a row against the plain product, relative to its size. */
