@@ -37,7 +37,7 @@ check() { # name, command
   else
     failed=$((failed + 1))
     echo "FAIL $name, $(since "$start")"
-    tail -n 80 "$top/log" | sed 's/^/  /'
+    { grep -A 4 '^FAIL' "$top/log"; tail -n 80 "$top/log"; } | sed 's/^/  /'
     return 1
   fi
 }

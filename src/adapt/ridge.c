@@ -41,27 +41,40 @@ typedef struct {
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-static float *take(float *memory, int64_t *at, int64_t count) {
-  float *taken = memory ? memory + *at : NULL;
-  *at += count;
-  return taken;
+/* What one worker's memory is divided into. */
+enum { MATRIX, INVERSES, PANEL, RESULT, RIGHT, MEAN, CROSS, SCORES, BIAS, PARTS };
+
+/* The floats of each; returns those of all. */
+static int64_t sizes_of(const ridge *r, int64_t sizes[PARTS]) {
+  int64_t unknowns = r->most_unknowns, blocks = (unknowns + BLOCK - 1) / BLOCK, all = 0;
+  sizes[MATRIX] = unknowns * unknowns;
+  sizes[INVERSES] = blocks * BLOCK * BLOCK;
+  sizes[PANEL] = sizes[RESULT] = unknowns * BLOCK;
+  sizes[RIGHT] = r->panels * unknowns * BLOCK;
+  sizes[MEAN] = unknowns;
+  sizes[CROSS] = r->dual ? r->most_rows * unknowns : 0;
+  sizes[SCORES] = r->most_rows * r->panels * BLOCK;
+  sizes[BIAS] = r->panels * BLOCK;
+  for (int i = 0; i < PARTS; i++) all += sizes[i];
+  return all;
 }
 
-/* Lays out one worker's memory, or NULL; returns how many floats it is. */
-static int64_t lay_out(const ridge *r, float *memory, scratch *s) {
-  int64_t unknowns = r->most_unknowns, blocks = (unknowns + BLOCK - 1) / BLOCK;
-  int64_t at = 0;
-  s->system = (tx_cholesky){.kernels = r->kernels, .size = unknowns};
-  s->system.matrix = take(memory, &at, unknowns * unknowns);
-  s->system.inverses = take(memory, &at, blocks * BLOCK * BLOCK);
-  s->system.panel = take(memory, &at, unknowns * BLOCK);
-  s->system.result = take(memory, &at, unknowns * BLOCK);
-  s->right = take(memory, &at, r->panels * unknowns * BLOCK);
-  s->mean = take(memory, &at, unknowns);
-  s->cross = take(memory, &at, r->dual ? r->most_rows * unknowns : 0);
-  s->scores = take(memory, &at, r->most_rows * r->panels * BLOCK);
-  s->bias = take(memory, &at, r->panels * BLOCK);
-  return at;
+static scratch scratch_of(const ridge *r, int worker) {
+  int64_t sizes[PARTS];
+  float *part[PARTS], *at = r->scratch + worker * r->scratch_floats;
+  sizes_of(r, sizes);
+  for (int i = 0; i < PARTS; i++) part[i] = at, at += sizes[i];
+  return (scratch){.system = {.kernels = r->kernels,
+                              .size = r->most_unknowns,
+                              .matrix = part[MATRIX],
+                              .inverses = part[INVERSES],
+                              .panel = part[PANEL],
+                              .result = part[RESULT]},
+                   .right = part[RIGHT],
+                   .mean = part[MEAN],
+                   .cross = part[CROSS],
+                   .scores = part[SCORES],
+                   .bias = part[BIAS]};
 }
 
 /* ---- one fold at one penalty --------------------------------------------- */
@@ -185,8 +198,7 @@ static void fit_task(void *context, int64_t index, int worker) {
   int fold = (int)(index / r->count), penalty = (int)(index % r->count);
   int64_t rows = rows_of(r, fold);
   if (rows == 0 || rows == r->rows->rows) return; /* nothing held out, or nothing to fit */
-  scratch s;
-  lay_out(r, r->scratch + worker * r->scratch_floats, &s);
+  scratch s = scratch_of(r, worker);
   if (r->dual) s.system.size = r->rows->rows - rows;
   int64_t panel = s.system.size * BLOCK;
   memset(s.right, 0, (size_t)(r->panels * panel) * sizeof *s.right);
@@ -270,8 +282,8 @@ tx_status tx_ridge_validate(const tx_ridge_rows *rows, const float *features, in
   }
   r.dual = rows->rows < width;
   r.most_unknowns = r.dual ? rows->rows - fewest_rows : width;
-  scratch layout;
-  r.scratch_floats = lay_out(&r, NULL, &layout);
+  int64_t sizes[PARTS];
+  r.scratch_floats = sizes_of(&r, sizes);
   int64_t grams = r.dual ? rows->rows * rows->rows : sets * width * width;
   r.grams = tx_alloc_array((size_t)grams, sizeof *r.grams);
   r.sums = tx_alloc_zero((size_t)(sets * rows->classes * width), sizeof *r.sums);
