@@ -131,7 +131,8 @@ static json_t *validation_json(const tx_artifact_facts *f, bool *whole) {
   return validation;
 }
 
-/* Accuracy by depth, where the depth was chosen; absent or odd keys are left out. */
+/* Accuracy by depth, where the depth was chosen; absent or odd keys are left out, but
+ * not what there is no memory for. */
 static void add_depths(const tx_gguf *gguf, const tx_artifact_facts *f, json_t *object,
                        bool *whole) {
   int64_t *depths = NULL;
@@ -143,12 +144,14 @@ static void add_depths(const tx_gguf *gguf, const tx_artifact_facts *f, json_t *
   tx_artifact_key(f->head, "depths.pooling", keys[1]);
   tx_artifact_key(f->head, "depths.accuracy", keys[2]);
   tx_artifact_key(f->head, "depths.standard_error", keys[3]);
-  if (tx_gguf_has(gguf, keys[0]) &&
-      tx_gguf_ints(gguf, keys[0], &depths, &counts[0], NULL) == TX_OK &&
-      tx_gguf_strings(gguf, keys[1], &poolings, &counts[1], NULL) == TX_OK &&
-      tx_gguf_floats(gguf, keys[2], &accuracies, &counts[2], NULL) == TX_OK &&
-      tx_gguf_floats(gguf, keys[3], &errors, &counts[3], NULL) == TX_OK &&
-      counts[0] == counts[1] && counts[0] == counts[2] && counts[0] == counts[3]) {
+  if (!tx_gguf_has(gguf, keys[0])) return;
+  tx_status status = tx_gguf_ints(gguf, keys[0], &depths, &counts[0], NULL);
+  if (status == TX_OK) status = tx_gguf_strings(gguf, keys[1], &poolings, &counts[1], NULL);
+  if (status == TX_OK) status = tx_gguf_floats(gguf, keys[2], &accuracies, &counts[2], NULL);
+  if (status == TX_OK) status = tx_gguf_floats(gguf, keys[3], &errors, &counts[3], NULL);
+  if (status == TX_ERROR_SYSTEM) *whole = false;
+  if (status == TX_OK && counts[0] == counts[1] && counts[0] == counts[2] &&
+      counts[0] == counts[3]) {
     json_t *list = json_array();
     for (size_t i = 0; i < counts[0]; i++) {
       json_t *at = json_object();
