@@ -7,9 +7,9 @@
 DATA holds the tables that the rows below name (sms_spam_book, banking77, ag_news, clinc150);
 customer feedback is pulled.  The model is smollm2-135m under TAXON_HOME.  Each row: `taxon train`
 with its defaults in f32; `taxon quantize` of that classifier on the test texts, which scores them in
-both precisions; and `taxon train --precision int8`, `taxon eval` on the same texts.  --train and --rows
-take about so many training texts, of each label alike, and no more than so many test texts, and --depth runs so many blocks
-instead of those that training would choose.
+both precisions; and `taxon train --precision int8`, `taxon eval` on the same texts.  --train takes
+about so many training texts, of each label alike, --rows no more than so many test texts, and
+--depth runs so many blocks instead of those that training would choose.
 
 Prints the accuracy in f32; the difference in points when the same classifier runs in int8 and how
 many answers change; the difference of the one trained in int8; the expected calibration errors of
@@ -56,7 +56,7 @@ def compare(taxon, path, table):
 
 def row(arguments, name, made, folder):
     train, test = made()
-    if arguments.train < len(train): # as many of each label, so that none is missing
+    if arguments.train < len(train):  # as many of each label, so that none is missing
         train = per_class(train, max(2, arguments.train // len({label for label, _ in train})))
     test = sample(test, min(arguments.rows, len(test)))
     paths = [os.path.join(folder, part) for part in ("train.tsv", "test.tsv", "f32.taxon", "int8.taxon")]

@@ -21,7 +21,7 @@ typedef struct {
   uint8_t *correct;
   bool dual;       /* unknowns are rows, not features */
   float *grams;    /* (folds + 1, width, width); the last: of all rows; dual: (rows, rows) */
-  double *sums;    /* (folds + 1, classes, width): the rows of each label added up */
+  double *sums;    /* (folds + 1, classes, width): the rows of each label added up; not dual */
   int64_t *labels; /* (folds + 1, classes): how many rows of each label */
   float *scratch;  /* (workers, scratch_floats) */
   int64_t scratch_floats, most_rows; /* of a fold */
@@ -253,7 +253,8 @@ static tx_status make_products(ridge *r, tx_error *error) {
 
 static void add_up_labels(ridge *r) {
   const tx_ridge_rows *rows = r->rows;
-  int64_t width = r->width, classes = rows->classes;
+  int64_t classes = rows->classes;
+  int64_t width = r->dual ? 0 : r->width; /* the dual form has the products, not the sums */
   for (int f = 0; f < rows->folds; f++) {
     for (int64_t i = rows->fold_starts[f]; i < rows->fold_starts[f + 1]; i++) {
       int64_t own = f * classes + rows->labels[i];

@@ -252,21 +252,16 @@ void tx_parallel(int64_t count, tx_task *task, void *context) {
   give_back();
 }
 
-typedef struct {
-  const tx_loop *loops;
-} joined;
-
 static void joined_task(void *context, int64_t index, int worker) {
-  const tx_loop *loop = ((const joined *)context)->loops;
+  const tx_loop *loop = context;
   while (index >= loop->count) index -= loop++->count;
   loop->task(loop->context, index, worker);
 }
 
 void tx_parallel_all(const tx_loop *loops, int count) {
-  joined j = {loops};
   int64_t tasks = 0;
   for (int i = 0; i < count; i++) tasks += loops[i].count;
-  tx_parallel(tasks, joined_task, &j);
+  tx_parallel(tasks, joined_task, (void *)(uintptr_t)loops);
 }
 
 /* ---- how many ---------------------------------------------------------- */
