@@ -123,6 +123,7 @@ static tx_status try_candidate(choice *c, tx_depth_score *score, int *centre, ui
   return TX_OK;
 }
 
+/* `count` scores, in the order of depth, then of cost. */
 static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx_watch *watch,
                          tx_error *error) {
   int depths = c->options.highest - c->options.lowest + 1;
@@ -135,7 +136,8 @@ static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx
     for (int p = 0; p < POOLINGS; p++) {
       if (c->options.pooling != TX_POOLING_AUTO && c->options.pooling != poolings[p]) continue;
       tx_depth_score *score = &scores[*count];
-      *score = (tx_depth_score){.depth = c->options.lowest + d, .pooling = poolings[p]};
+      score->depth = c->options.lowest + d;
+      score->pooling = poolings[p];
       TX_TRY(try_candidate(c, score, &centres[p], c->kept + *count * c->rows, error));
       ++*count;
     }
@@ -178,6 +180,8 @@ static void choose(const choice *c, tx_depth_score *scores, int count) {
   scores[chosen].chosen = true;
 }
 
+/* ---- the whole ---------------------------------------------------------- */
+
 static bool allocate(choice *c, int candidates) {
   size_t rows = (size_t)c->rows, width = (size_t)c->width;
   c->order = tx_alloc_array(rows, sizeof *c->order);
@@ -193,20 +197,51 @@ static bool allocate(choice *c, int candidates) {
          c->correct && c->kept;
 }
 
+static tx_status try_and_choose(choice *c, const int32_t *labels, const uint64_t *groups,
+                                int classes, int candidates, tx_depth_score *scores,
+                                const tx_watch *watch, tx_error *error) {
+  tx_status status = TX_OK;
+  int count = 0;
+  if (!allocate(c, candidates)) {
+    status = tx_fail_memory(error, (uint64_t)(c->rows * c->width) * 12, "choosing the depth");
+  }
+  if (status == TX_OK) status = order_by_fold(c, labels, groups, classes, error);
+  if (status == TX_OK) status = try_all(c, scores, &count, watch, error);
+  if (status == TX_OK) choose(c, scores, count);
+  tx_free(c->order), tx_free(c->starts), tx_free(c->labels), tx_free(c->both), tx_free(c->single);
+  tx_free(c->mean), tx_free(c->inverse), tx_free(c->correct), tx_free(c->kept);
+  return status;
+}
+
+static tx_cache_key key_of(const choice *c, const int32_t *labels, const uint64_t *groups,
+                           int classes) {
+  const tx_depth_options *o = &c->options;
+  const int64_t numbers[] = {c->rows,         c->width,  classes,         o->lowest, o->highest,
+                             (int)o->pooling, o->folds, (int64_t)o->seed};
+  uint64_t row = (uint64_t)((o->highest + 1) * TX_PROBE_PARTS * c->width) * sizeof(float);
+  tx_cache_key key = tx_memo_key("depth 1");
+  tx_memo_add(&key, numbers, sizeof numbers);
+  tx_memo_add(&key, o->class_weights, o->class_weights ? (uint64_t)classes * sizeof(double) : 0);
+  tx_memo_add(&key, labels, (uint64_t)c->rows * sizeof *labels);
+  tx_memo_add(&key, groups, groups ? (uint64_t)c->rows * sizeof *groups : 0);
+  for (int64_t i = 0; i < c->rows; i++) {
+    tx_memo_add(&key, c->probes->rows + i * c->probes->width, row);
+  }
+  return key;
+}
+
 tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t *labels,
                           const uint64_t *groups, int classes, tx_depth_options options,
                           tx_depth_score *scores, int *count, const tx_watch *watch,
                           tx_error *error) {
   choice c = {.probes = probes, .rows = probes->count, .width = width, .options = options};
-  int candidates = POOLINGS * (options.highest - options.lowest + 1);
-  tx_status status = TX_OK;
-  if (!allocate(&c, candidates)) {
-    status = tx_fail_memory(error, (uint64_t)(c.rows * width) * 12, "choosing the depth");
-  }
-  if (status == TX_OK) status = order_by_fold(&c, labels, groups, classes, error);
-  if (status == TX_OK) status = try_all(&c, scores, count, watch, error);
-  if (status == TX_OK) choose(&c, scores, *count);
-  tx_free(c.order), tx_free(c.starts), tx_free(c.labels), tx_free(c.both), tx_free(c.single);
-  tx_free(c.mean), tx_free(c.inverse), tx_free(c.correct), tx_free(c.kept);
-  return status;
+  int depths = options.highest - options.lowest + 1;
+  *count = options.pooling == TX_POOLING_AUTO ? POOLINGS * depths : depths;
+  memset(scores, 0, (size_t)*count * sizeof *scores); /* no gap between members is left unset */
+  const tx_memo_part result = {scores, (uint64_t)*count * sizeof *scores};
+  tx_cache_key key = key_of(&c, labels, groups, classes);
+  if (tx_memo_recall(options.memo, key, &result, 1)) return TX_OK;
+  TX_TRY(try_and_choose(&c, labels, groups, classes, *count, scores, watch, error));
+  tx_memo_keep(options.memo, key, &result, 1);
+  return TX_OK;
 }

@@ -8,6 +8,7 @@
 #ifndef TX_ADAPT_DEPTH_H
 #define TX_ADAPT_DEPTH_H
 
+#include "adapt/memo.h"
 #include "adapt/states.h"
 #include "taxon.h"
 
@@ -17,6 +18,7 @@ typedef struct tx_depth_options {
   int folds;
   uint64_t seed;
   const double *class_weights; /* (classes) or NULL: weigh the accuracy */
+  tx_memo *memo;               /* or NULL */
 } tx_depth_options;
 
 typedef struct tx_depth_score {

@@ -17,6 +17,7 @@ typedef struct {
   float *features;        /* (rows, width), standardised */
   double *mean, *inverse; /* (width); inverse 0 for a feature that does not vary */
   double *weight, *bias;
+  double loss; /* held out, at the penalty that was chosen */
 } work;
 
 /* Before a mean spreads it over its column, where it could not be found again. */
@@ -44,7 +45,7 @@ static void fold(const work *w, int64_t width, int classes, float *weight, float
   }
 }
 
-static tx_status solve(const work *w, const int32_t *labels, const uint64_t *groups, int64_t rows,
+static tx_status solve(work *w, const int32_t *labels, const uint64_t *groups, int64_t rows,
                        int64_t width, int classes, tx_head_options options, double *penalty,
                        const tx_watch *watch, tx_error *error) {
   tx_features features = {.rows = rows, .features = width, .dense = w->features};
@@ -55,21 +56,18 @@ static tx_status solve(const work *w, const int32_t *labels, const uint64_t *gro
     double nll[CANDIDATES];
     TX_TRY(tx_logistic_choose(&features, labels, classes, groups, candidates, CANDIDATES,
                               options.folds, options.seed, logistic, penalty, nll, watch, error));
-    double best = nll[0];
-    for (int i = 1; i < CANDIDATES; i++) best = nll[i] < best ? nll[i] : best;
-    tx_watch_note(watch, "head: penalty %g by %d-fold cross-validation, held-out loss %.4f",
-                  *penalty, options.folds, best);
+    w->loss = nll[0];
+    for (int i = 1; i < CANDIDATES; i++) w->loss = nll[i] < w->loss ? nll[i] : w->loss;
   }
   logistic.penalty = *penalty;
   return tx_logistic_fit(&features, labels, classes, NULL, rows, logistic, w->weight, w->bias,
                          watch, error);
 }
 
-tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64_t *groups,
-                      int64_t rows, int64_t width, int classes, tx_head_options options,
-                      float *weight, float *bias, double *penalty, const tx_watch *watch,
-                      tx_error *error) {
-  TX_TRY(check_finite(features, rows, width, error));
+static tx_status fit(const float *features, const int32_t *labels, const uint64_t *groups,
+                     int64_t rows, int64_t width, int classes, tx_head_options options,
+                     float *weight, float *bias, double *penalty, double *loss,
+                     const tx_watch *watch, tx_error *error) {
   work w = {.features = tx_alloc_array((size_t)(rows * width), sizeof(float)),
             .mean = tx_alloc_zero((size_t)width, sizeof(double)),
             .inverse = tx_alloc_zero((size_t)width, sizeof(double)),
@@ -81,9 +79,47 @@ tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64
     tx_standard_apply(features, width, rows, width, w.mean, w.inverse, w.features);
     status = solve(&w, labels, groups, rows, width, classes, options, penalty, watch, error);
     if (status == TX_OK) fold(&w, width, classes, weight, bias);
+    *loss = w.loss;
   } else {
     status = tx_fail_memory(error, (uint64_t)(rows * width) * sizeof(float), "the head");
   }
   tx_free(w.features), tx_free(w.mean), tx_free(w.inverse), tx_free(w.weight), tx_free(w.bias);
   return status;
+}
+
+static tx_cache_key key_of(const float *features, const int32_t *labels, const uint64_t *groups,
+                           int64_t rows, int64_t width, int classes, tx_head_options options) {
+  const int64_t shape[] = {rows, width, classes, options.folds, (int64_t)options.seed};
+  tx_cache_key key = tx_memo_key("head 1");
+  tx_memo_add(&key, shape, sizeof shape);
+  tx_memo_add(&key, &options.penalty, sizeof options.penalty);
+  tx_memo_add(&key, options.class_weights,
+              options.class_weights ? (uint64_t)classes * sizeof(double) : 0);
+  tx_memo_add(&key, labels, (uint64_t)rows * sizeof *labels);
+  tx_memo_add(&key, groups, groups ? (uint64_t)rows * sizeof *groups : 0);
+  tx_memo_add(&key, features, (uint64_t)(rows * width) * sizeof *features);
+  return key;
+}
+
+tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64_t *groups,
+                      int64_t rows, int64_t width, int classes, tx_head_options options,
+                      float *weight, float *bias, double *penalty, const tx_watch *watch,
+                      tx_error *error) {
+  TX_TRY(check_finite(features, rows, width, error));
+  double loss = 0;
+  const tx_memo_part result[] = {{weight, (uint64_t)(classes * width) * sizeof *weight},
+                                 {bias, (uint64_t)classes * sizeof *bias},
+                                 {penalty, sizeof *penalty},
+                                 {&loss, sizeof loss}};
+  enum { PARTS = sizeof result / sizeof *result };
+  tx_cache_key key = key_of(features, labels, groups, rows, width, classes, options);
+  if (!tx_memo_recall(options.memo, key, result, PARTS)) {
+    TX_TRY(fit(features, labels, groups, rows, width, classes, options, weight, bias, penalty, &loss,
+               watch, error));
+    tx_memo_keep(options.memo, key, result, PARTS);
+  }
+  if (options.penalty > 0) return TX_OK;
+  tx_watch_note(watch, "head: penalty %g by %d-fold cross-validation, held-out loss %.4f", *penalty,
+                options.folds, loss);
+  return TX_OK;
 }

@@ -3,13 +3,14 @@
 #ifndef TX_ADAPT_HEAD_H
 #define TX_ADAPT_HEAD_H
 
-#include "base/error.h"
+#include "adapt/memo.h"
 
 typedef struct tx_head_options {
   double penalty; /* on the standardised features, relative to the mean loss; 0: chosen */
   int folds;      /* of the cross-validation that chooses it */
   uint64_t seed;
   const double *class_weights; /* (classes) or NULL */
+  tx_memo *memo;               /* or NULL */
 } tx_head_options;
 
 /* features (rows, width); groups (rows): rows of one group stay in one fold.

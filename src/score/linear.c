@@ -255,7 +255,7 @@ static tx_status fit_rows(const training *t, linear_scorer *linear, const tx_fea
   double *weights = tx_alloc_zero(terms * labels, sizeof *weights);
   double *bias = tx_alloc_zero(labels, sizeof *bias);
   tx_status status;
-  if (weights && bias && reserve_weights(linear)) {
+  if (weights && bias) {
     tx_logistic_options options = tx_logistic_defaults();
     options.penalty = penalty;
     options.tolerance = 1e-4;
@@ -275,16 +275,43 @@ static tx_status fit_rows(const training *t, linear_scorer *linear, const tx_fea
   return status;
 }
 
-static tx_status train(const training *t, linear_scorer *linear) {
+static tx_cache_key key_of(const training *t) {
+  const tx_linear_options *o = &t->options;
+  const int64_t numbers[] = {t->rows,         t->classes,     o->max_terms, o->min_documents,
+                             o->shortest_run, o->longest_run, o->folds,     (int64_t)o->seed};
+  tx_cache_key key = tx_memo_key("linear 1");
+  tx_memo_add(&key, numbers, sizeof numbers);
+  tx_memo_add(&key, t->labels, (uint64_t)t->rows * sizeof *t->labels);
+  for (int64_t i = 0; i < t->rows; i++) tx_memo_add(&key, t->texts[i].data, t->texts[i].size);
+  return key;
+}
+
+static tx_status fit(const training *t, linear_scorer *linear) {
   double penalty;
-  TX_TRY(choose_penalty(t, &penalty));
-  TX_TRY(tx_term_table_make(&linear->table, t->texts, t->rows, rule_of(t),
-                            min_documents(t, t->rows), max_terms(t), t->watch, t->error));
   tx_features rows;
+  TX_TRY(choose_penalty(t, &penalty));
   TX_TRY(tx_term_table_rows(&linear->table, t->texts, t->rows, &rows, t->watch, t->error));
   tx_status status = fit_rows(t, linear, &rows, penalty);
   tx_term_rows_free(&rows);
   return status;
+}
+
+/* The terms are found anew, the weights where they were not kept. */
+static tx_status train(const training *t, linear_scorer *linear) {
+  TX_TRY(tx_term_table_make(&linear->table, t->texts, t->rows, rule_of(t),
+                            min_documents(t, t->rows), max_terms(t), t->watch, t->error));
+  size_t terms = (size_t)linear->table.count, labels = (size_t)t->classes;
+  if (!reserve_weights(linear)) {
+    return tx_fail_memory(t->error, terms * labels * sizeof *linear->weights,
+                          "the linear baseline");
+  }
+  const tx_memo_part result[] = {{linear->weights, terms * labels * sizeof *linear->weights},
+                                 {linear->bias, labels * sizeof *linear->bias}};
+  tx_cache_key key = key_of(t);
+  if (tx_memo_recall(t->options.memo, key, result, 2)) return TX_OK;
+  TX_TRY(fit(t, linear));
+  tx_memo_keep(t->options.memo, key, result, 2);
+  return TX_OK;
 }
 
 static linear_scorer *new_scorer(int labels) {

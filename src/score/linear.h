@@ -9,6 +9,7 @@
 #ifndef TX_SCORE_LINEAR_H
 #define TX_SCORE_LINEAR_H
 
+#include "adapt/memo.h"
 #include "formats/artifact.h"
 #include "score/scorer.h"
 
@@ -18,6 +19,7 @@ typedef struct tx_linear_options {
   int shortest_run, longest_run; /* of characters, 1 to 8; 0 and 0: words and pairs only */
   int folds;                     /* of the cross-validation, from 2 */
   uint64_t seed;
+  tx_memo *memo; /* or NULL */
 } tx_linear_options;
 tx_linear_options tx_linear_defaults(void); /* 40,000 terms, 0, runs of 2 to 4, 3 folds, seed 1 */
 

@@ -90,6 +90,7 @@ static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *er
   int classes = set->split.classes;
   tx_linear_options options = tx_linear_defaults();
   options.seed = t->options->seed;
+  options.memo = t->memo;
   TX_TRY(tx_linear_train(train->texts, train->labels, train->count, classes, options, &set->linear,
                          t->watch, error));
   float *probabilities = tx_alloc_array((size_t)(validation->count * classes), sizeof(float));
@@ -166,7 +167,8 @@ static tx_status choose_depth(tx_training *t, tx_label_set *set, tx_error *error
                               .pooling = o->pooling,
                               .folds = FOLDS,
                               .seed = o->seed,
-                              .class_weights = tx_label_set_weights(t, set)};
+                              .class_weights = tx_label_set_weights(t, set),
+                              .memo = t->memo};
   TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_PROBE, highest, TX_POOLING_LAST_MEAN}, error));
   size_t room = 3 * (size_t)(options.highest - options.lowest + 1);
   set->depths = tx_alloc_array(room, sizeof *set->depths);
@@ -208,7 +210,7 @@ static tx_status solve_head(tx_training *t, tx_label_set *set, const float *feat
                             float *bias, tx_error *error) {
   const tx_labelled *rows = &set->split.train;
   tx_head_options options = {t->options->penalty, FOLDS, t->options->seed,
-                             tx_label_set_weights(t, set)};
+                             tx_label_set_weights(t, set), t->memo};
   return tx_head_fit(features, rows->labels, rows->hashes, rows->count, tx_tail_width(set->tail),
                      set->split.classes, options, weight, bias, &set->penalty, t->watch, error);
 }

@@ -21,6 +21,7 @@ typedef struct tx_training { /* shared by the label sets */
   tx_tokenizer *tokenizer;
   tx_pass pass;
   tx_trunk_cache trunk;
+  tx_memo *memo; /* what fits of earlier runs came to; or NULL */
   char base_sha256[65];
   int64_t max_tokens;
   tx_precision precision; /* of the frozen blocks: f32 or int8 */

@@ -216,7 +216,9 @@ static void open_cache(job *j) {
     return;
   }
   t->trunk.scratch = j->home.data;
-  t->trunk.directory = t->options->no_cache ? NULL : j->cache_path;
+  if (t->options->no_cache) return;
+  t->trunk.directory = j->cache_path;
+  t->memo = tx_memo_open(j->cache_path, t->trunk.bound, t->watch);
 }
 
 /* ---- precision --------------------------------------------------------- */
@@ -337,6 +339,12 @@ static tx_status train_sets(job *j) {
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
 }
 
+/* Before the artifact, so that what was fitted is kept even where that cannot be written. */
+static void close_memo(job *j) {
+  tx_memo_close(j->shared.memo, j->shared.watch);
+  j->shared.memo = NULL;
+}
+
 static tx_status run(job *j) {
   tx_training *t = &j->shared;
   TX_TRY(check_options(t->options, j->error));
@@ -345,6 +353,7 @@ static tx_status run(job *j) {
   TX_TRY(check_memory(j));
   open_cache(j);
   TX_TRY(train_sets(j));
+  close_memo(j);
   TX_TRY(tx_train_write(t, j->sets, j->count, j->error));
   report(j);
   return TX_OK;
@@ -354,6 +363,7 @@ static void job_free(job *j) {
   for (size_t i = 0; j->sets && i < j->count; i++) tx_label_set_free(&j->sets[i]);
   tx_free(j->sets);
   tx_trunk_forget(&j->shared.trunk);
+  close_memo(j);
   tx_pass_close(&j->shared.pass);
   tx_tokenizer_free(j->shared.tokenizer);
   tx_model_close(j->shared.model);

@@ -62,7 +62,7 @@ def on_terminal(arguments, keys=(), columns=100, **more):
 
 
 def train(*more):
-    return ["train", "--model", MODEL, "--data", "train.csv", "--out", "t.taxon", *more]
+    return ["train", "--no-cache", "--model", MODEL, "--data", "train.csv", "--out", "t.taxon", *more]
 
 
 def want(true, what):
