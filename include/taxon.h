@@ -245,9 +245,10 @@ typedef struct tx_train_options {
                              and later; auto: trained in fp32, and then int8 where the accuracy on the
                              validation rows falls by no more than TX_TOLERANCE points */
   int64_t max_tokens; /* longer texts are cut at the end; 0: the model's context */
-  int64_t cache_mb;   /* bound of the states kept below the home for later runs, the least recently
-                         used out first; and of those in memory, beyond it a temporary file is used */
-  bool no_cache;      /* compute all states anew, keep none */
+  int64_t cache_mb;   /* bound of the states, and of what fits came to, that are kept below the home
+                         for later runs, the least recently used out first; and of states in memory,
+                         beyond it a temporary file is used */
+  bool no_cache;      /* compute and fit all anew, keep nothing */
   uint64_t seed;
 } tx_train_options;
 

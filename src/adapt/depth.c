@@ -213,8 +213,9 @@ static tx_status try_and_choose(choice *c, const int32_t *labels, const uint64_t
   return status;
 }
 
-static tx_cache_key key_of(const choice *c, const int32_t *labels, const uint64_t *groups,
-                           int classes) {
+static tx_status find_key(const choice *c, const int32_t *labels, const uint64_t *groups,
+                          int classes, tx_cache_key *made, const tx_watch *watch,
+                          tx_error *error) {
   const tx_depth_options *o = &c->options;
   const int64_t numbers[] = {c->rows,         c->width,  classes,         o->lowest, o->highest,
                              (int)o->pooling, o->folds, (int64_t)o->seed};
@@ -225,9 +226,11 @@ static tx_cache_key key_of(const choice *c, const int32_t *labels, const uint64_
   tx_memo_add(&key, labels, (uint64_t)c->rows * sizeof *labels);
   tx_memo_add(&key, groups, groups ? (uint64_t)c->rows * sizeof *groups : 0);
   for (int64_t i = 0; i < c->rows; i++) {
+    if (i % 1024 == 0) TX_TRY(tx_watch_check(watch, error));
     tx_memo_add(&key, c->probes->rows + i * c->probes->width, row);
   }
-  return key;
+  *made = key;
+  return TX_OK;
 }
 
 tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t *labels,
@@ -239,7 +242,8 @@ tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t 
   *count = options.pooling == TX_POOLING_AUTO ? POOLINGS * depths : depths;
   memset(scores, 0, (size_t)*count * sizeof *scores); /* no gap between members is left unset */
   const tx_memo_part result = {scores, (uint64_t)*count * sizeof *scores};
-  tx_cache_key key = key_of(&c, labels, groups, classes);
+  tx_cache_key key = {0, 0};
+  if (options.memo) TX_TRY(find_key(&c, labels, groups, classes, &key, watch, error));
   if (tx_memo_recall(options.memo, key, &result, 1)) return TX_OK;
   TX_TRY(try_and_choose(&c, labels, groups, classes, *count, scores, watch, error));
   tx_memo_keep(options.memo, key, &result, 1);

@@ -112,7 +112,8 @@ tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64
                                  {penalty, sizeof *penalty},
                                  {&loss, sizeof loss}};
   enum { PARTS = sizeof result / sizeof *result };
-  tx_cache_key key = key_of(features, labels, groups, rows, width, classes, options);
+  tx_cache_key key = {0, 0};
+  if (options.memo) key = key_of(features, labels, groups, rows, width, classes, options);
   if (!tx_memo_recall(options.memo, key, result, PARTS)) {
     TX_TRY(fit(features, labels, groups, rows, width, classes, options, weight, bias, penalty, &loss,
                watch, error));

@@ -1,8 +1,9 @@
-/* Records gathered in memory until the memo is closed. */
+/* Records gathered in memory until they are written. */
 #include "adapt/memo.h"
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
 #include "base/memory.h"
 #include "base/watch.h"
@@ -15,40 +16,42 @@ typedef struct kept {
 } kept;
 
 struct tx_memo {
-  tx_cache *cache;
-  uint64_t bound;
+  char *directory;
+  uint64_t bound, bytes; /* of the cache; of what is kept here and not yet written */
+  int64_t opened;        /* nanoseconds since 1970 */
   kept *list;
   int64_t count;
 };
 
-tx_memo *tx_memo_open(const char *directory, uint64_t bound, const tx_watch *watch) {
-  tx_error error = {0};
-  if (bound == 0) return NULL;
+tx_memo *tx_memo_open(const char *directory, uint64_t bound) {
   tx_memo *memo = tx_alloc_zero(1, sizeof *memo);
-  tx_status status = memo ? tx_cache_open(directory, &memo->cache, &error)
-                          : tx_fail_memory(&error, sizeof *memo, "what earlier fits came to");
-  if (status == TX_OK) {
-    memo->bound = bound;
-    return memo;
+  char *copy = memo ? tx_copy_string(directory) : NULL;
+  if (!copy) {
+    tx_free(memo);
+    return NULL;
   }
-  tx_watch_note(watch, "the cache of fits is not used: %s", error.message);
-  tx_free(memo);
-  return NULL;
+  *memo = (tx_memo){.directory = copy, .bound = bound, .opened = tx_file_time() - 1};
+  return memo;
 }
 
 static tx_status write_kept(const tx_memo *memo, tx_error *error) {
+  tx_cache *cache = NULL;
   tx_cache_record *records = tx_alloc_array((size_t)memo->count, sizeof *records);
   if (!records) return tx_fail_memory(error, (uint64_t)memo->count * sizeof *records, "the cache");
   int64_t at = 0;
   for (const kept *k = memo->list; k; k = k->next) {
     records[at++] = (tx_cache_record){k->key, k->data, k->bytes};
   }
-  tx_status status = tx_cache_add(memo->cache, records, memo->count, memo->bound, error);
+  tx_status status = tx_cache_open(memo->directory, &cache, error);
+  if (status == TX_OK) {
+    status = tx_cache_add(cache, records, memo->count, memo->bound, memo->opened, error);
+  }
+  tx_cache_close(cache);
   tx_free(records);
   return status;
 }
 
-void tx_memo_close(tx_memo *memo, const tx_watch *watch) {
+void tx_memo_write(tx_memo *memo, const tx_watch *watch) {
   tx_error error = {0};
   if (!memo) return;
   if (memo->count > 0 && write_kept(memo, &error) != TX_OK) {
@@ -60,7 +63,13 @@ void tx_memo_close(tx_memo *memo, const tx_watch *watch) {
     tx_free(memo->list);
     memo->list = next;
   }
-  tx_cache_close(memo->cache);
+  memo->count = 0, memo->bytes = 0;
+}
+
+void tx_memo_close(tx_memo *memo, const tx_watch *watch) {
+  if (!memo) return;
+  tx_memo_write(memo, watch);
+  tx_free(memo->directory);
   tx_free(memo);
 }
 
@@ -89,11 +98,20 @@ static uint64_t size_of(const tx_memo_part *parts, int count) {
   return bytes;
 }
 
+/* Of a result of that size and no other. */
+static tx_cache_key sized(tx_cache_key key, uint64_t bytes) {
+  tx_memo_add(&key, &bytes, sizeof bytes);
+  return key;
+}
+
 bool tx_memo_recall(tx_memo *memo, tx_cache_key key, const tx_memo_part *parts, int count) {
   if (!memo) return false;
   uint64_t bytes = size_of(parts, count);
+  tx_cache *cache = NULL;
   char *whole = tx_alloc(bytes);
-  bool found = whole && tx_cache_read(memo->cache, key, bytes, whole);
+  bool found = whole && tx_cache_open(memo->directory, &cache, NULL) == TX_OK &&
+               tx_cache_read(cache, sized(key, bytes), bytes, whole);
+  tx_cache_close(cache);
   const char *at = whole;
   for (int i = 0; found && i < count; i++) {
     memcpy(parts[i].data, at, parts[i].bytes);
@@ -111,8 +129,10 @@ static bool is_kept(const tx_memo *memo, tx_cache_key key) {
 }
 
 void tx_memo_keep(tx_memo *memo, tx_cache_key key, const tx_memo_part *parts, int count) {
-  if (!memo || is_kept(memo, key)) return; /* the cache takes each key once */
   uint64_t bytes = size_of(parts, count);
+  if (!memo || bytes > memo->bound || memo->bytes > memo->bound - bytes) return;
+  key = sized(key, bytes);
+  if (is_kept(memo, key)) return; /* the cache takes each key once */
   kept *one = tx_alloc_zero(1, sizeof *one);
   char *at = one ? tx_alloc(bytes) : NULL;
   if (!at) { /* it will be computed again */
@@ -125,5 +145,5 @@ void tx_memo_keep(tx_memo *memo, tx_cache_key key, const tx_memo_part *parts, in
     at += parts[i].bytes;
   }
   memo->list = one;
-  memo->count++;
+  memo->count++, memo->bytes += bytes;
 }

@@ -293,7 +293,7 @@ static bool keep(const recall *r) {
     records[i] = (tx_cache_record){key_of(r, text), row_of(r, text), bytes_of(r, text)};
   }
   tx_status status = records ? tx_cache_add(r->disk, records, r->missing_count, r->cache->bound,
-                                            &error)
+                                            0, &error)
                              : tx_fail_memory(&error, (uint64_t)r->missing_count, "the cache");
   if (status != TX_OK) {
     tx_watch_note(r->watch, "the states are not kept for another run: %s", error.message);

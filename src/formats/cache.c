@@ -246,7 +246,7 @@ static tx_status write_segment(const tx_cache_record *records, header *head, ent
 
 /* The name follows from the keys: two processes that computed the same write one file. */
 static tx_status keep(const tx_cache *cache, const tx_cache_record *records, header *head,
-                      entry *entries, int64_t *order, tx_error *error) {
+                      entry *entries, int64_t *order, int64_t used, tx_error *error) {
   char name[64], path[TX_PATH_SIZE];
   uint64_t at = sizeof *head + head->count * sizeof *entries, hash = 0;
   for (uint64_t i = 0; i < head->count; i++) {
@@ -267,7 +267,10 @@ static tx_status keep(const tx_cache *cache, const tx_cache_record *records, hea
     tx_writer_cancel(writer);
     return status;
   }
-  return tx_writer_commit(writer, error);
+  TX_TRY(tx_writer_commit(writer, error));
+  const struct timespec time = {used / 1000000000, (long)(used % 1000000000)}, times[] = {time, time};
+  if (used > 0) (void)utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
+  return TX_OK;
 }
 
 typedef struct {
@@ -308,7 +311,7 @@ static tx_status remove_oldest(const tx_cache *cache, uint64_t bound, tx_arena *
 }
 
 tx_status tx_cache_add(tx_cache *cache, const tx_cache_record *records, int64_t count,
-                       uint64_t bound, tx_error *error) {
+                       uint64_t bound, int64_t used, tx_error *error) {
   if (count == 0) return TX_OK;
   tx_arena *arena = tx_arena_new();
   entry *entries = arena ? tx_arena_array(arena, (size_t)count, sizeof *entries) : NULL;
@@ -320,7 +323,7 @@ tx_status tx_cache_add(tx_cache *cache, const tx_cache_record *records, int64_t 
     header head;
     lay_out(records, count, entries, &head);
     if (head.bytes <= bound) {
-      status = keep(cache, records, &head, entries, order, error);
+      status = keep(cache, records, &head, entries, order, used, error);
       if (status == TX_OK) status = remove_oldest(cache, bound, arena, error);
     }
   }

@@ -275,7 +275,8 @@ static tx_status fit_rows(const training *t, linear_scorer *linear, const tx_fea
   return status;
 }
 
-static tx_cache_key key_of(const training *t) {
+/* The terms stand in it too: the weights are by their order. */
+static tx_cache_key key_of(const training *t, const tx_term_table *table) {
   const tx_linear_options *o = &t->options;
   const int64_t numbers[] = {t->rows,         t->classes,     o->max_terms, o->min_documents,
                              o->shortest_run, o->longest_run, o->folds,     (int64_t)o->seed};
@@ -283,6 +284,8 @@ static tx_cache_key key_of(const training *t) {
   tx_memo_add(&key, numbers, sizeof numbers);
   tx_memo_add(&key, t->labels, (uint64_t)t->rows * sizeof *t->labels);
   for (int64_t i = 0; i < t->rows; i++) tx_memo_add(&key, t->texts[i].data, t->texts[i].size);
+  tx_memo_add(&key, table->terms, (uint64_t)table->count * sizeof *table->terms);
+  tx_memo_add(&key, table->idf, (uint64_t)table->count * sizeof *table->idf);
   return key;
 }
 
@@ -307,7 +310,8 @@ static tx_status train(const training *t, linear_scorer *linear) {
   }
   const tx_memo_part result[] = {{linear->weights, terms * labels * sizeof *linear->weights},
                                  {linear->bias, labels * sizeof *linear->bias}};
-  tx_cache_key key = key_of(t);
+  tx_cache_key key = {0, 0};
+  if (t->options.memo) key = key_of(t, &linear->table);
   if (tx_memo_recall(t->options.memo, key, result, 2)) return TX_OK;
   TX_TRY(fit(t, linear));
   tx_memo_keep(t->options.memo, key, result, 2);

@@ -265,6 +265,7 @@ static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error
                             .seed = o->seed};
   options.learning_rate = o->learning_rate > 0 ? o->learning_rate : set->blocks ? 5e-5 : 1e-3;
   tx_fit_report fit;
+  tx_memo_write(t->memo, t->watch); /* hours may follow */
   TX_TRY(tx_fit(set->tail, &t->pass, &set->train.states, set->split.train.labels,
                 &set->validation.states, set->split.validation.labels, options, &fit, t->watch,
                 error));

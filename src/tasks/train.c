@@ -218,7 +218,7 @@ static void open_cache(job *j) {
   t->trunk.scratch = j->home.data;
   if (t->options->no_cache) return;
   t->trunk.directory = j->cache_path;
-  t->memo = tx_memo_open(j->cache_path, t->trunk.bound, t->watch);
+  if (t->trunk.bound > 0) t->memo = tx_memo_open(j->cache_path, t->trunk.bound);
 }
 
 /* ---- precision --------------------------------------------------------- */
@@ -339,12 +339,6 @@ static tx_status train_sets(job *j) {
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
 }
 
-/* Before the artifact, so that what was fitted is kept even where that cannot be written. */
-static void close_memo(job *j) {
-  tx_memo_close(j->shared.memo, j->shared.watch);
-  j->shared.memo = NULL;
-}
-
 static tx_status run(job *j) {
   tx_training *t = &j->shared;
   TX_TRY(check_options(t->options, j->error));
@@ -353,7 +347,8 @@ static tx_status run(job *j) {
   TX_TRY(check_memory(j));
   open_cache(j);
   TX_TRY(train_sets(j));
-  close_memo(j);
+  /* Before the artifact: what was fitted is kept even where that cannot be written. */
+  tx_memo_write(t->memo, t->watch);
   TX_TRY(tx_train_write(t, j->sets, j->count, j->error));
   report(j);
   return TX_OK;
@@ -363,7 +358,7 @@ static void job_free(job *j) {
   for (size_t i = 0; j->sets && i < j->count; i++) tx_label_set_free(&j->sets[i]);
   tx_free(j->sets);
   tx_trunk_forget(&j->shared.trunk);
-  close_memo(j);
+  tx_memo_close(j->shared.memo, j->shared.watch);
   tx_pass_close(&j->shared.pass);
   tx_tokenizer_free(j->shared.tokenizer);
   tx_model_close(j->shared.model);

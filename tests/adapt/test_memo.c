@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -22,7 +24,7 @@ enum { PLENTY = 1 << 28, ROWS = 40, WIDTH = 4, CLASSES = 3, DEEPEST = 2,
        RECORD = (DEEPEST + 1) * TX_PROBE_PARTS * WIDTH };
 
 static tx_memo *open_memo(const char *directory) {
-  tx_memo *memo = tx_memo_open(directory, PLENTY, NULL);
+  tx_memo *memo = tx_memo_open(directory, PLENTY);
   assert_non_null(memo);
   return memo;
 }
@@ -37,7 +39,7 @@ static const double long_part[5] = {1, -2, 0.25, 1e300, 0};
 static const char short_part[3] = {'a', 0, 'c'};
 
 static void keep(const char *directory, tx_cache_key key, uint64_t bound) {
-  tx_memo *memo = tx_memo_open(directory, bound, NULL);
+  tx_memo *memo = tx_memo_open(directory, bound);
   assert_non_null(memo);
   const tx_memo_part parts[] = {{(void *)long_part, sizeof long_part},
                                 {(void *)short_part, sizeof short_part}};
@@ -70,7 +72,8 @@ static void test_kept_results_are_found_by_another_run(void **state) {
   keep(directory, key, PLENTY);
   assert_true(finds(directory, key, sizeof long_part, 3));
   assert_false(finds(directory, other, sizeof long_part, 3));
-  assert_false(finds(directory, key, sizeof long_part, 30)); /* it is no longer than that */
+  assert_false(finds(directory, key, sizeof long_part, 30)); /* it is of one size and no other */
+  assert_false(finds(directory, key, sizeof long_part, 2));
   tx_memo_close(open_memo(directory), NULL);
   assert_int_equal(segments(directory), 1);
 }
@@ -98,7 +101,6 @@ static void test_no_memo_and_no_room(void **state) {
   const char *directory = made("small");
   tx_cache_key key = tx_memo_key("fit");
   const tx_memo_part part = {(void *)long_part, sizeof long_part};
-  assert_null(tx_memo_open(directory, 0, NULL));
   assert_false(tx_memo_recall(NULL, key, &part, 1));
   tx_memo_keep(NULL, key, &part, 1);
   tx_memo_close(NULL, NULL);
@@ -106,9 +108,64 @@ static void test_no_memo_and_no_room(void **state) {
   assert_int_equal(segments(directory), 0);
   write_text(made("a-file"), "not a directory");
   tx_watch silent = {0};
-  tx_memo *memo = tx_memo_open(made("a-file"), PLENTY, &silent);
+  tx_memo *memo = tx_memo_open(made("a-file"), PLENTY);
   tx_memo_keep(memo, key, &part, 1);
   tx_memo_close(memo, &silent);
+}
+
+/* What this run read or wrote since the memo was opened stays where there is no room for
+ * both; what was there before goes. */
+static void test_states_of_the_run_stay(void **state) {
+  (void)state;
+  static const unsigned char states[4000] = {1};
+  const tx_memo_part part = {(void *)long_part, sizeof long_part};
+  for (int after = 0; after < 2; after++) {
+    const char *directory = after ? made("after") : made("before");
+    tx_cache_record record = {{1, 2}, states, sizeof states};
+    tx_memo *memo = after ? tx_memo_open(directory, 4200) : NULL;
+    tx_cache *cache;
+    MADE_OK(tx_cache_open(directory, &cache, error));
+    MADE_OK(tx_cache_add(cache, &record, 1, 4200, 0, error));
+    tx_cache_close(cache);
+    struct timespec moment = {0, 20000000}; /* files are dated to a few milliseconds */
+    nanosleep(&moment, NULL);
+    if (!memo) memo = tx_memo_open(directory, 4200);
+    tx_memo_keep(memo, tx_memo_key("fit"), &part, 1);
+    tx_memo_write(memo, NULL);
+    tx_memo_write(memo, NULL); /* there is nothing left to write */
+    char to[sizeof states];
+    MADE_OK(tx_cache_open(directory, &cache, error));
+    assert_int_equal(tx_cache_read(cache, record.key, sizeof to, to), after);
+    tx_cache_close(cache);
+    assert_int_equal(tx_memo_recall(memo, tx_memo_key("fit"), &(tx_memo_part){to, sizeof long_part}, 1),
+                     !after);
+    tx_memo_close(memo, NULL);
+  }
+}
+
+/* It needs few open files, and none while the run goes on. */
+static void test_few_open_files(void **state) {
+  (void)state;
+  const char *directory = made("many");
+  for (uint64_t i = 0; i < 100; i++) {
+    tx_cache *cache;
+    tx_cache_record record = {{i, i}, &i, sizeof i};
+    MADE_OK(tx_cache_open(directory, &cache, error));
+    MADE_OK(tx_cache_add(cache, &record, 1, PLENTY, 0, error));
+    tx_cache_close(cache);
+  }
+  struct rlimit before, few;
+  assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+  few = (struct rlimit){40, before.rlim_max};
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+  tx_memo *memo = open_memo(directory);
+  char to[8];
+  tx_memo_recall(memo, tx_memo_key("none"), &(tx_memo_part){to, 8}, 1);
+  FILE *file = fopen(llama, "rb"); /* others find what they need */
+  assert_non_null(file);
+  fclose(file);
+  tx_memo_close(memo, NULL);
+  assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 static void test_a_damaged_record_is_not_found(void **state) {
@@ -140,7 +197,7 @@ static void test_each_allocation_fails(void **state) {
     tx_directory_remove(directory);
     int64_t blocks = failing_blocks;
     failing_at = at;
-    tx_memo *memo = tx_memo_open(directory, PLENTY, NULL);
+    tx_memo *memo = tx_memo_open(directory, PLENTY);
     char to[64];
     const tx_memo_part part = {(void *)long_part, sizeof long_part}, found = {to, sizeof long_part};
     tx_memo_keep(memo, key, &part, 1);
@@ -310,6 +367,8 @@ int main(void) {
       cmocka_unit_test(test_kept_results_are_found_by_another_run),
       cmocka_unit_test(test_a_key_holds_what_it_was_given_and_how),
       cmocka_unit_test(test_no_memo_and_no_room),
+      cmocka_unit_test(test_states_of_the_run_stay),
+      cmocka_unit_test(test_few_open_files),
       cmocka_unit_test(test_a_damaged_record_is_not_found),
       cmocka_unit_test(test_each_allocation_fails),
       cmocka_unit_test(test_heads),

@@ -47,7 +47,7 @@ static tx_status try_to_add(tx_cache *cache, const uint64_t *numbers, int count,
     fill(numbers[i], bytes, data[i]);
     records[i] = (tx_cache_record){key_of(numbers[i]), data[i], bytes};
   }
-  return tx_cache_add(cache, records, count, bound, error);
+  return tx_cache_add(cache, records, count, bound, 0, error);
 }
 
 static tx_cache *open_cache(const char *directory) {
@@ -551,15 +551,15 @@ static void test_full_disk_on_the_way(void **state) {
   small = before, small.rlim_cur = 1000;
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
   tx_error errors[2] = {{0}};
-  tx_status many = tx_cache_add(cache, records, MANY, PLENTY, &errors[0]);
-  tx_status one = tx_cache_add(cache, &large, 1, PLENTY, &errors[1]);
+  tx_status many = tx_cache_add(cache, records, MANY, PLENTY, 0, &errors[0]);
+  tx_status one = tx_cache_add(cache, &large, 1, PLENTY, 0, &errors[1]);
   assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
   signal(SIGXFSZ, SIG_DFL);
   assert_int_equal(many, TX_ERROR_SYSTEM);
   assert_int_equal(one, TX_ERROR_SYSTEM);
   assert_int_equal(made_names(directory), 0);
-  MADE_OK(tx_cache_add(cache, records, MANY, PLENTY, error)); /* now there is room */
-  MADE_OK(tx_cache_add(cache, &large, 1, PLENTY, error));
+  MADE_OK(tx_cache_add(cache, records, MANY, PLENTY, 0, error)); /* now there is room */
+  MADE_OK(tx_cache_add(cache, &large, 1, PLENTY, 0, error));
   tx_cache_close(cache);
   cache = open_cache(directory);
   data[LONG - 1] = 7;
