@@ -62,7 +62,8 @@ def row(arguments, name, made, folder):
     paths = [os.path.join(folder, part) for part in ("train.tsv", "test.tsv", "f32.taxon", "int8.taxon")]
     write(train, paths[0])
     write(test, paths[1])
-    words = ["train", "--model", "smollm2-135m", "--data", paths[0], "--depth", str(arguments.depth)]
+    words = ["train", "--model", "smollm2-135m", "--data", paths[0]]
+    words += ["--depth", str(arguments.depth)] if arguments.depth else []
     report = taxon_json(arguments.taxon, *words, "--out", paths[2])
     taxon_json(arguments.taxon, *words, "--precision", "int8", "--out", paths[3])
     both = compare(arguments.taxon, paths[2], paths[1])
