@@ -25,6 +25,7 @@ typedef struct {
   int format;
   int64_t max_tokens;
   int precision; /* of tx_precision */
+  bool apart;
 } eval;
 
 static size_t seen_lines(const tx_evaluation *of) {
@@ -348,6 +349,7 @@ static tx_status evaluate(const eval *state, const char *artifact, tx_evaluation
   options.model = state->model;
   options.max_tokens = state->max_tokens;
   options.precision = (tx_precision)state->precision;
+  options.adapters_apart = state->apart;
   options.head = state->head;
   tx_table_options table = tx_table_defaults();
   if (state->text) table.text = state->text;
@@ -396,6 +398,8 @@ int verb_eval(int argc, char **argv) {
       {"precision", OPTION_CHOICE, &state.precision,
        .help = "of the model's frozen blocks; auto: as the classifier says",
        .choices = options_precisions},
+      {"adapters-apart", OPTION_FLAG, &state.apart,
+       .help = "of --method lora: beside the model's matrices instead of added to them"},
       {"max-tokens", OPTION_INTEGER, &state.max_tokens, "N", "longer texts are cut at the end",
        .zero = "as in training", .least = 1, .most = INT32_MAX},
   };

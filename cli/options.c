@@ -70,6 +70,8 @@ static void print_real(FILE *out, double value) {
   fputs(digits, out);
 }
 
+static bool is_word(const option *of) { return of->word && *(double *)of->value < 0; }
+
 char *options_value(const option *of) {
   char *text = NULL;
   size_t size = 0;
@@ -84,7 +86,11 @@ char *options_value(const option *of) {
     for (size_t i = 0; i < list->count; i++) fprintf(out, "%s%s", i == 0 ? "" : " ", list->items[i]);
   }
   if (of->type == OPTION_INTEGER) fprintf(out, "%" PRId64, *(int64_t *)of->value);
-  if (of->type == OPTION_REAL) print_real(out, *(double *)of->value);
+  if (of->type == OPTION_REAL && is_word(of)) {
+    fputs(of->word, out);
+  } else if (of->type == OPTION_REAL) {
+    print_real(out, *(double *)of->value);
+  }
   if (of->type == OPTION_CHOICE) fputs(of->choices[*(int *)of->value], out);
   if (of->type == OPTION_FLAG) fputs(*(bool *)of->value ? "yes" : "no", out);
   if (fclose(out) != 0 || !text) cli_out_of_memory(); /* glibc forgets to say */
@@ -120,6 +126,10 @@ static bool convert_integer(const option *of, const char *text) {
 
 static bool convert_real(const option *of, const char *text) {
   char *end;
+  if (of->word && strcmp(text, of->word) == 0) {
+    *(double *)of->value = -1;
+    return true;
+  }
   double value = strtod(text, &end);
   bool plain = *text && text[strspn(text, "0123456789+-.eE")] == '\0'; /* no nan, inf, hex */
   if (!plain || *end != '\0' || !(value >= of->low && value <= of->high)) return false;
@@ -166,6 +176,7 @@ static void print_wanted(FILE *out, const option *of) {
     print_real(out, of->low);
     fputs(of->above ? " and up to " : " to ", out);
     print_real(out, of->high);
+    if (of->word) fprintf(out, ", or %s", of->word);
   } else {
     for (int i = 0; of->choices[i]; i++) {
       bool last = of->choices[i + 1] == NULL;

@@ -43,6 +43,7 @@ typedef struct option {
   int64_t least, most;
   double low, high;
   bool above; /* low itself is not allowed */
+  const char *word; /* of OPTION_REAL: may stand in place of a number, and is -1 */
   const char *const *choices; /* ends with NULL */
   unsigned flags;
 } option;

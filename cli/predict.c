@@ -27,6 +27,7 @@ typedef struct {
   int format;
   int64_t max_tokens;
   int precision; /* of tx_precision */
+  bool apart;
   /* The work: */
   tx_classifier *classifier;
   head *heads; /* (count) */
@@ -363,6 +364,7 @@ static int run(predict *state) {
   options.model = state->model;
   options.max_tokens = state->max_tokens;
   options.precision = (tx_precision)state->precision;
+  options.adapters_apart = state->apart;
   tx_error error = {0};
   if (tx_classifier_open(state->line->arguments[0], options, &state->classifier, &error) != TX_OK) {
     return cli_fail(state->line->verb, &error, "run the same command again");
@@ -408,6 +410,8 @@ int verb_predict(int argc, char **argv) {
       {"precision", OPTION_CHOICE, &state->precision,
        .help = "of the model's frozen blocks; auto: as the classifier says",
        .choices = options_precisions},
+      {"adapters-apart", OPTION_FLAG, &state->apart,
+       .help = "of --method lora: beside the model's matrices instead of added to them"},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
        .zero = "as in training", .least = 1, .most = INT32_MAX},
   };

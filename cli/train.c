@@ -11,22 +11,26 @@
 #include "progress.h"
 
 /* In the order of the library's enums. */
-static const char *const methods[] = {"head", "last-block", "auto", NULL};
+static const char *const methods[] = {"head", "last-block", "auto", "norms", "lora", "full", NULL};
 static const char *const poolings[] = {"last", "mean", "first", "both", "auto", NULL};
 static const char *const solvers[] = {"convex", "sgd", NULL};
-static const char *const schedules[] = {"constant", "cosine", NULL};
+static const char *const schedules[] = {"constant", "cosine", "linear", NULL};
+static const char *const samplings[] = {"all", "balanced", NULL};
+static const char *const targets[] = {"all", "attention", "query-value", NULL};
 static const char *const weights[] = {"none", "balanced", NULL};
 
 typedef struct {
   cli_common common;
+  const char *run, *resume;
   const char *model, *data, *validation, *out, *label;
   char *text;
   option_list heads;        /* NAME:FILE */
   tx_label_source *sources; /* (heads.count), once they are read */
-  int format, method, pooling, solver, schedule, weights, precision;
-  int64_t depth, max_depth, blocks, epochs, batch, accumulate, patience, max_tokens, cache_mb;
-  double learning_rate, weight_decay, warm_up, clip, penalty;
-  bool no_cache;
+  int format, method, pooling, solver, schedule, weights, precision, targets, sampling;
+  int64_t depth, max_depth, blocks, rank, epochs, batch, accumulate, patience, max_tokens, cache_mb;
+  double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
+      ema, save_minutes;
+  bool no_cache, rank_stabilised, keep_activations;
 } train;
 
 static train train_defaults(void) {
@@ -41,6 +45,9 @@ static train train_defaults(void) {
                  .depth = from.depth,
                  .max_depth = from.max_depth,
                  .blocks = from.blocks,
+                 .rank = from.rank,
+                 .save_minutes = from.save_minutes,
+                 .targets = (int)from.targets,
                  .epochs = from.epochs,
                  .batch = from.batch,
                  .accumulate = from.accumulate,
@@ -54,7 +61,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 31 };
+enum { OPTION_COUNT = 46 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -76,13 +83,13 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"format", OPTION_CHOICE, &state->format, .help = "of the tables", .choices = options_formats,
        .flags = OPTION_RESULT},
       {"method", OPTION_CHOICE, &state->method,
-       .help = "what is trained: a linear layer on the model's states, or the last blocks too; "
-               "auto: at the depth and pooling that cross-validation chooses, with its last block "
+       .help = "what is trained: a linear layer on the model's states, or the last blocks too, or "
+               "the norms of all blocks, or low-rank adapters in all of them (lora), or the whole "
+               "model; auto: a linear layer at the depth and pooling that cross-validation chooses, with its last block "
                "where that is better",
        .choices = methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
-       .help = "the token, or tokens, that stand for the text; first: with --method head or "
-               "last-block",
+       .help = "the token, or tokens, that stand for the text; first: not with --method auto",
        .choices = poolings, .flags = OPTION_RESULT},
       {"depth", OPTION_INTEGER, &state->depth, "N", "blocks of the model that are run",
        .zero = "chosen by --method auto, else all", .least = 1, .most = 10000, .flags = OPTION_RESULT},
@@ -107,9 +114,10 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"penalty", OPTION_REAL, &state->penalty, "X", "of the convex head",
        .zero = "chosen by cross-validation", .above = true, .high = 1e6, .flags = OPTION_RESULT},
       {.type = OPTION_HEADING,
-       .help = "Gradient steps (--method last-block, or --head-solver sgd)"},
-      {"blocks", OPTION_INTEGER, &state->blocks, "N", "how many of the last blocks", .least = 1,
-       .most = 10000, .flags = OPTION_RESULT},
+       .help = "Gradient steps (--method last-block, norms, lora and full, or --head-solver sgd)"},
+      {"blocks", OPTION_INTEGER, &state->blocks, "N", "how many of the last blocks",
+       .zero = "1, or all for --method norms, lora and full", .least = 1, .most = 10000,
+       .flags = OPTION_RESULT},
       {"epochs", OPTION_INTEGER, &state->epochs, "N", "passes over the training texts",
        .zero = "5, or 2 for --method auto", .least = 1, .most = 100000, .flags = OPTION_RESULT},
       {"batch", OPTION_INTEGER, &state->batch, "N", "texts a step", .least = 1, .most = 65536,
@@ -120,8 +128,11 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"patience", OPTION_INTEGER, &state->patience, "N",
        "epochs without a better validation loss before it stops; as many as --epochs: it never does",
        .zero = "2, or 1 for --method auto", .least = 1, .most = 100000, .flags = OPTION_RESULT},
-      {"lr", OPTION_REAL, &state->learning_rate, "X", "largest learning rate",
-       .zero = "the method's own", .above = true, .high = 10, .flags = OPTION_RESULT},
+      {"lr", OPTION_REAL, &state->learning_rate, "X|sweep",
+       "largest learning rate; sweep: of eight the one that a short run of each finds best on the "
+       "validation texts",
+       .zero = "the method's own", .above = true, .high = 10, .word = "sweep",
+       .flags = OPTION_RESULT},
       {"weight-decay", OPTION_REAL, &state->weight_decay, "X", "of AdamW", .high = 10,
        .flags = OPTION_RESULT},
       {"warm-up", OPTION_REAL, &state->warm_up, "X", "share of the steps", .high = 1,
@@ -130,6 +141,41 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .high = 1e9, .flags = OPTION_RESULT},
       {"schedule", OPTION_CHOICE, &state->schedule, .help = "of the learning rate",
        .choices = schedules, .flags = OPTION_RESULT},
+      {"sampling", OPTION_CHOICE, &state->sampling,
+       .help = "all: each text once an epoch; balanced: each label as often as another",
+       .choices = samplings, .flags = OPTION_RESULT},
+      {"layer-decay", OPTION_REAL, &state->layer_decay, "X",
+       "a block's learning rate, of that of the one after it", .zero = "1, all the same", .high = 1,
+       .flags = OPTION_RESULT},
+      {"ema", OPTION_REAL, &state->ema, "X",
+       "the weights' exponential average is judged and kept; its decay a step", .zero = "none",
+       .high = 0.999999, .flags = OPTION_RESULT},
+      {"keep-activations", OPTION_FLAG, &state->keep_activations,
+       .help = "of all blocks, also where they take more than 256 MB: faster than computing them again"},
+      {"label-smoothing", OPTION_REAL, &state->smoothing, "X",
+       "share of the target that is spread over all labels", .high = 0.999,
+       .flags = OPTION_RESULT},
+      {"focal", OPTION_REAL, &state->focal, "X",
+       "texts count (1 - p)^X, p the label's probability: the hard ones more", .high = 100,
+       .flags = OPTION_RESULT},
+      {.type = OPTION_HEADING, .help = "Long runs"},
+      {"run", OPTION_STRING, &state->run, "DIR",
+       "checkpoints of gradient steps go there, and log.jsonl: a line a step, a line an epoch",
+       .flags = OPTION_PATH},
+      {"resume", OPTION_STRING, &state->resume, "DIR",
+       "go on with the run that was stopped there, by the same options and data",
+       .flags = OPTION_PATH},
+      {"save-minutes", OPTION_REAL, &state->save_minutes, "X",
+       "between two checkpoints; there is one at each epoch's end too", .high = 1e6},
+      {.type = OPTION_HEADING, .help = "Adapters (--method lora)"},
+      {"rank", OPTION_INTEGER, &state->rank, "N", "of each adapter", .least = 1, .most = 65536,
+       .flags = OPTION_RESULT},
+      {"alpha", OPTION_REAL, &state->alpha, "X", "an adapter counts alpha / rank",
+       .zero = "twice the rank", .above = true, .high = 1e6, .flags = OPTION_RESULT},
+      {"rslora", OPTION_FLAG, &state->rank_stabilised,
+       .help = "an adapter counts alpha / sqrt(rank) instead", .flags = OPTION_RESULT},
+      {"targets", OPTION_CHOICE, &state->targets, .help = "the matrices of a block that have one",
+       .choices = targets, .flags = OPTION_RESULT},
   };
   _Static_assert(sizeof all / sizeof all[0] == OPTION_COUNT, "OPTION_COUNT counts the table");
   memcpy(options, all, sizeof all);
@@ -157,18 +203,32 @@ static tx_train_options library_options(const train *state, const char *command)
   to.depth = (int)state->depth;
   to.max_depth = (int)state->max_depth;
   to.blocks = (int)state->blocks;
+  to.rank = (int)state->rank;
+  to.alpha = state->alpha;
+  to.rank_stabilised = state->rank_stabilised;
+  to.targets = (tx_targets)state->targets;
   to.epochs = (int)state->epochs;
   to.batch = (int)state->batch;
   to.accumulate = (int)state->accumulate;
   to.patience = (int)state->patience;
-  to.learning_rate = state->learning_rate;
+  to.sweep = state->learning_rate < 0;
+  to.learning_rate = to.sweep ? 0 : state->learning_rate;
   to.weight_decay = state->weight_decay;
   to.warm_up = state->warm_up;
   to.clip = state->clip;
+  to.sampling = (tx_sampling)state->sampling;
+  to.layer_decay = state->layer_decay;
+  to.ema = state->ema;
+  to.keep_activations = state->keep_activations;
+  to.label_smoothing = state->smoothing;
+  to.focal = state->focal;
   to.penalty = state->penalty;
   to.max_tokens = state->max_tokens;
   to.cache_mb = state->cache_mb;
   to.no_cache = state->no_cache;
+  to.run = state->resume ? state->resume : state->run;
+  to.resume = state->resume != NULL;
+  to.save_minutes = state->save_minutes;
   to.seed = (uint64_t)state->common.seed;
   return to;
 }

@@ -114,6 +114,8 @@ typedef struct tx_classifier_options {
   const char *head;     /* of a classifier of several label sets: the one that the functions of
                            one head mean; NULL: the first */
   tx_precision precision; /* auto: the artifact's */
+  bool adapters_apart;  /* of --method lora: kept beside the base's matrices, not added to them:
+                           slower, and probabilities differ by rounding, about 1e-6 */
 } tx_classifier_options;
 
 TX_API tx_classifier_options tx_classifier_defaults(void);
@@ -192,7 +194,20 @@ TX_API void tx_table_close(tx_table *table);
 
 /* auto: depth, pooling and penalty by cross-validation, then the last block of
  * the cut model, kept if it is better. */
-typedef enum tx_method { TX_METHOD_HEAD, TX_METHOD_LAST_BLOCK, TX_METHOD_AUTO } tx_method;
+typedef enum tx_method {
+  TX_METHOD_HEAD,
+  TX_METHOD_LAST_BLOCK,
+  TX_METHOD_AUTO,
+  TX_METHOD_NORMS, /* the norms of the blocks, and the output norm */
+  TX_METHOD_LORA,  /* low-rank adapters beside matrices of the blocks */
+  TX_METHOD_FULL,  /* all blocks that are run, the output norm, and the embeddings of the tokens in
+                      the training and validation texts */
+} tx_method;
+typedef enum tx_targets { /* which matrices of a block LoRA adapts */
+  TX_TARGETS_ALL,
+  TX_TARGETS_ATTENTION,   /* query, key, value, out */
+  TX_TARGETS_QUERY_VALUE, /* the original paper's */
+} tx_targets;
 typedef enum tx_pooling {
   TX_POOLING_LAST,      /* the last token's state */
   TX_POOLING_MEAN,      /* the mean over all tokens */
@@ -201,7 +216,15 @@ typedef enum tx_pooling {
   TX_POOLING_AUTO,      /* of options: chosen with the depth; the last token's where nothing is */
 } tx_pooling;
 typedef enum tx_head_solver { TX_HEAD_CONVEX, TX_HEAD_SGD } tx_head_solver;
-typedef enum tx_schedule { TX_SCHEDULE_CONSTANT, TX_SCHEDULE_COSINE } tx_schedule;
+typedef enum tx_schedule {
+  TX_SCHEDULE_CONSTANT,
+  TX_SCHEDULE_COSINE,
+  TX_SCHEDULE_LINEAR,
+} tx_schedule;
+typedef enum tx_sampling {
+  TX_SAMPLING_ALL,      /* every text once an epoch */
+  TX_SAMPLING_BALANCED, /* as many texts, but each label as often as another, with repeats */
+} tx_sampling;
 typedef enum tx_class_weights { TX_CLASS_WEIGHTS_NONE, TX_CLASS_WEIGHTS_BALANCED } tx_class_weights;
 
 /* A label set of its own table; the texts may be the same as another's. */
@@ -227,7 +250,12 @@ typedef struct tx_train_options {
   tx_head_solver head_solver;
   int depth;           /* blocks that are run; 0: all, or with auto chosen */
   int max_depth;       /* auto: the deepest that is tried; 0: all */
-  int blocks;          /* last-block: how many of the last blocks are trained, from 1 */
+  int blocks;          /* how many of the last blocks are trained; 0: the method's own, 1 of
+                          last-block, all of norms and lora */
+  int rank;            /* lora: of the adapters, from 1 */
+  double alpha;        /* lora: the adapters count alpha / rank; 0: twice the rank */
+  bool rank_stabilised; /* lora: alpha / sqrt(rank) instead */
+  tx_targets targets;  /* lora */
   int epochs;          /* gradient training; 0: the method's own, 5, and 2 for auto's last block */
   int batch;           /* texts a step, from 1 */
   int accumulate;      /* steps of `batch` texts before the weights change, from 1: the same
@@ -235,12 +263,21 @@ typedef struct tx_train_options {
   int patience;        /* epochs without a better validation loss before it stops; 0: the
                           method's own, 2, and 1 for auto's last block */
   double learning_rate; /* > 0; 0: the method's own */
+  bool sweep;          /* instead: of eight rates around the method's own the one that a short run
+                          of each, up to 60 steps, finds best on the validation rows */
   double weight_decay; /* decoupled, >= 0 */
   double warm_up;      /* share of all steps, 0..1 */
   double clip;         /* largest norm of a step's gradient; 0: none */
+  double label_smoothing; /* share of the target spread over all labels, 0 to below 1 */
+  double focal;        /* a text counts (1 - p(label))^focal; 0: all the same; not with smoothing */
   double penalty;      /* of the convex head, relative to the mean loss; 0: by cross-validation */
   tx_schedule schedule;
   tx_class_weights class_weights;
+  tx_sampling sampling;   /* of gradient steps */
+  double layer_decay;     /* a block's learning rate, of that of the one after it, above 0 to 1;
+                             0: all the same */
+  double ema;             /* gradient steps: the weights' exponential average is what is judged and
+                             kept; its decay a step, below 1; 0: the weights themselves */
   tx_precision precision; /* int8: the blocks that are not trained are computed as bytes, in training
                              and later; auto: trained in fp32, and then int8 where the accuracy on the
                              validation rows falls by no more than TX_TOLERANCE points */
@@ -248,7 +285,15 @@ typedef struct tx_train_options {
   int64_t cache_mb;   /* bound of the states, and of what fits came to, that are kept below the home
                          for later runs, the least recently used out first; and of states in memory,
                          beyond it a temporary file is used */
+  bool keep_activations; /* gradient steps through several blocks: never compute a block's forward
+                            again, whatever memory a step takes; false: where they would take more
+                            than 256 MB */
   bool no_cache;      /* compute and fit all anew, keep nothing */
+  const char *run;    /* a directory for checkpoints of gradient steps, one at each epoch's end, and
+                         for their log, log.jsonl; made where it is not there; NULL: none */
+  bool resume;        /* go on with the run that is there, which must have had the same options and
+                         data; the artifact is the same, byte for byte, as of one never stopped */
+  double save_minutes; /* of a run: a checkpoint in between, so often; 0: after every step */
   uint64_t seed;
 } tx_train_options;
 
@@ -268,7 +313,7 @@ typedef struct tx_head_report {
 
 /* Of several heads: counts are added up, the rest is the first one's. */
 typedef struct tx_train_report {
-  tx_method method;    /* of the artifact: head or last-block */
+  tx_method method;    /* of the artifact: any but auto */
   tx_pooling pooling;
   int depth;           /* blocks that the artifact runs */
   tx_precision precision; /* of the artifact: f32 or int8 */

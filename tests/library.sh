@@ -125,7 +125,7 @@ completes_bash() {
 taxon tr> train 
 taxon help ev> eval 
 taxon train --me> --method 
-taxon train --schedule > constant cosine 
+taxon train --schedule > constant cosine linear 
 taxon train --method=la> last-block 
 taxon train --json --class-weights b> balanced 
 taxon train --data r> real.taxon rows.csv 

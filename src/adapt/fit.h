@@ -4,20 +4,40 @@
 #ifndef TX_ADAPT_FIT_H
 #define TX_ADAPT_FIT_H
 
+#include "adapt/checkpoint.h"
 #include "adapt/tail.h"
+
+/* What happened, as it happens; a failure stops the training. */
+typedef struct tx_fit_log {
+  void *context;
+  /* Before the next step, of a run that goes on; 0: before the first one. */
+  tx_status (*start)(void *context, int64_t step, tx_error *error);
+  tx_status (*step)(void *context, int64_t step, int64_t epoch, double loss, double learning_rate,
+                    double gradient_norm, int64_t tokens, tx_error *error);
+  /* `step`: the last one before it; epoch 0 and step 0: before the first. */
+  tx_status (*epoch)(void *context, int64_t step, int64_t epoch, double training_loss,
+                     double validation_loss, double accuracy, tx_error *error);
+} tx_fit_log;
 
 typedef struct tx_fit_options {
   int epochs, batch, accumulate, patience; /* as in tx_train_options */
   double learning_rate, weight_decay, warm_up, clip;
+  int64_t max_steps; /* it ends after so many, judged then; 0: after the epochs */
+  double average; /* decay of the weights' average, which is what is judged and kept, 0..1; 0: none;
+                     the tail is averaged then */
+  bool balanced;  /* an epoch's texts are drawn, each label as often as another, with repeats */
   tx_schedule schedule;
   const double *class_weights; /* (classes) or NULL */
   uint64_t seed;
+  tx_checkpoint *checkpoint; /* written on the way, and where it was resumed gone on from; or NULL */
+  const tx_fit_log *log;     /* or NULL */
 } tx_fit_options;
 
 typedef struct tx_fit_report {
   int epochs;     /* run */
   int best_epoch; /* whose parameters the tail holds now; 0: as it came */
   double best_loss;
+  double last_loss; /* as it was judged last */
 } tx_fit_report;
 
 /* The factor of the learning rate at a step, counted from 0. */

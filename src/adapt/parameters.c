@@ -22,7 +22,8 @@ tx_parameter *tx_parameters_add(tx_parameters *set, const char *name, int64_t ou
   if (set->count == set->capacity) return NULL;
   tx_parameter *p = &set->items[set->count++];
   snprintf(p->name, sizeof p->name, "%s", name);
-  p->outputs = outputs, p->inputs = inputs, p->decays = outputs > 1;
+  p->outputs = outputs, p->inputs = inputs, p->rate = 1;
+  p->matrix = outputs > 1, p->packed = true;
   set->values += outputs * inputs;
   return p;
 }
@@ -44,7 +45,8 @@ static uint64_t lay_out(tx_parameters *set, float *memory) {
     p->first = carve(memory, &at, values);
     p->second = carve(memory, &at, values);
     p->kept = carve(memory, &at, values);
-    if (p->outputs == 1) continue;
+    if (set->averaged) p->average = carve(memory, &at, values);
+    if (!p->matrix || !p->packed) continue;
     p->panels = carve(memory, &at, tx_packed_size(p->inputs, p->outputs));
     p->transposed = carve(memory, &at, tx_packed_size(p->outputs, p->inputs));
   }
@@ -98,12 +100,35 @@ void tx_parameters_restore(tx_parameters *set) {
   tx_parameters_pack(set);
 }
 
+/* ---- averages ---------------------------------------------------------- */
+
+float *tx_parameters_copy(const tx_parameters *set) {
+  float *copy = tx_alloc_array((size_t)set->values, sizeof *copy), *at = copy;
+  for (int64_t i = 0; copy && i < set->count; i++) {
+    const tx_parameter *p = &set->items[i];
+    memcpy(at, p->value, (size_t)(p->outputs * p->inputs) * sizeof *at);
+    at += p->outputs * p->inputs;
+  }
+  return copy;
+}
+
+void tx_parameters_begin(tx_parameters *set, const float *values) {
+  for (int64_t i = 0; i < set->count; i++) {
+    const tx_parameter *p = &set->items[i];
+    size_t bytes = (size_t)(p->outputs * p->inputs) * sizeof(float);
+    memcpy(p->value, values, bytes);
+    memset(p->first, 0, bytes), memset(p->second, 0, bytes), memset(p->gradient, 0, bytes);
+    values += p->outputs * p->inputs;
+  }
+  set->steps = 0;
+  tx_parameters_pack(set);
+}
+
 typedef struct {
-  const tx_kernels *kernels;
-  tx_adamw step;
   tx_parameter *parameter;
-  double *squares;
-} stepping;
+  float decay;
+  bool swap;
+} averaging;
 
 static int64_t chunks_of(const tx_parameter *p) {
   return (p->outputs * p->inputs + CHUNK - 1) / CHUNK;
@@ -113,6 +138,52 @@ static int64_t chunk_size(const tx_parameter *p, int64_t index) {
   int64_t left = p->outputs * p->inputs - index * CHUNK;
   return left < CHUNK ? left : CHUNK;
 }
+
+static void average_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const averaging *a = context;
+  int64_t count = chunk_size(a->parameter, index);
+  float *value = a->parameter->value + index * CHUNK;
+  float *average = a->parameter->average + index * CHUNK;
+  for (int64_t i = 0; i < count; i++) {
+    float held = average[i];
+    if (a->swap) {
+      average[i] = value[i];
+      value[i] = held;
+    } else {
+      average[i] = value[i] + a->decay * (held - value[i]);
+    }
+  }
+}
+
+static void average_all(tx_parameters *set, averaging *a) {
+  for (int64_t i = 0; i < set->count; i++) {
+    a->parameter = &set->items[i];
+    tx_parallel(chunks_of(a->parameter), average_task, a);
+  }
+}
+
+void tx_parameters_average_start(tx_parameters *set) {
+  tx_parameters_average(set, 0);
+}
+
+void tx_parameters_average(tx_parameters *set, double decay) {
+  average_all(set, &(averaging){.decay = (float)decay});
+}
+
+void tx_parameters_average_swap(tx_parameters *set) {
+  average_all(set, &(averaging){.swap = true});
+  tx_parameters_pack(set);
+}
+
+/* ---- steps ------------------------------------------------------------- */
+
+typedef struct {
+  const tx_kernels *kernels;
+  tx_adamw step;
+  tx_parameter *parameter;
+  double *squares;
+} stepping;
 
 static void square_task(void *context, int64_t index, int worker) {
   (void)worker;
@@ -159,15 +230,16 @@ void tx_parameters_step(tx_parameters *set, const tx_kernels *kernels, double le
   const double beta1 = 0.9, beta2 = 0.999;
   double steps = (double)++set->steps;
   stepping s = {.kernels = kernels};
-  s.step = (tx_adamw){.rate = (float)(learning_rate / (1 - tx_power(beta1, steps))),
-                      .beta1 = (float)beta1,
+  s.step = (tx_adamw){.beta1 = (float)beta1,
                       .beta2 = (float)beta2,
                       .second_inverse = (float)(1 / sqrt(1 - tx_power(beta2, steps))),
                       .epsilon = 1e-8f,
                       .scale = (float)scale};
   for (int64_t i = 0; i < set->count; i++) {
     tx_parameter *p = s.parameter = &set->items[i];
-    s.step.keep = (float)(p->decays ? 1 - learning_rate * weight_decay : 1);
+    double own = learning_rate * p->rate;
+    s.step.rate = (float)(own / (1 - tx_power(beta1, steps)));
+    s.step.keep = (float)(p->matrix ? 1 - own * weight_decay : 1);
     if (p->panels) {
       tx_parallel((p->outputs + TX_PANEL - 1) / TX_PANEL, step_matrix_task, &s);
     } else {

@@ -24,7 +24,12 @@ tx_status tx_states_new(int64_t count, const int64_t *offsets, int64_t width, ui
   return TX_OK;
 }
 
+tx_states tx_states_of_ids(int64_t count, const int64_t *offsets, int64_t width,
+                           const int32_t *ids) {
+  return (tx_states){.count = count, .width = width, .offsets = offsets, .ids = ids};
+}
+
 void tx_states_free(tx_states *states) {
-  tx_pages_free(states->rows, states->bytes);
+  if (states->rows) tx_pages_free(states->rows, states->bytes);
   *states = (tx_states){0};
 }

@@ -10,7 +10,8 @@ typedef struct tx_states {
   int64_t count;          /* texts */
   int64_t width;          /* C */
   const int64_t *offsets; /* (count + 1), borrowed: text i is rows [offsets[i], offsets[i + 1]) */
-  float *rows;            /* (offsets[count], C) */
+  float *rows;            /* (offsets[count], C), or NULL: the texts are token ids */
+  const int32_t *ids;     /* (offsets[count]), borrowed, where rows is NULL */
   uint64_t bytes;
   bool in_file;
 } tx_states;
@@ -19,6 +20,9 @@ typedef struct tx_states {
  * found here and not while training. */
 tx_status tx_states_new(int64_t count, const int64_t *offsets, int64_t width, uint64_t budget,
                         const char *directory, tx_states *states, tx_error *error);
+/* Of texts whose embeddings are trained themselves: no states, but token ids. */
+tx_states tx_states_of_ids(int64_t count, const int64_t *offsets, int64_t width,
+                           const int32_t *ids);
 void tx_states_free(tx_states *states);
 
 #endif

@@ -4,18 +4,45 @@
 #ifndef TX_ADAPT_TAIL_H
 #define TX_ADAPT_TAIL_H
 
-#include "adapt/parameters.h"
 #include "adapt/states.h"
+#include "adapt/trained.h"
 #include "model/trunk.h"
 
 typedef struct tx_tail tx_tail;
 
-/* The network is cut after `depth` blocks, of which the last k = `blocks` are
- * trained.  With k = 0 there is no norm and no pooling: the states are pooled
- * features, one row a text.  The blocks' weights come from the model's file
- * (they need not be loaded); the head is zero. */
-tx_status tx_tail_new(const tx_model *model, int64_t depth, int64_t blocks, tx_pooling pooling,
-                      int classes, tx_tail **tail, tx_error *error);
+/* What a step makes smaller than -log p(label), each 0 where it is not used; not both.
+ * smoothing: the label's share of the target is 1 - smoothing, the rest is spread evenly over
+ * all labels (Szegedy et al., arXiv 1512.00567).  focus: a text counts (1 - p(label))^focus
+ * (the focal loss: Lin et al., arXiv 1708.02002). */
+typedef struct tx_loss {
+  double smoothing; /* 0 <= smoothing < 1 */
+  double focus;     /* >= 0 */
+} tx_loss;
+
+/* The network is cut after `depth` blocks, of which the last k = `blocks` are run
+ * here and trained (trained.h says what of them).  With k = 0 there is no norm and no
+ * pooling: the states are pooled features, one row a text. */
+typedef struct tx_tail_options {
+  int64_t depth, blocks;
+  tx_pooling pooling;
+  int classes;
+  tx_trained_part part;
+  tx_adapter_options adapter;
+  const int32_t *ids; /* of TX_TRAINED_MODEL: as of tx_trained_options, and the next two */
+  int64_t id_count, positions;
+  tx_loss loss;       /* of tx_tail_gradient() */
+  double layer_decay; /* as of tx_trained_options, and so is the next */
+  bool averaged;
+  /* What a gradient needs of each block's forward is kept where all of it takes no more
+   * than so many bytes, and of a single block; else it is computed again from the block's
+   * input.  The bits are the same. */
+  uint64_t activation_bytes;
+  uint64_t packed; /* as of tx_trained_options */
+} tx_tail_options;
+
+/* The head is zero.  Unless all is trained, the blocks are loaded in fp32 and stay so. */
+tx_status tx_tail_new(const tx_model *model, tx_tail_options options, tx_tail **tail,
+                      tx_error *error);
 void tx_tail_free(tx_tail *tail);
 tx_parameters *tx_tail_parameters(tx_tail *tail);
 
@@ -43,7 +70,7 @@ tx_status tx_tail_loss(tx_tail *tail, tx_pass *pass, const tx_states *states, tx
                        int64_t *correct, const tx_watch *watch, tx_error *error);
 
 /* Adds to the parameters' gradients those of
- *   sum over the texts of class_weight * -log p(label) / total
+ *   sum over the texts of class_weight * loss / total
  * and to `loss` its value.  Called for parts of a step with one `total`, the
  * gradients are the same bits as for the whole.  dstates (T, C) of the chosen
  * texts, or NULL. */

@@ -48,6 +48,7 @@ typedef struct chunk {
 
 struct tx_arena {
   chunk *chunks;
+  size_t total, highest; /* in use; the most that was in use at a time */
 };
 
 tx_arena *tx_arena_new(void) { return tx_alloc_zero(1, sizeof(tx_arena)); }
@@ -76,6 +77,8 @@ void *tx_arena_alloc(tx_arena *arena, size_t size) {
   }
   void *block = top->data + top->used;
   top->used += rounded;
+  arena->total += rounded;
+  if (arena->total > arena->highest) arena->highest = arena->total;
   return block;
 }
 
@@ -93,31 +96,43 @@ char *tx_arena_string(tx_arena *arena, const char *data, size_t size) {
   return copy;
 }
 
-/* Keeps one chunk as large as all of them were, so a steady load settles on a
- * single block. */
-void tx_arena_reset(tx_arena *arena) {
-  if (!arena->chunks) return;
-  if (!arena->chunks->next) {
-    arena->chunks->used = 0;
-    return;
-  }
-  size_t total = 0;
-  while (arena->chunks) {
+tx_arena_mark tx_arena_here(const tx_arena *arena) {
+  const chunk *top = arena->chunks;
+  return (tx_arena_mark){top, top ? top->used : 0, arena->total};
+}
+
+static void drop_chunks(tx_arena *arena, const void *until) {
+  while (arena->chunks && arena->chunks != until) {
     chunk *next = arena->chunks->next;
-    total += arena->chunks->size;
     tx_free(arena->chunks);
     arena->chunks = next;
   }
-  arena->chunks = chunk_new(total); /* NULL is fine: the next alloc asks again */
+}
+
+void tx_arena_release(tx_arena *arena, tx_arena_mark mark) {
+  drop_chunks(arena, mark.chunk);
+  if (arena->chunks) arena->chunks->used = mark.used;
+  arena->total = mark.total;
+}
+
+/* Keeps one chunk as large as all that was ever in use at a time, so a steady load
+ * settles on a single block. */
+void tx_arena_reset(tx_arena *arena) {
+  arena->total = 0;
+  if (!arena->chunks) return;
+  if (!arena->chunks->next && arena->chunks->size >= arena->highest) {
+    arena->chunks->used = 0;
+    return;
+  }
+  size_t size = arena->highest;
+  drop_chunks(arena, NULL);
+  arena->chunks = chunk_new(size > ARENA_CHUNK ? size : ARENA_CHUNK);
+  /* NULL is fine: the next alloc asks again */
 }
 
 void tx_arena_free(tx_arena *arena) {
   if (!arena) return;
-  while (arena->chunks) {
-    chunk *next = arena->chunks->next;
-    tx_free(arena->chunks);
-    arena->chunks = next;
-  }
+  drop_chunks(arena, NULL);
   tx_free(arena);
 }
 

@@ -27,6 +27,13 @@ tx_arena *tx_arena_new(void);                       /* NULL on failure */
 void *tx_arena_alloc(tx_arena *arena, size_t size); /* uninitialised; NULL on failure */
 void *tx_arena_array(tx_arena *arena, size_t count, size_t size);      /* overflow-checked */
 char *tx_arena_string(tx_arena *arena, const char *data, size_t size); /* copy, final NUL */
+/* What was allocated since a mark was taken is given back by tx_arena_release; marks nest. */
+typedef struct tx_arena_mark {
+  const void *chunk;
+  size_t used, total;
+} tx_arena_mark;
+tx_arena_mark tx_arena_here(const tx_arena *arena);
+void tx_arena_release(tx_arena *arena, tx_arena_mark mark);
 void tx_arena_reset(tx_arena *arena); /* keeps the memory for the next round (a step, a request) */
 void tx_arena_free(tx_arena *arena);  /* NULL is allowed */
 

@@ -399,3 +399,57 @@ tx_status tx_scratch_map(const char *directory, uint64_t bytes, void **memory, t
   *memory = map;
   return TX_OK;
 }
+
+/* ---- appending --------------------------------------------------------- */
+
+struct tx_appender {
+  char *path;
+  int descriptor;
+};
+
+static tx_status fail_append(const char *path, tx_error *error) {
+  int code = errno;
+  return tx_fail(error, TX_ERROR_SYSTEM, "cannot write %.*s: %s; %s", PATH_SHOWN, path,
+                 strerror(code), advice(code));
+}
+
+tx_status tx_appender_open(const char *path, uint64_t keep, tx_appender **appender,
+                           tx_error *error) {
+  *appender = NULL;
+  tx_appender *made = tx_alloc_zero(1, sizeof *made);
+  if (made) made->path = tx_copy_string(path), made->descriptor = -1;
+  tx_status status = TX_OK;
+  if (!made || !made->path) {
+    status = tx_fail_memory(error, sizeof *made, "a log");
+  } else {
+    made->descriptor = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (made->descriptor < 0 || ftruncate(made->descriptor, (off_t)keep) != 0 ||
+        lseek(made->descriptor, 0, SEEK_END) < 0) {
+      status = fail_append(path, error);
+    }
+  }
+  if (status == TX_OK) {
+    *appender = made;
+  } else {
+    tx_appender_close(made);
+  }
+  return status;
+}
+
+tx_status tx_appender_add(tx_appender *appender, const void *data, size_t size, tx_error *error) {
+  const char *at = data;
+  while (size > 0) {
+    ssize_t written = write(appender->descriptor, at, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return fail_append(appender->path, error);
+    at += written, size -= (size_t)written;
+  }
+  return TX_OK;
+}
+
+void tx_appender_close(tx_appender *appender) {
+  if (!appender) return;
+  if (appender->descriptor >= 0) close(appender->descriptor);
+  tx_free(appender->path);
+  tx_free(appender);
+}

@@ -35,6 +35,14 @@ void tx_writer_cancel(tx_writer *writer);    /* removes the temporary file */
 /* A whole file at once. */
 tx_status tx_file_write(const char *path, const void *data, size_t size, tx_error *error);
 
+/* A file that grows in place, for logs: what is added is there at once, and stays there
+ * however the program ends.  What is beyond `keep` bytes of an old one is cut off. */
+typedef struct tx_appender tx_appender;
+tx_status tx_appender_open(const char *path, uint64_t keep, tx_appender **appender,
+                           tx_error *error);
+tx_status tx_appender_add(tx_appender *appender, const void *data, size_t size, tx_error *error);
+void tx_appender_close(tx_appender *appender); /* NULL is allowed */
+
 /* Removes from a directory that is the program's own the temporary files of all
  * dead writers; what cannot be removed stays. */
 void tx_directory_tidy(const char *path);

@@ -126,9 +126,9 @@ static void activate_backward_task(void *context, int64_t index, int worker) {
 
 /* ---- forward ----------------------------------------------------------- */
 
-/* y (rows, outputs) = x (rows, inputs) . W^T + bias. */
+/* y (rows, outputs) = x (rows, inputs) . W^T + bias, and what an adapter adds. */
 typedef struct {
-  const tx_matrix *matrix;
+  tx_matrix_slot slot;
   int64_t rows;
   const float *x;
   float *y;
@@ -152,9 +152,10 @@ static void run(together *t) {
 }
 
 /* Leaves the quantised rows of p->x on the tape.  What waits may read those before. */
-static void quantise(tx_pass *pass, tx_tape *tape, const product_of *p, together *t) {
-  bool groups = p->matrix->groups != NULL;
-  int64_t depth = p->matrix->inputs;
+static void quantise(tx_pass *pass, const tx_matrix *matrix, tx_tape *tape, const product_of *p,
+                     together *t) {
+  bool groups = matrix->groups != NULL;
+  int64_t depth = matrix->inputs;
   if (tape->quantised_from == p->x && tape->quantised_groups == groups) return;
   run(t);
   if (groups) {
@@ -166,9 +167,9 @@ static void quantise(tx_pass *pass, tx_tape *tape, const product_of *p, together
   tape->quantised_from = p->x, tape->quantised_groups = groups;
 }
 
-static void add_product(tx_pass *pass, tx_tape *tape, const product_of *p, together *t) {
-  const tx_matrix *matrix = p->matrix;
-  if (matrix->bytes || matrix->groups) quantise(pass, tape, p, t);
+static void add_product(tx_pass *pass, const tx_matrix *matrix, tx_tape *tape,
+                        const product_of *p, together *t) {
+  if (matrix->bytes || matrix->groups) quantise(pass, matrix, tape, p, t);
   int at = t->count++;
   if (matrix->bytes) {
     t->products[at].bytes =
@@ -203,18 +204,66 @@ static void add_product(tx_pass *pass, tx_tape *tape, const product_of *p, toget
   }
 }
 
-/* At most MOST_PRODUCTS, none of which reads what another writes, at once: between
- * small products more time goes by waiting for the last task than in one. */
-static void apply(tx_pass *pass, tx_tape *tape, const product_of *products, int count) {
-  together t = {.count = 0};
-  for (int i = 0; i < count; i++) add_product(pass, tape, &products[i], &t);
-  run(&t);
-}
-
 static float *take(tx_pass *pass, int64_t rows, int64_t width, bool *failed) {
   float *floats = tx_arena_array(pass->arena, (size_t)(rows * width), sizeof(float));
   if (!floats) *failed = true;
   return floats;
+}
+
+static void multiply(tx_pass *pass, const float *x, int64_t rows, int64_t depth, int64_t columns,
+                     const float *panels, bool accumulate, float *y) {
+  tx_product product = {.kernels = pass->kernels,
+                        .rows = rows,
+                        .depth = depth,
+                        .columns = columns,
+                        .x = x,
+                        .x_row = depth,
+                        .x_step = 1,
+                        .panels = panels,
+                        .accumulate = accumulate,
+                        .y = y,
+                        .y_row = columns};
+  tx_product_run(&product);
+}
+
+static void scale_all(float *values, int64_t count, float scale) {
+  for (int64_t i = 0; i < count; i++) values[i] *= scale;
+}
+
+static tx_status add_adapter(tx_pass *pass, const tx_matrix *matrix, tx_tape *tape,
+                             const product_of *p, tx_error *error) {
+  const tx_adapter *adapter = matrix->adapter;
+  int64_t rank = adapter->rank;
+  bool failed = false;
+  float *low = tape->low[p->slot] = take(pass, p->rows, rank, &failed);
+  if (failed) return tx_fail_memory(error, (uint64_t)(p->rows * rank) * 4, "an adapter");
+  multiply(pass, p->x, p->rows, matrix->inputs, rank, adapter->a, false, low);
+  scale_all(low, p->rows * rank, adapter->scale);
+  multiply(pass, low, p->rows, rank, matrix->outputs, adapter->b, true, p->y);
+  return TX_OK;
+}
+
+/* At most MOST_PRODUCTS, none of which reads what another writes, at once: between
+ * small products more time goes by waiting for the last task than in one. */
+static tx_status apply(tx_pass *pass, const tx_block *block, tx_tape *tape,
+                       const product_of *products, int count, tx_error *error) {
+  together t = {.count = 0};
+  for (int i = 0; i < count; i++) {
+    add_product(pass, &block->matrix[products[i].slot], tape, &products[i], &t);
+  }
+  run(&t);
+  for (int i = 0; i < count; i++) {
+    const tx_matrix *matrix = &block->matrix[products[i].slot];
+    if (matrix->adapter) TX_TRY(add_adapter(pass, matrix, tape, &products[i], error));
+  }
+  return TX_OK;
+}
+
+uint64_t tx_tape_bytes(const tx_facts *f, int64_t tokens, int64_t rows) {
+  int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
+  int64_t of_token = f->width + 2 * key + 2;
+  int64_t of_row = 3 * f->width + 2 * query + (f->architecture->gated ? 3 : 2) * f->hidden + 2;
+  return (uint64_t)(tokens * of_token + rows * of_row) * sizeof(float);
 }
 
 static tx_status lay_out_tape(tx_pass *pass, int64_t tokens, int64_t rows, bool gathered,
@@ -237,9 +286,8 @@ static tx_status lay_out_tape(tx_pass *pass, int64_t tokens, int64_t rows, bool 
   tape->attention_inverse = tape->attention_mean ? tape->attention_mean + tokens : NULL;
   tape->mlp_mean = take(pass, rows, 2, &failed);
   tape->mlp_inverse = tape->mlp_mean ? tape->mlp_mean + rows : NULL;
-  uint64_t floats =
-      (uint64_t)(tokens * (f->width + 2 * key) + rows * (3 * f->width + 3 * f->hidden));
-  return failed ? tx_fail_memory(error, floats * sizeof(float), "a block's activations") : TX_OK;
+  return failed ? tx_fail_memory(error, tx_tape_bytes(f, tokens, rows), "a block's activations")
+                : TX_OK;
 }
 
 static void gather(const tx_wanted *wanted, int64_t width, const float *from, float *to) {
@@ -279,17 +327,16 @@ static tx_status attention_half(tx_pass *pass, const tx_block *block, const tx_b
                   tape->attention_mean, tape->attention_inverse);
   if (wanted->tokens) gather(wanted, f->width, tape->normed, tape->wanted_normed);
   const product_of inputs[] = {
-      {&block->matrix[TX_MATRIX_QUERY], wanted->count, tape->wanted_normed, tape->query},
-      {&block->matrix[TX_MATRIX_KEY], batch->tokens, tape->normed, tape->key},
-      {&block->matrix[TX_MATRIX_VALUE], batch->tokens, tape->normed, tape->value}};
-  apply(pass, tape, inputs, 3);
+      {TX_MATRIX_QUERY, wanted->count, tape->wanted_normed, tape->query},
+      {TX_MATRIX_KEY, batch->tokens, tape->normed, tape->key},
+      {TX_MATRIX_VALUE, batch->tokens, tape->normed, tape->value}};
+  TX_TRY(apply(pass, block, tape, inputs, 3, error));
   TX_TRY(tx_rotary_apply(pass, batch, wanted, f->heads, tape->query, 1, error));
   TX_TRY(tx_rotary_apply(pass, batch, &all, f->kv_heads, tape->key, 1, error));
   TX_TRY(tx_attention_forward(pass, batch, wanted, tape->query, tape->key, tape->value,
                               tape->attended, error));
-  const product_of output = {&block->matrix[TX_MATRIX_OUT], wanted->count, tape->attended,
-                             tape->middle};
-  apply(pass, tape, &output, 1);
+  const product_of output = {TX_MATRIX_OUT, wanted->count, tape->attended, tape->middle};
+  TX_TRY(apply(pass, block, tape, &output, 1, error));
   const float *residual = tape->x;
   if (wanted->tokens) { /* mlp_normed is free until the next norm */
     gather(wanted, f->width, tape->x, tape->mlp_normed);
@@ -311,9 +358,9 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
   tx_norm_forward(pass, &block->norm[TX_NORM_MLP], rows, tape->middle, tape->mlp_normed,
                   tape->mlp_mean, tape->mlp_inverse);
   const product_of inputs[] = {
-      {&block->matrix[TX_MATRIX_UP], rows, tape->mlp_normed, tape->up},
-      {&block->matrix[TX_MATRIX_GATE], rows, tape->mlp_normed, tape->gate}};
-  apply(pass, tape, inputs, f->architecture->gated ? 2 : 1);
+      {TX_MATRIX_UP, rows, tape->mlp_normed, tape->up},
+      {TX_MATRIX_GATE, rows, tape->mlp_normed, tape->gate}};
+  TX_TRY(apply(pass, block, tape, inputs, f->architecture->gated ? 2 : 1, error));
   rowwise w = {.kernels = pass->kernels,
                .facts = f,
                .rows = rows,
@@ -322,8 +369,8 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
                .other = tape->up,
                .y = tape->active};
   run_rows(&w, activate_task);
-  const product_of output = {&block->matrix[TX_MATRIX_DOWN], rows, tape->active, y};
-  apply(pass, tape, &output, 1);
+  const product_of output = {TX_MATRIX_DOWN, rows, tape->active, y};
+  TX_TRY(apply(pass, block, tape, &output, 1, error));
   add_rows(pass, rows, f->width, y, tape->middle);
   return TX_OK;
 }
@@ -334,14 +381,7 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
 static tx_status apply_backward(tx_pass *pass, const tx_matrix *matrix, const float *transposed,
                                 int64_t rows, const float *x, const float *dy, float *dx,
                                 bool accumulate, float *dweight, float *dbias, tx_error *error) {
-  tx_product product = {.kernels = pass->kernels};
-  if (dx) {
-    product.rows = rows, product.depth = matrix->outputs, product.columns = matrix->inputs;
-    product.x = dy, product.x_row = matrix->outputs, product.x_step = 1;
-    product.panels = transposed, product.accumulate = accumulate;
-    product.y = dx, product.y_row = matrix->inputs;
-    tx_product_run(&product);
-  }
+  if (dx) multiply(pass, dy, rows, matrix->outputs, matrix->inputs, transposed, accumulate, dx);
   if (dbias) {
     for (int64_t row = 0; row < rows; row++) {
       pass->kernels->add(dbias, dy + row * matrix->outputs, matrix->outputs);
@@ -352,17 +392,17 @@ static tx_status apply_backward(tx_pass *pass, const tx_matrix *matrix, const fl
   float *panels = tx_arena_array(pass->arena, floats, sizeof(float));
   if (!panels) return tx_fail_memory(error, floats * sizeof(float), "a weight's gradient");
   tx_pack(x, matrix->inputs, 1, rows, matrix->inputs, panels);
-  product = (tx_product){.kernels = pass->kernels,
-                         .rows = matrix->outputs,
-                         .depth = rows,
-                         .columns = matrix->inputs,
-                         .x = dy,
-                         .x_row = 1,
-                         .x_step = matrix->outputs,
-                         .panels = panels,
-                         .accumulate = true,
-                         .y = dweight,
-                         .y_row = matrix->inputs};
+  tx_product product = {.kernels = pass->kernels,
+                        .rows = matrix->outputs,
+                        .depth = rows,
+                        .columns = matrix->inputs,
+                        .x = dy,
+                        .x_row = 1,
+                        .x_step = matrix->outputs,
+                        .panels = panels,
+                        .accumulate = true,
+                        .y = dweight,
+                        .y_row = matrix->inputs};
   tx_product_run(&product);
   return TX_OK;
 }
@@ -378,10 +418,29 @@ typedef struct {
   tx_error *error;
 } backward;
 
+/* Of an adapter's two matrices, as if each were one of its own. */
+static tx_status adapter_backward(const backward *b, tx_matrix_slot slot, int64_t rows,
+                                  const float *x, const float *dy, float *dx) {
+  const tx_matrix *matrix = &b->block->matrix[slot];
+  const tx_adapter *adapter = matrix->adapter;
+  const tx_matrix down = {.outputs = adapter->rank, .inputs = matrix->inputs};
+  const tx_matrix up = {.outputs = matrix->outputs, .inputs = adapter->rank};
+  bool failed = false;
+  float *dlow = take(b->pass, rows, adapter->rank, &failed);
+  if (failed) return tx_fail_memory(b->error, 0, "an adapter's gradient");
+  TX_TRY(apply_backward(b->pass, &up, adapter->b_transposed, rows, b->tape->low[slot], dy, dlow,
+                        false, b->gradient->adapter_b[slot], NULL, b->error));
+  scale_all(dlow, rows * adapter->rank, adapter->scale);
+  return apply_backward(b->pass, &down, adapter->a_transposed, rows, x, dlow, dx, true,
+                        b->gradient->adapter_a[slot], NULL, b->error);
+}
+
 static tx_status matrix_backward(const backward *b, tx_matrix_slot slot, int64_t rows,
                                  const float *x, const float *dy, float *dx, bool accumulate) {
-  return apply_backward(b->pass, &b->block->matrix[slot], b->transposed[slot], rows, x, dy, dx,
-                        accumulate, b->gradient->matrix[slot], b->gradient->bias[slot], b->error);
+  TX_TRY(apply_backward(b->pass, &b->block->matrix[slot], b->transposed[slot], rows, x, dy, dx,
+                        accumulate, b->gradient->matrix[slot], b->gradient->bias[slot], b->error));
+  if (!b->block->matrix[slot].adapter) return TX_OK;
+  return adapter_backward(b, slot, rows, x, dy, dx);
 }
 
 /* dy (R, C) at the block's output becomes the gradient at `middle`. */

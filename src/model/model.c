@@ -25,9 +25,11 @@ struct tx_model {
   const tx_gguf *changes; /* borrowed */
   tx_facts facts;
   tx_weight embedding, positions, output; /* output: the embedding where they are tied */
+  const tx_tensor *changed_ids, *changed_rows, *changed_positions; /* of the changes; or NULL */
   tx_norm output_norm;
   float *output_norm_memory;
   tx_dtype dtype; /* of what is loaded next */
+  bool apart;     /* low-rank changes, of what is loaded next */
   uint8_t *kept;  /* (L): of each block, bit s: slot s stays fp32 */
   loaded_block *blocks; /* (L) */
   /* The output matrix as groups, once logits were asked for so; NULL before.  Several
@@ -85,7 +87,8 @@ static tx_status table_weight(const tx_model *model, const char *name, int64_t r
                    "]; the file is damaged",
                    tx_gguf_path(model->gguf), name, model->facts.width, rows);
   }
-  *weight = (tx_weight){tensor, model->gguf, 0, rows, model->facts.width};
+  *weight = (tx_weight){
+      .tensor = tensor, .file = model->gguf, .rows = rows, .columns = model->facts.width};
   return TX_OK;
 }
 
@@ -150,6 +153,40 @@ static tx_status check_nothing_left_out(const tx_model *model, tx_error *error) 
   return TX_OK;
 }
 
+static tx_status fail_rows(const tx_model *model, const char *what, tx_error *error) {
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: %s; the artifact is damaged or of another base, train it again",
+                 tx_gguf_path(model->changes), what);
+}
+
+/* Rows of the tables that embed. */
+static tx_status find_changed_rows(tx_model *model, tx_error *error) {
+  int64_t width = model->facts.width, before = -1;
+  if (!model->changes) return TX_OK;
+  const tx_tensor *ids = tx_gguf_tensor(model->changes, "token_embd.ids");
+  const tx_tensor *rows = tx_gguf_tensor(model->changes, "token_embd.rows");
+  const tx_tensor *positions = tx_gguf_tensor(model->changes, "position_embd.rows");
+  if (positions && (positions->type != TX_TENSOR_F32 || positions->shape[0] != width ||
+                    positions->shape[1] > model->facts.context || !model->positions.tensor)) {
+    return fail_rows(model, "position_embd.rows does not fit the model", error);
+  }
+  model->changed_positions = positions;
+  if (!ids && !rows) return TX_OK;
+  if (!ids || !rows || ids->type != TX_TENSOR_I32 || rows->type != TX_TENSOR_F32 ||
+      ids->dimensions != 1 || rows->shape[0] != width || rows->shape[1] != ids->shape[0]) {
+    return fail_rows(model, "token_embd.ids and token_embd.rows do not fit the model", error);
+  }
+  for (int64_t i = 0; i < ids->shape[0]; i++) {
+    int32_t id = ((const int32_t *)(const void *)ids->data)[i];
+    if (id <= before || id >= model->facts.vocabulary) {
+      return fail_rows(model, "token_embd.ids does not rise within the vocabulary", error);
+    }
+    before = id;
+  }
+  model->changed_ids = ids, model->changed_rows = rows;
+  return TX_OK;
+}
+
 static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   TX_TRY(tx_gguf_open(path, &model->gguf, error));
   TX_TRY(tx_facts_read(model->gguf, &model->facts, error));
@@ -170,6 +207,7 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   }
   for (int64_t block = 0; block < facts->blocks; block++) TX_TRY(check_block(model, block, error));
   TX_TRY(check_nothing_left_out(model, error));
+  TX_TRY(find_changed_rows(model, error));
   return read_output_norm(model, error);
 }
 
@@ -208,6 +246,7 @@ const tx_norm *tx_model_output_norm(const tx_model *model) { return &model->outp
 void tx_model_set_dtype(tx_model *model, tx_dtype dtype) {
   model->dtype = dtype;
 }
+void tx_model_set_adapters_apart(tx_model *model, bool apart) { model->apart = apart; }
 tx_dtype tx_model_dtype(const tx_model *model) { return model->dtype; }
 
 _Static_assert(TX_MATRICES <= 8, "a bit of a byte for each slot");
@@ -225,7 +264,7 @@ bool tx_model_is_changed(const tx_model *model, int64_t block, tx_matrix_slot sl
   tx_weight weight;
   return tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false,
                              &weight, NULL) == TX_OK &&
-         weight.file != model->gguf;
+         tx_weight_is_changed(&weight, model->gguf);
 }
 
 const tx_block *tx_model_block(const tx_model *model, int64_t index) {
@@ -244,23 +283,48 @@ static void *carve(unsigned char *memory, uint64_t *at, uint64_t bytes) {
 
 typedef enum { AS_FLOATS, AS_BYTES, AS_GROUPS } form;
 
-/* What was trained stays as it was trained. */
-static form form_of(const tx_model *model, int64_t block, tx_matrix_slot slot, tx_weight *weight) {
-  if (model->dtype == TX_DTYPE_F32) return AS_FLOATS;
-  if (tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false, weight,
-                          NULL) != TX_OK ||
-      weight->file != model->gguf) {
-    return AS_FLOATS;
+/* The matrix as it is packed, and apart from it a low-rank change that is kept beside:
+ * `adapter` has no low_a where there is none. */
+static tx_status find_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot,
+                             tx_weight *weight, tx_weight *adapter, tx_error *error) {
+  TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block, slot, false, weight,
+                             error));
+  *adapter = *weight;
+  if (model->apart) {
+    weight->low_a = weight->low_b = NULL;
+  } else {
+    adapter->low_a = adapter->low_b = NULL;
   }
+  return TX_OK;
+}
+
+/* What was trained stays as it was trained. */
+static form form_of(const tx_model *model, int64_t block, tx_matrix_slot slot,
+                    const tx_weight *weight) {
+  if (model->dtype == TX_DTYPE_F32 || tx_weight_is_changed(weight, model->gguf)) return AS_FLOATS;
   if (model->dtype == TX_DTYPE_FILE) return group_bytes(weight) > 0 ? AS_GROUPS : AS_FLOATS;
   bool kept = tx_model_keeps_f32(model, block, slot) ||
               tx_bytes_packed(weight->columns, weight->rows) == 0;
   return kept ? AS_FLOATS : AS_BYTES;
 }
 
+/* A is (rank, inputs), B (outputs, rank). */
+static void lay_out_adapter(tx_matrix *matrix, const tx_weight *weight, unsigned char *memory,
+                            uint64_t *at) {
+  int64_t rank = weight->low_a->shape[1];
+  tx_adapter *adapter = carve(memory, at, sizeof *adapter);
+  float *a = carve(memory, at, tx_packed_size(matrix->inputs, rank) * sizeof(float));
+  float *b = carve(memory, at, tx_packed_size(rank, matrix->outputs) * sizeof(float));
+  if (!memory) return;
+  *adapter = (tx_adapter){.rank = rank, .scale = 1, .a = a, .b = b};
+  matrix->adapter = adapter;
+}
+
 static void lay_out_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot,
                            unsigned char *memory, uint64_t *at, tx_matrix *matrix) {
-  tx_weight weight;
+  tx_weight weight, adapter;
+  if (find_matrix(model, block, slot, &weight, &adapter, NULL) != TX_OK) return; /* checked before */
+  if (adapter.low_a) lay_out_adapter(matrix, &adapter, memory, at);
   switch (form_of(model, block, slot, &weight)) {
     case AS_BYTES:
       matrix->bytes = carve(memory, at, tx_bytes_packed(matrix->inputs, matrix->outputs));
@@ -322,11 +386,31 @@ tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to,
                  f32 ? "f32" : model->dtype == TX_DTYPE_INT8 ? "int8" : "the file's types", (double)limit / 1e6, f32 ? " or --precision int8" : "");
 }
 
+static tx_status load_adapter(const tx_model *model, const tx_matrix *matrix,
+                              const tx_weight *weight, tx_error *error) {
+  int64_t rank = matrix->adapter->rank;
+  const tx_tensor *tensors[] = {weight->low_a, weight->low_b};
+  const int64_t rows[] = {rank, matrix->outputs}, columns[] = {matrix->inputs, rank};
+  float *panels[] = {(float *)(uintptr_t)matrix->adapter->a, (float *)(uintptr_t)matrix->adapter->b};
+  for (int i = 0; i < 2; i++) {
+    const tx_weight part = {
+        .tensor = tensors[i], .file = model->changes, .rows = rows[i], .columns = columns[i]};
+    const float *values = (const float *)(const void *)tensors[i]->data;
+    TX_TRY(tx_weight_check(&part, values, rows[i] * columns[i], error));
+    tx_pack(values, 1, columns[i], columns[i], rows[i], panels[i]);
+  }
+  return TX_OK;
+}
+
 static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {
   const tx_block *view = &model->blocks[block].view;
-  tx_weight weight;
+  tx_weight weight, adapter;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
     const tx_matrix *matrix = &view->matrix[slot];
+    if (matrix->adapter) {
+      TX_TRY(find_matrix(model, block, (tx_matrix_slot)slot, &weight, &adapter, error));
+      TX_TRY(load_adapter(model, matrix, &adapter, error));
+    }
     if (!matrix->bias || matrix->outputs == 0) continue;
     TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
                                (tx_matrix_slot)slot, true, &weight, error));
@@ -410,8 +494,8 @@ static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loadin
       const tx_matrix *matrix = &model->blocks[block].view.matrix[slot];
       if (matrix->outputs == 0) continue;
       matrix_load *load = &l->loads[l->count++];
-      TX_TRY(tx_weight_of_matrix(model->gguf, model->changes, &model->facts, block,
-                                 (tx_matrix_slot)slot, false, &load->weight, error));
+      tx_weight adapter;
+      TX_TRY(find_matrix(model, block, (tx_matrix_slot)slot, &load->weight, &adapter, error));
       load->matrix = matrix;
       load->first_task = tasks;
       tasks += (matrix->outputs + TX_PANEL - 1) / TX_PANEL;
@@ -476,6 +560,43 @@ void tx_model_unload(tx_model *model, int64_t from, int64_t to) {
 
 /* ---- the two ends ------------------------------------------------------ */
 
+/* The changes' row of a token, or NULL. */
+static const float *changed_row(const tx_model *model, int32_t id) {
+  if (!model->changed_ids) return NULL;
+  const int32_t *ids = (const int32_t *)(const void *)model->changed_ids->data;
+  int64_t low = 0, high = model->changed_ids->shape[0];
+  while (low < high) {
+    int64_t middle = low + (high - low) / 2;
+    if (ids[middle] < id) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  if (low == model->changed_ids->shape[0] || ids[low] != id) return NULL;
+  return (const float *)(const void *)model->changed_rows->data + low * model->facts.width;
+}
+
+void tx_model_read_token(const tx_model *model, int32_t id, float *row) {
+  const float *changed = changed_row(model, id);
+  if (changed) {
+    memcpy(row, changed, (size_t)model->facts.width * sizeof *row);
+  } else {
+    tx_weight_rows(&model->embedding, id, 1, row);
+  }
+}
+
+void tx_model_read_position(const tx_model *model, int64_t position, float *row) {
+  const tx_tensor *changed = model->changed_positions;
+  int64_t width = model->facts.width;
+  if (changed && position < changed->shape[1]) {
+    memcpy(row, (const float *)(const void *)changed->data + position * width,
+           (size_t)width * sizeof *row);
+  } else {
+    tx_weight_rows(&model->positions, position, 1, row);
+  }
+}
+
 tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_t *positions,
                          int64_t count, float *x, tx_error *error) {
   int64_t width = model->facts.width;
@@ -492,9 +613,9 @@ tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_
                        model->facts.context);
       break;
     }
-    tx_weight_rows(&model->embedding, ids[i], 1, out);
+    tx_model_read_token(model, ids[i], out);
     if (model->positions.tensor) {
-      tx_weight_rows(&model->positions, positions[i], 1, row);
+      tx_model_read_position(model, positions[i], row);
       for (int64_t c = 0; c < width; c++) out[c] += row[c];
     }
     status = tx_weight_check(&model->embedding, out, width, error);

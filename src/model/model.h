@@ -7,6 +7,15 @@
 
 #include "model/architecture.h"
 
+/* A low-rank change beside a matrix: y += scale * (x . A^T) . B^T with A (rank, inputs)
+ * and B (outputs, rank).  (Hu et al., LoRA, arXiv 2106.09685.) */
+typedef struct tx_adapter {
+  int64_t rank;
+  float scale;
+  const float *a, *b;                       /* packed, as `panels` of a matrix */
+  const float *a_transposed, *b_transposed; /* packed for dx = dy . W; for a backward only */
+} tx_adapter;
+
 typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */
   int64_t outputs, inputs; /* outputs 0: the architecture has no such matrix */
   /* One of the three is there: */
@@ -15,6 +24,7 @@ typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */
   const unsigned char *groups; /* the file's own values, rearranged (kernels/grouped.h) */
   uint32_t type;               /* of groups: ggml's number */
   const float *bias;       /* (outputs) or NULL */
+  const tx_adapter *adapter; /* or NULL */
 } tx_matrix;
 
 typedef struct tx_norm {
@@ -32,7 +42,8 @@ typedef struct tx_model tx_model;
 /* Maps the file and checks facts, names and shapes; loads no weights.
  * `changes` (borrowed for the model's life, may be NULL) holds tensors that
  * replace the file's own, under "blk.N.<stem>.weight" and ".bias" and
- * "output_norm.*". */
+ * "output_norm.*"; and rows of the tables that embed: "token_embd.ids" (rising) with
+ * "token_embd.rows", and "position_embd.rows" from position 0 on. */
 tx_status tx_model_open(const char *path, const tx_gguf *changes, tx_model **model,
                         tx_error *error);
 void tx_model_close(tx_model *model);
@@ -54,6 +65,11 @@ typedef enum tx_dtype {
 } tx_dtype;
 void tx_model_set_dtype(tx_model *model, tx_dtype dtype);
 tx_dtype tx_model_dtype(const tx_model *model);
+
+/* Whether low-rank changes are kept beside their matrices, which then are those of the
+ * file; false at first: they are added to them.  Both give the same logits but for
+ * rounding.  Holds for blocks that are loaded from now on. */
+void tx_model_set_adapters_apart(tx_model *model, bool apart);
 
 /* Matrices that stay fp32 where the others become bytes: those whose inputs have
  * spikes (spikes.h).  At first none; holds for blocks that are loaded from now on. */
@@ -81,6 +97,11 @@ const tx_norm *tx_model_output_norm(const tx_model *model);
  * An id outside the vocabulary is an input error. */
 tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_t *positions,
                          int64_t count, float *x, tx_error *error);
+
+/* A row (C) of the tables that it adds up: of a token in the vocabulary, of a position in
+ * the context (where there are learned ones). */
+void tx_model_read_token(const tx_model *model, int32_t id, float *row);
+void tx_model_read_position(const tx_model *model, int64_t position, float *row);
 
 /* logits (rows, V) of states (rows, C) that have passed the output norm.  NaN or
  * infinity among the weights is an input error naming the tensor.  With

@@ -43,6 +43,7 @@ typedef struct tx_tape {
   float *middle;                             /* (R, C), the residual stream after attention */
   float *mlp_normed;                         /* (R, C) */
   float *gate, *up, *active;                 /* (R, F); gate NULL where not gated */
+  float *low[TX_MATRICES];                   /* (R or T, rank): scale * x . A^T of adapters */
   float *attention_mean, *attention_inverse; /* (T): of the norms */
   float *mlp_mean, *mlp_inverse;             /* (R) */
   uint8_t *quantised;          /* rows of the input of the last product by bytes or groups; NULL:
@@ -50,6 +51,9 @@ typedef struct tx_tape {
   const float *quantised_from; /* that input: query, key and value share one, and gate and up */
   bool quantised_groups;       /* as groups, not as rows of bytes */
 } tx_tape;
+
+/* Bytes that a tape takes, but for what quantised products need. */
+uint64_t tx_tape_bytes(const tx_facts *facts, int64_t tokens, int64_t rows);
 
 /* y (R, C) = the block's output for the wanted rows of x (T, C).  y may be x
  * where every row is wanted and the tape is not used afterwards.  A row that is
@@ -62,6 +66,7 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
 typedef struct tx_block_gradient {
   float *matrix[TX_MATRICES], *bias[TX_MATRICES];
   float *norm_weight[TX_NORMS], *norm_bias[TX_NORMS];
+  float *adapter_a[TX_MATRICES], *adapter_b[TX_MATRICES]; /* (rank, inputs), (outputs, rank) */
 } tx_block_gradient;
 
 /* `transposed[slot]`: the slot's weight packed for dx = dy . W, that is depth =

@@ -44,7 +44,32 @@ tx_status tx_weight_of_vector(const tx_gguf *gguf, const tx_gguf *changes, const
   const tx_gguf *file;
   TX_TRY(find(gguf, changes, name, &tensor, &file, error));
   TX_TRY(check_shape(file, tensor, columns, 1, error));
-  *weight = (tx_weight){tensor, file, 0, 1, columns};
+  *weight = (tx_weight){.tensor = tensor, .file = file, .rows = 1, .columns = columns};
+  return TX_OK;
+}
+
+/* Both or none of a low-rank change's two matrices. */
+static tx_status find_low(const tx_gguf *changes, const char *name, tx_weight *weight,
+                          tx_error *error) {
+  char names[2][120];
+  snprintf(names[0], sizeof names[0], "%s.lora_a", name);
+  snprintf(names[1], sizeof names[1], "%s.lora_b", name);
+  const tx_tensor *a = tx_gguf_tensor(changes, names[0]);
+  const tx_tensor *b = tx_gguf_tensor(changes, names[1]);
+  if (!a && !b) return TX_OK;
+  if (!a || !b) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: there is %s but no %s; the artifact is damaged, train it again",
+                   tx_gguf_path(changes), names[b != NULL], names[a != NULL]);
+  }
+  int64_t rank = a->shape[1];
+  TX_TRY(check_shape(changes, a, weight->columns, rank, error));
+  TX_TRY(check_shape(changes, b, rank, weight->rows, error));
+  if (a->type != TX_TENSOR_F32 || b->type != TX_TENSOR_F32) {
+    return tx_fail(error, TX_ERROR_INPUT, "%s: %s and %s must be F32; train the artifact again",
+                   tx_gguf_path(changes), names[0], names[1]);
+  }
+  weight->low_a = a, weight->low_b = b;
   return TX_OK;
 }
 
@@ -58,6 +83,8 @@ tx_status tx_weight_of_matrix(const tx_gguf *gguf, const tx_gguf *changes, const
   snprintf(name, sizeof name, "blk.%" PRId64 ".%s.%s", block, tx_matrix_stem(slot), ending);
   rows = outputs;
   bool changed = changes && tx_gguf_tensor(changes, name);
+  char own[sizeof name];
+  memcpy(own, name, sizeof name);
   if (facts->architecture->fused_qkv && slot <= TX_MATRIX_VALUE && !changed) {
     int64_t query = facts->heads * facts->head_size, key = facts->kv_heads * facts->head_size;
     snprintf(name, sizeof name, "blk.%" PRId64 ".attn_qkv.%s", block, ending);
@@ -68,9 +95,12 @@ tx_status tx_weight_of_matrix(const tx_gguf *gguf, const tx_gguf *changes, const
   const tx_gguf *file;
   TX_TRY(find(gguf, changes, name, &tensor, &file, error));
   TX_TRY(check_shape(file, tensor, bias ? rows : inputs, bias ? 1 : rows, error));
-  *weight = bias ? (tx_weight){tensor, file, first, 1, outputs}
-                 : (tx_weight){tensor, file, first, outputs, inputs};
-  return TX_OK;
+  *weight = (tx_weight){.tensor = tensor,
+                        .file = file,
+                        .first_row = first,
+                        .rows = bias ? 1 : outputs,
+                        .columns = bias ? outputs : inputs};
+  return changes && !bias ? find_low(changes, own, weight, error) : TX_OK;
 }
 
 /* A vector's `first_row` counts elements, also where it is stored as a matrix of
@@ -85,9 +115,27 @@ const unsigned char *tx_weight_blocks(const tx_weight *weight, int64_t row) {
   return tensor->data + elements / type.block * type.block_bytes;
 }
 
+bool tx_weight_is_changed(const tx_weight *weight, const tx_gguf *gguf) {
+  return weight->file != gguf || weight->low_a;
+}
+
+/* values (count, columns) += rows of B (rows, rank) . A (rank, columns), by rising rank. */
+static void add_low(const tx_weight *weight, int64_t from, int64_t count, float *values) {
+  const float *a = (const float *)(const void *)weight->low_a->data;
+  const float *b = (const float *)(const void *)weight->low_b->data;
+  int64_t rank = weight->low_a->shape[1], columns = weight->columns;
+  for (int64_t row = 0; row < count; row++) {
+    for (int64_t r = 0; r < rank; r++) {
+      float factor = b[(from + row) * rank + r];
+      for (int64_t i = 0; i < columns; i++) values[row * columns + i] += factor * a[r * columns + i];
+    }
+  }
+}
+
 void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values) {
   tx_dequantize(weight->tensor->type, tx_weight_blocks(weight, from), count * weight->columns,
                 values);
+  if (weight->low_a) add_low(weight, from, count, values);
 }
 
 tx_status tx_weight_check(const tx_weight *weight, const float *values, int64_t count,

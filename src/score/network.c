@@ -43,6 +43,20 @@ static bool is(tx_text text, const char *name) {
   return text.size == strlen(name) && memcmp(text.data, name, text.size) == 0;
 }
 
+static const char *const method_names[] = {"head", "last-block", "auto", "norms", "lora", "full"};
+enum { METHODS = sizeof method_names / sizeof *method_names };
+
+const char *tx_method_name(tx_method method) { return method_names[method]; }
+
+bool tx_method_find(tx_text name, tx_method *method) {
+  for (int i = 0; i < METHODS; i++) {
+    if (i == TX_METHOD_AUTO || !is(name, method_names[i])) continue;
+    *method = (tx_method)i;
+    return true;
+  }
+  return false;
+}
+
 tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error) {
   for (int i = 0; i < POOLINGS; i++) {
     if (is(name, pooling_names[i])) {
@@ -101,7 +115,8 @@ static tx_status open_base(network *n, const tx_gguf *artifact, const tx_artifac
 static tx_status check_known(const tx_gguf *artifact, const tx_artifact_facts *facts,
                              tx_error *error) {
   char shown[TX_SHOWN_SIZE];
-  bool method = is(facts->method, "head") || is(facts->method, "last-block");
+  tx_method known;
+  bool method = tx_method_find(facts->method, &known);
   if (method && is(facts->text_template, "{text}")) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
                  "%s: the %s '%s' is not known; use the taxon that wrote it or train again",
@@ -192,6 +207,7 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
   if (!n->heads) return tx_fail_memory(error, n->count * sizeof *n->heads, "the heads");
   TX_TRY(check_known(artifact, facts, error));
   TX_TRY(open_base(n, artifact, facts, options.model_path, error));
+  tx_model_set_adapters_apart(n->model, options.adapters_apart);
   const tx_facts *model = tx_model_facts(n->model);
   n->max_tokens = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;
   if (n->max_tokens > model->context) n->max_tokens = model->context;

@@ -14,6 +14,7 @@ typedef struct tx_network_options {
   int64_t max_tokens;     /* 0: the artifact's; at most the model's context */
   int64_t batch_tokens;   /* 0: a good value */
   tx_precision precision; /* auto: the artifact's */
+  bool adapters_apart;    /* tx_model_set_adapters_apart() */
 } tx_network_options;
 
 /* Checks that the base is the very file the artifact names, loads the blocks it
@@ -39,6 +40,11 @@ tx_status tx_network_set_precision(tx_scorer *network, tx_precision precision, c
 /* The model; its bytes are those of the weights as they are kept in memory. */
 const tx_model *tx_network_model(const tx_scorer *network);
 int64_t tx_network_depth(const tx_scorer *network); /* of the deepest head */
+
+/* The method's name in the artifact and on the command line, and the other way; auto
+ * is none of an artifact. */
+const char *tx_method_name(tx_method method);
+bool tx_method_find(tx_text name, tx_method *method);
 
 tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error);
 const char *tx_pooling_name(tx_pooling pooling);

@@ -108,7 +108,8 @@ static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx
   tx_status status = tx_model_locate(name ? name : options.model, options.home, path, known, error);
   tx_free(name);
   TX_TRY(status);
-  tx_network_options network = {path, options.max_tokens, options.batch_tokens, options.precision};
+  tx_network_options network = {path, options.max_tokens, options.batch_tokens, options.precision,
+                                options.adapters_apart};
   TX_TRY(tx_network_open(c->artifact, c->facts, c->heads, c->chosen, network, &c->scorer, error));
   c->network = c->scorer;
   return add_words(c, error);

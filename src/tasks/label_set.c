@@ -8,6 +8,7 @@
 #include "adapt/fit.h"
 #include "adapt/head.h"
 #include "base/clock.h"
+#include "base/exact.h"
 #include "base/random.h"
 #include "base/watch.h"
 #include "formats/nearest.h"
@@ -15,6 +16,7 @@
 #include "score/blend.h"
 #include "score/linear.h"
 #include "score/network.h"
+#include "tasks/run.h"
 #include "trust/comparison.h"
 #include "trust/metrics.h"
 
@@ -206,6 +208,54 @@ static tx_status take_features(const tx_training *t, tx_label_set *set, tx_rows_
 
 /* ---- the trained end ---------------------------------------------------- */
 
+tx_adapter_options tx_label_set_adapter(const tx_training *t) {
+  static const uint32_t attention = 1u << TX_MATRIX_QUERY | 1u << TX_MATRIX_KEY |
+                                    1u << TX_MATRIX_VALUE | 1u << TX_MATRIX_OUT;
+  static const uint32_t targets[] = {(1u << TX_MATRICES) - 1, attention,
+                                     1u << TX_MATRIX_QUERY | 1u << TX_MATRIX_VALUE};
+  const tx_train_options *o = t->options;
+  double rank = o->rank, alpha = o->alpha > 0 ? o->alpha : 2 * rank;
+  return (tx_adapter_options){.rank = o->rank,
+                              .scale = alpha / (o->rank_stabilised ? sqrt(rank) : rank),
+                              .targets = targets[o->targets],
+                              .seed = o->seed};
+}
+
+/* Of a few hundred tokens through all blocks of a small model: a third less time. */
+enum { ACTIVATION_BYTES = 256 << 20 };
+
+static tx_trained_part part_of(tx_method method) {
+  switch (method) {
+    case TX_METHOD_NORMS: return TX_TRAINED_NORMS;
+    case TX_METHOD_LORA: return TX_TRAINED_ADAPTERS;
+    case TX_METHOD_FULL: return TX_TRAINED_MODEL;
+    default: return TX_TRAINED_ALL;
+  }
+}
+
+/* The tail of the set's depth, blocks and pooling.  What it borrows of the model stays
+ * loaded until the set is trained. */
+static tx_status new_tail(tx_training *t, tx_label_set *set, tx_error *error) {
+  tx_tail_options options = {.depth = set->depth,
+                             .blocks = set->blocks,
+                             .pooling = set->pooling,
+                             .classes = set->split.classes,
+                             .part = part_of(set->method),
+                             .loss = {t->options->label_smoothing, t->options->focal},
+                             .ids = set->ids,
+                             .id_count = set->id_count,
+                             .positions = set->positions,
+                             .layer_decay = t->options->layer_decay,
+                             .averaged = t->options->ema > 0,
+                             .activation_bytes = t->options->keep_activations ? UINT64_MAX
+                                                                              : ACTIVATION_BYTES,
+                             .adapter = tx_label_set_adapter(t)};
+  if (options.part == TX_TRAINED_NORMS || options.part == TX_TRAINED_ADAPTERS) {
+    TX_TRY(tx_model_load(t->model, set->depth - set->blocks, set->depth, error));
+  }
+  return tx_tail_new(t->model, options, &set->tail, error);
+}
+
 static tx_status solve_head(tx_training *t, tx_label_set *set, const float *features, float *weight,
                             float *bias, tx_error *error) {
   const tx_labelled *rows = &set->split.train;
@@ -250,6 +300,56 @@ static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) 
   return status;
 }
 
+/* What few parameters can move, they move further. */
+static double own_learning_rate(const tx_label_set *set) {
+  if (set->blocks == 0 || set->method == TX_METHOD_NORMS) return 1e-3;
+  return set->method == TX_METHOD_LORA ? 2e-4 : 5e-5;
+}
+
+/* Rates around the method's own, a factor of ten in three. */
+enum { SWEEP = 8, SWEEP_CENTRE = 4, SWEEP_STEPS = 60 };
+
+/* Each rate from the same beginning; what was learnt on the way is let go.  A rate at
+ * which the loss is no number is none. */
+static tx_status try_rates(tx_training *t, tx_label_set *set, tx_fit_options options,
+                           const float *begin, double *best, tx_error *error) {
+  tx_parameters *parameters = tx_tail_parameters(set->tail);
+  double own = options.learning_rate, lowest = INFINITY;
+  tx_watch quiet = t->watch ? *t->watch : (tx_watch){0};
+  quiet.note = NULL;
+  options.max_steps = SWEEP_STEPS, options.checkpoint = NULL, options.log = NULL;
+  for (int i = 0; i < SWEEP; i++) {
+    tx_fit_report fit;
+    tx_error diverged = {0};
+    options.learning_rate = own * tx_power(10, (i - SWEEP_CENTRE) / 3.0);
+    tx_status status = tx_fit(set->tail, &t->pass, &set->train.states, set->split.train.labels,
+                              &set->validation.states, set->split.validation.labels, options, &fit,
+                              &quiet, &diverged);
+    tx_parameters_begin(parameters, begin);
+    if (status != TX_OK && status != TX_ERROR_INPUT) return tx_fail_with(error, &diverged);
+    if (status != TX_OK || fit.last_loss >= lowest) continue;
+    lowest = fit.last_loss;
+    *best = options.learning_rate;
+  }
+  if (lowest == INFINITY) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "at none of %d learning rates from %g on is the loss a number; try another model, "
+                   "or the texts in parts", SWEEP, own * tx_power(10, -SWEEP_CENTRE / 3.0));
+  }
+  tx_watch_note(t->watch, "learning rate %.3g: of %d the one with the lowest validation loss after "
+                "%d steps, %.4f", *best, SWEEP, SWEEP_STEPS, lowest);
+  return TX_OK;
+}
+
+static tx_status sweep_rates(tx_training *t, tx_label_set *set, tx_fit_options *options,
+                             tx_error *error) {
+  float *begin = tx_parameters_copy(tx_tail_parameters(set->tail));
+  if (!begin) return tx_fail_memory(error, 0, "the parameters before the sweep");
+  tx_status status = try_rates(t, set, *options, begin, &options->learning_rate, error);
+  tx_free(begin);
+  return status;
+}
+
 static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_train_options *o = t->options;
   bool trial = o->method == TX_METHOD_AUTO; /* most are not kept: give up soon */
@@ -261,10 +361,15 @@ static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error
                             .warm_up = o->warm_up,
                             .clip = o->clip,
                             .schedule = o->schedule,
+                            .average = o->ema,
+                            .checkpoint = tx_run_checkpoint(t->run),
+                            .log = tx_run_log(t->run),
+                            .balanced = o->sampling == TX_SAMPLING_BALANCED,
                             .class_weights = tx_label_set_weights(t, set),
                             .seed = o->seed};
-  options.learning_rate = o->learning_rate > 0 ? o->learning_rate : set->blocks ? 5e-5 : 1e-3;
+  options.learning_rate = o->learning_rate > 0 ? o->learning_rate : own_learning_rate(set);
   tx_fit_report fit;
+  if (o->sweep) TX_TRY(sweep_rates(t, set, &options, error));
   tx_memo_write(t->memo, t->watch); /* hours may follow */
   TX_TRY(tx_fit(set->tail, &t->pass, &set->train.states, set->split.train.labels,
                 &set->validation.states, set->split.validation.labels, options, &fit, t->watch,
@@ -324,19 +429,60 @@ static void take_scores(tx_label_set *set, const float *probabilities) {
 
 /* ---- the methods -------------------------------------------------------- */
 
-/* A head, or the last blocks too, at one depth and pooling that were asked for. */
+/* How many blocks the method trains of those that are run. */
+static int64_t blocks_of(const tx_train_options *o, int64_t depth) {
+  if (o->method == TX_METHOD_HEAD) return 0;
+  if (o->blocks > 0) return o->blocks;
+  return o->method == TX_METHOD_LAST_BLOCK ? 1 : depth;
+}
+
+/* Which tokens stand in the rows, and how long the longest text is. */
+static void mark_tokens(const tx_rows_of_states *rows, uint8_t *seen, int64_t *longest) {
+  const tx_encoded *tokens = &rows->tokens;
+  for (int64_t i = 0; i < tokens->offsets[tokens->count]; i++) seen[tokens->ids[i]] = 1;
+  for (int64_t i = 0; i < tokens->count; i++) {
+    int64_t size = tokens->offsets[i + 1] - tokens->offsets[i];
+    *longest = size > *longest ? size : *longest;
+  }
+}
+
+/* In place of states: the embeddings are trained, so the token ids are what is read. */
+static tx_status take_ids(const tx_training *t, tx_label_set *set, tx_error *error) {
+  size_t vocabulary = (size_t)t->facts->vocabulary;
+  uint8_t *seen = tx_alloc_zero(vocabulary, 1);
+  set->ids = tx_alloc_array(vocabulary, sizeof *set->ids);
+  if (!seen || !set->ids) {
+    tx_free(seen);
+    return tx_fail_memory(error, vocabulary * 5, "the tokens");
+  }
+  mark_tokens(&set->train, seen, &set->positions);
+  mark_tokens(&set->validation, seen, &set->positions);
+  for (size_t id = 0; id < vocabulary; id++) {
+    if (seen[id]) set->ids[set->id_count++] = (int32_t)id;
+  }
+  tx_free(seen);
+  tx_rows_of_states *both[] = {&set->train, &set->validation};
+  for (int i = 0; i < 2; i++) {
+    const tx_encoded *tokens = &both[i]->tokens;
+    both[i]->states =
+        tx_states_of_ids(tokens->count, tokens->offsets, t->facts->width, tokens->ids);
+  }
+  return TX_OK;
+}
+
+/* A head, or blocks too, at one depth and pooling that were asked for. */
 static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probabilities,
                                 tx_error *error) {
   const tx_train_options *o = t->options;
   set->method = o->method;
   set->depth = o->depth > 0 ? o->depth : t->facts->blocks;
   set->pooling = o->pooling == TX_POOLING_AUTO ? TX_POOLING_LAST : o->pooling;
-  set->blocks = o->method == TX_METHOD_LAST_BLOCK ? o->blocks : 0;
+  set->blocks = blocks_of(o, set->depth);
   tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
   if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
-  TX_TRY(recall_both(t, set, want, error));
-  TX_TRY(tx_tail_new(t->model, set->depth, set->blocks, set->pooling, set->split.classes,
-                     &set->tail, error));
+  bool full = o->method == TX_METHOD_FULL;
+  TX_TRY(full ? take_ids(t, set, error) : recall_both(t, set, want, error));
+  TX_TRY(new_tail(t, set, error));
   TX_TRY(start_head(t, set, error));
   if (set->blocks > 0 || o->head_solver == TX_HEAD_SGD) TX_TRY(take_gradient_steps(t, set, error));
   return score_rows(t, set, set->tail, probabilities, error);
@@ -419,7 +565,7 @@ static tx_status try_last_block(tx_training *t, tx_label_set *set, float *head, 
   if (!tuned) return tx_fail_memory(error, floats * 4, "scores");
   set->tail = NULL;
   set->blocks = 1;
-  tx_status status = tx_tail_new(t->model, set->depth, 1, set->pooling, classes, &set->tail, error);
+  tx_status status = new_tail(t, set, error);
   if (status == TX_OK) {
     tx_tail_set_head(set->tail, tx_tail_head_weight(alone), tx_tail_head_bias(alone));
     status = take_gradient_steps(t, set, error);
@@ -456,7 +602,7 @@ static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
   TX_TRY(choose_depth(t, set, error));
   TX_TRY(take_features(t, set, &set->train, error));
   TX_TRY(take_features(t, set, &set->validation, error));
-  TX_TRY(tx_tail_new(t->model, set->depth, 0, set->pooling, set->split.classes, &set->tail, error));
+  TX_TRY(new_tail(t, set, error));
   TX_TRY(start_head(t, set, error));
   TX_TRY(score_rows(t, set, set->tail, probabilities, error));
   if (!frozen) TX_TRY(try_words(t, set, probabilities, error));
@@ -533,6 +679,7 @@ static void free_rows(tx_rows_of_states *rows) {
 
 void tx_label_set_free(tx_label_set *set) {
   tx_tail_free(set->tail);
+  tx_free(set->ids);
   tx_scorer_free(set->linear);
   tx_free(set->depths);
   tx_free(set->class_weights);

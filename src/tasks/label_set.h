@@ -21,6 +21,7 @@ typedef struct tx_training { /* shared by the label sets */
   tx_tokenizer *tokenizer;
   tx_pass pass;
   tx_trunk_cache trunk;
+  struct tx_run *run; /* checkpoints and log of gradient steps; or NULL */
   tx_memo *memo; /* what fits of earlier runs came to; or NULL */
   char base_sha256[65];
   int64_t max_tokens;
@@ -46,10 +47,12 @@ typedef struct tx_label_set {
   double words;          /* its share in the answers; 0: none */
   tx_depth_score *depths; /* (depth_count), where the depth was chosen */
   int depth_count;
-  tx_method method;   /* what came out of it: head or last-block */
+  tx_method method;   /* what came out of it: any but auto */
   tx_pooling pooling;
   int64_t depth, blocks; /* run; trained, of the last */
   tx_tail *tail;
+  int32_t *ids;       /* (id_count): of TX_METHOD_FULL: tokens of either table, rising */
+  int64_t id_count, positions; /* ... and the longest text */
   double penalty, learning_rate;
   int epochs, best_epoch;
   int64_t trained_parameters, cut, tokens;
@@ -74,6 +77,9 @@ tx_status tx_label_set_requantise(tx_training *t, tx_label_set *set, bool *accep
 void tx_label_set_take(tx_label_set *set);
 
 void tx_label_set_free(tx_label_set *set);
+
+/* What --method lora adapts, and by how much. */
+tx_adapter_options tx_label_set_adapter(const tx_training *t);
 
 /* The class weights in use, or NULL. */
 const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set);

@@ -12,6 +12,8 @@
 #include "formats/hub.h"
 #include "formats/nearest.h"
 #include "model/spikes.h"
+#include "score/network.h"
+#include "tasks/run.h"
 #include "tasks/train_write.h"
 #include "text/vocabulary.h"
 
@@ -29,7 +31,7 @@ tx_train_options tx_train_defaults(void) {
                             .method = TX_METHOD_AUTO,
                             .pooling = TX_POOLING_AUTO,
                             .head_solver = TX_HEAD_CONVEX,
-                            .blocks = 1,
+                            .rank = 16,
                             .epochs = 0,
                             .batch = 8,
                             .accumulate = 1,
@@ -38,7 +40,8 @@ tx_train_options tx_train_defaults(void) {
                             .warm_up = 0.05,
                             .clip = 1,
                             .schedule = TX_SCHEDULE_COSINE,
-                            .cache_mb = 2048};
+                            .cache_mb = 2048,
+                            .save_minutes = 10};
 }
 
 /* ---- options ----------------------------------------------------------- */
@@ -52,6 +55,20 @@ static tx_status check_range(const char *name, double value, double low, double 
 
 /* What auto chooses cannot be asked of it as well. */
 static tx_status check_method(const tx_train_options *o, tx_error *error) {
+  bool all = o->method == TX_METHOD_NORMS || o->method == TX_METHOD_LORA ||
+             o->method == TX_METHOD_FULL;
+  if (o->method == TX_METHOD_FULL && o->blocks > 0) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "--method full trains all blocks that are run; for %d of them name the method "
+                   "last-block, or run fewer by --depth",
+                   o->blocks);
+  }
+  if (all && o->precision != TX_PRECISION_F32) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "--method %s trains through blocks that stay f32; leave --precision out, and "
+                   "quantize the classifier afterwards",
+                   tx_method_name(o->method));
+  }
   if (o->method != TX_METHOD_AUTO) return TX_OK;
   if (o->pooling == TX_POOLING_FIRST) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
@@ -63,11 +80,23 @@ static tx_status check_method(const tx_train_options *o, tx_error *error) {
                    "--head-solver sgd is for --method head and last-block; auto, the default, "
                    "solves its head exactly");
   }
-  if (o->blocks != 1) {
+  if (o->blocks > 1) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "auto tries one block; for --blocks %d name the method last-block", o->blocks);
   }
   return TX_OK;
+}
+
+/* A run is of gradient steps, of one label set. */
+static tx_status check_run(const tx_train_options *o, tx_error *error) {
+  bool steps = o->method != TX_METHOD_HEAD || o->head_solver == TX_HEAD_SGD;
+  if (o->resume && !o->run) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "there is no run to resume: name its directory");
+  }
+  if (!o->run || (steps && o->head_count < 2)) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "--run and --resume are for gradient steps, of one label set: %s",
+                 steps ? "several heads take none" : "--method head solves its head exactly");
 }
 
 static tx_status check_head(const tx_train_options *o, size_t head, tx_error *error) {
@@ -106,7 +135,7 @@ static tx_status check_sources(const tx_train_options *o, tx_error *error) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "there are %zu heads; a classifier has up to %d",
                    o->head_count, TX_MAX_HEADS);
   }
-  if (o->method == TX_METHOD_LAST_BLOCK) {
+  if (o->method != TX_METHOD_AUTO && o->method != TX_METHOD_HEAD) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "heads share the model's blocks, so none is trained: the method is auto or head");
   }
@@ -117,15 +146,18 @@ static tx_status check_sources(const tx_train_options *o, tx_error *error) {
 static tx_status check_options(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_sources(o, error));
   TX_TRY(tx_kernels_check(error));
-  TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_AUTO, error));
+  TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_FULL, error));
   TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_AUTO, error));
   TX_TRY(check_range("head solver", (int)o->head_solver, 0, TX_HEAD_SGD, error));
-  TX_TRY(check_range("schedule", (int)o->schedule, 0, TX_SCHEDULE_COSINE, error));
+  TX_TRY(check_range("schedule", (int)o->schedule, 0, TX_SCHEDULE_LINEAR, error));
   TX_TRY(check_range("class weights", (int)o->class_weights, 0, TX_CLASS_WEIGHTS_BALANCED, error));
   TX_TRY(check_range("precision", (int)o->precision, 0, TX_PRECISION_AUTO, error));
   TX_TRY(check_range("depth", o->depth, 0, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("max depth", o->max_depth, 0, TX_MAX_BLOCKS, error));
-  TX_TRY(check_range("blocks", o->blocks, 1, TX_MAX_BLOCKS, error));
+  TX_TRY(check_range("blocks", o->blocks, 0, TX_MAX_BLOCKS, error));
+  TX_TRY(check_range("rank", o->rank, 1, 1 << 16, error));
+  TX_TRY(check_range("alpha", o->alpha, 0, 1e6, error));
+  TX_TRY(check_range("targets", (int)o->targets, 0, TX_TARGETS_QUERY_VALUE, error));
   TX_TRY(check_range("epochs", o->epochs, 0, 1e6, error));
   TX_TRY(check_range("batch", o->batch, 1, 1 << 16, error));
   TX_TRY(check_range("accumulate", o->accumulate, 1, 1 << 16, error));
@@ -134,6 +166,17 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("weight decay", o->weight_decay, 0, 10, error));
   TX_TRY(check_range("warm-up", o->warm_up, 0, 1, error));
   TX_TRY(check_range("clip", o->clip, 0, 1e9, error));
+  TX_TRY(check_range("save minutes", o->save_minutes, 0, 1e6, error));
+  TX_TRY(check_run(o, error));
+  TX_TRY(check_range("sampling", (int)o->sampling, 0, TX_SAMPLING_BALANCED, error));
+  TX_TRY(check_range("layer decay", o->layer_decay, 0, 1, error));
+  TX_TRY(check_range("ema", o->ema, 0, 0.999999, error));
+  TX_TRY(check_range("label smoothing", o->label_smoothing, 0, 0.999, error));
+  TX_TRY(check_range("focal", o->focal, 0, 100, error));
+  if (o->label_smoothing > 0 && o->focal > 0) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "--label-smoothing and --focal pull against each other; give one of them");
+  }
   TX_TRY(check_range("penalty", o->penalty, 0, 1e6, error));
   TX_TRY(check_range("max tokens", (double)o->max_tokens, 0, 1e9, error));
   TX_TRY(check_range("cache", (double)o->cache_mb, 0, 1 << 24, error));
@@ -167,7 +210,24 @@ static tx_status check_output(job *j) {
   return TX_OK;
 }
 
-/* The options against the model's own depth. */
+/* A rank beyond a matrix's smaller side says nothing more than that side. */
+static tx_status check_rank(const job *j) {
+  uint32_t targets = tx_label_set_adapter(&j->shared).targets;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    int64_t outputs, inputs;
+    tx_matrix_shape(j->shared.facts, (tx_matrix_slot)slot, &outputs, &inputs);
+    int64_t side = outputs < inputs ? outputs : inputs, rank = j->shared.options->rank;
+    if (outputs == 0 || !(targets >> slot & 1) || rank <= side) continue;
+    return tx_fail(j->error, TX_ERROR_ARGUMENT,
+                   "--rank is %" PRId64 ", but %s of %s is %" PRId64 " by %" PRId64
+                   "; it may be up to %" PRId64,
+                   rank, tx_matrix_stem((tx_matrix_slot)slot), j->shared.options->model, outputs,
+                   inputs, side);
+  }
+  return TX_OK;
+}
+
+/* The options against the model's own sizes. */
 static tx_status check_depth(const job *j) {
   const tx_train_options *o = j->shared.options;
   int64_t blocks = j->shared.facts->blocks, depth = o->depth > 0 ? o->depth : blocks;
@@ -177,7 +237,9 @@ static tx_status check_depth(const job *j) {
                    o->depth > blocks ? o->depth : o->max_depth, o->model, blocks,
                    blocks == 1 ? "" : "s");
   }
-  if (o->method == TX_METHOD_LAST_BLOCK && o->blocks > depth) {
+  if (o->method == TX_METHOD_LORA) TX_TRY(check_rank(j));
+  bool trains = o->method != TX_METHOD_AUTO && o->method != TX_METHOD_HEAD;
+  if (trains && o->blocks > depth) {
     return tx_fail(j->error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " block%s%s",
                    o->blocks, o->model, depth, depth == 1 ? "" : "s", o->depth > 0 ? " at this --depth" : "");
   }
@@ -334,6 +396,7 @@ static tx_status train_sets(job *j) {
   if (j->count > 1 && o->method == TX_METHOD_AUTO) {
     tx_watch_note(t->watch, "the heads share the model's blocks: none is trained");
   }
+  if (j->count == 1) TX_TRY(tx_run_open(t, &j->sets[0], &t->run, j->error));
   if (o->precision == TX_PRECISION_INT8) TX_TRY(make_int8(j, deepest(j)));
   for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
@@ -359,6 +422,7 @@ static void job_free(job *j) {
   tx_free(j->sets);
   tx_trunk_forget(&j->shared.trunk);
   tx_memo_close(j->shared.memo, j->shared.watch);
+  tx_run_close(j->shared.run);
   tx_pass_close(&j->shared.pass);
   tx_tokenizer_free(j->shared.tokenizer);
   tx_model_close(j->shared.model);

@@ -43,8 +43,18 @@ static tx_status add_fingerprints(const writing *w, tx_error *error) {
   return TX_OK;
 }
 
+/* What adapters add is written as it counts: B times the scale. */
+static const float *values_of(const writing *w, const tx_parameter *p) {
+  size_t size = strlen(p->name), count = (size_t)(p->outputs * p->inputs);
+  if (size < 7 || strcmp(p->name + size - 7, ".lora_b") != 0) return p->value;
+  float *scaled = tx_arena_array(w->arena, count, sizeof *scaled);
+  float scale = (float)tx_label_set_adapter(w->training).scale;
+  for (size_t i = 0; scaled && i < count; i++) scaled[i] = scale * p->value[i];
+  return scaled;
+}
+
 /* A further head has its own names; no block is trained beside it. */
-static void add_parameters(const writing *w) {
+static tx_status add_parameters(const writing *w, tx_error *error) {
   const tx_parameters *set = tx_tail_parameters(w->set->tail);
   for (int64_t i = 0; i < set->count; i++) {
     const tx_parameter *p = &set->items[i];
@@ -53,9 +63,12 @@ static void add_parameters(const writing *w) {
     char key[TX_ARTIFACT_KEY];
     bool own = w->head > 0 && strncmp(p->name, "head.", 5) == 0;
     if (own) tx_artifact_tensor(w->head, p->name + 5, key);
+    const float *values = values_of(w, p);
+    if (!values) return tx_fail_memory(error, (uint64_t)(p->outputs * p->inputs) * 4, "the adapters");
     tx_gguf_add_tensor(w->writer, own ? key : p->name, TX_TENSOR_F32, p->outputs > 1 ? 2 : 1, shape,
-                       p->value);
+                       values);
   }
+  return TX_OK;
 }
 
 /* Accuracy by depth, as it was when the depth was chosen. */
@@ -88,6 +101,8 @@ static tx_status add_depths(const writing *w, tx_error *error) {
   return TX_OK;
 }
 
+static const char *const schedule_names[] = {"constant", "cosine", "linear"};
+
 static tx_status add_facts(const writing *w, tx_error *error) {
   const tx_training *t = w->training;
   const tx_train_options *o = t->options;
@@ -102,7 +117,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .head = w->head,
       .labels = names,
       .label_count = (size_t)set->split.classes,
-      .method = tx_text_of(set->method == TX_METHOD_HEAD ? "head" : "last-block"),
+      .method = tx_text_of(tx_method_name(set->method)),
       .text_template = tx_text_of("{text}"),
       .pooling = tx_text_of(tx_pooling_name(set->pooling)),
       .depth = set->depth,
@@ -131,7 +146,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .words = set->words,
       .head_solver = tx_text_of(o->head_solver == TX_HEAD_CONVEX ? "convex" : "sgd"),
       .class_weights = tx_text_of(tx_label_set_weights(t, set) ? "balanced" : "none"),
-      .schedule = tx_text_of(o->schedule == TX_SCHEDULE_COSINE ? "cosine" : "constant"),
+      .schedule = tx_text_of(schedule_names[o->schedule]),
       .command = tx_text_of(o->command ? o->command : ""),
       .version = tx_text_of(tx_version()),
       .val_accuracy = set->val_accuracy,
@@ -147,7 +162,11 @@ static tx_status add_facts(const writing *w, tx_error *error) {
 }
 
 static tx_status add_set(const writing *w, tx_error *error) {
-  add_parameters(w);
+  TX_TRY(add_parameters(w, error));
+  if (w->set->id_count > 0) {
+    tx_gguf_add_tensor(w->writer, "token_embd.ids", TX_TENSOR_I32, 1, &w->set->id_count,
+                       w->set->ids);
+  }
   TX_TRY(add_facts(w, error));
   TX_TRY(add_depths(w, error));
   tx_linear_save(w->set->linear, w->head, w->writer);

@@ -28,6 +28,8 @@ static void test_schedule_factors(void **state) {
       {TX_SCHEDULE_CONSTANT, 0.5, 4, {1.0 / 3, 2.0 / 3, 1, 1}},
       {TX_SCHEDULE_COSINE, 0, 1, {1}},
       {TX_SCHEDULE_COSINE, 0, 4, {1, 0.8535533905932737, 0.5, 0.1464466094067262}},
+      {TX_SCHEDULE_LINEAR, 0, 4, {1, 0.75, 0.5, 0.25}},
+      {TX_SCHEDULE_LINEAR, 0.5, 4, {1.0 / 3, 2.0 / 3, 1, 0.5}},
       {TX_SCHEDULE_COSINE,
        0.5,
        8,
@@ -84,13 +86,18 @@ static void make_features(tx_random *random, tx_states *states, int32_t *labels,
   }
 }
 
-static fixture open_fixture(void) {
+static fixture open_averaged(bool averaged) {
   fixture f = {0};
   ASSERT_OK(tx_model_open("tests/golden/tiny_llama.gguf", NULL, &f.model, error));
   ASSERT_OK(tx_pass_open(tx_model_facts(f.model), &f.pass, error));
-  ASSERT_OK(tx_tail_new(f.model, tx_model_facts(f.model)->blocks, 0, TX_POOLING_LAST, CLASSES, &f.tail, error));
+  tx_tail_options options = {.depth = tx_model_facts(f.model)->blocks,
+                             .classes = CLASSES,
+                             .averaged = averaged};
+  ASSERT_OK(tx_tail_new(f.model, options, &f.tail, error));
   return f;
 }
+
+static fixture open_fixture(void) { return open_averaged(false); }
 
 /* The states borrow the fixture's offsets: it must have its place by now. */
 static void fill_fixture(fixture *f, double signal) {
@@ -301,6 +308,63 @@ static void test_class_weights(void **state) {
   close_fixture(&f);
 }
 
+/* ---- averages and draws -------------------------------------------------- */
+
+/* The head after some epochs of one step each, all of which make it better. */
+static void head_after(int epochs, double average, float *head) {
+  fixture f = open_averaged(average > 0);
+  fill_fixture(&f, 2);
+  tx_fit_options options = plain_options();
+  tx_fit_report report;
+  options.epochs = epochs;
+  options.batch = TRAIN;
+  options.learning_rate = 0.004;
+  options.average = average;
+  ASSERT_OK(fit(&f, options, &report, NULL, error));
+  assert_int_equal(report.best_epoch, epochs);
+  memcpy(head, tx_tail_head_weight(f.tail), 64 * CLASSES * sizeof(float));
+  assert_true(held_out_loss(&f) == report.best_loss);
+  close_fixture(&f);
+}
+
+static void test_the_average_of_the_weights(void **state) {
+  (void)state;
+  float want[64 * CLASSES] = {0}, head[64 * CLASSES]; /* the head starts at zero */
+  for (int epochs = 1; epochs <= 3; epochs++) {
+    head_after(epochs, 0, head);
+    for (int i = 0; i < 64 * CLASSES; i++) want[i] = 0.75f * want[i] + 0.25f * head[i];
+  }
+  head_after(3, 0.75, head);
+  assert_close(head, want, 64 * CLASSES, 1e-5, "the average");
+}
+
+/* Of rare labels little is seen, unless each is drawn as often as another. */
+static void test_balanced_draws(void **state) {
+  (void)state;
+  double losses[2];
+  for (int balanced = 0; balanced < 2; balanced++) {
+    fixture f = open_fixture();
+    fill_fixture(&f, 3);
+    tx_fit_options options = plain_options();
+    tx_fit_report report;
+    int64_t width = f.train.width, kept = 0;
+    for (int64_t i = 0; i < TRAIN; i++) { /* all of the first label, two of each other */
+      if (f.labels[i] > 0 && i > 6) continue;
+      memmove(f.train.rows + kept * width, f.train.rows + i * width, (size_t)width * sizeof(float));
+      f.labels[kept++] = f.labels[i];
+    }
+    f.train.count = kept;
+    options.balanced = balanced;
+    options.batch = 4;
+    options.epochs = 8;
+    ASSERT_OK(fit(&f, options, &report, NULL, error));
+    losses[balanced] = report.best_loss;
+    f.train.count = TRAIN;
+    close_fixture(&f);
+  }
+  if (losses[1] > losses[0] - 0.02) fail_msg("%g balanced, %g not", losses[1], losses[0]);
+}
+
 /* ---- no numbers -------------------------------------------------------- */
 
 static void test_losses_that_are_no_number(void **state) {
@@ -348,6 +412,8 @@ int main(void) {
       cmocka_unit_test(test_one_seed_one_result),
       cmocka_unit_test(test_stopped_by_the_caller),
       cmocka_unit_test(test_class_weights),
+      cmocka_unit_test(test_the_average_of_the_weights),
+      cmocka_unit_test(test_balanced_draws),
       cmocka_unit_test(test_losses_that_are_no_number),
   };
   tx_set_threads(1);

@@ -28,7 +28,10 @@ static void check_scale(tx_tensor_type type, int64_t place, uint16_t half) {
   for (int bad = 0; bad < 2; bad++) {
     if (bad) memcpy(file.data + data + facts.block_bytes + place, &half, sizeof half);
     assert_int_equal(tx_gguf_open_bytes(file.data, file.size, "m.gguf", &gguf, &error), TX_OK);
-    tx_weight weight = {tx_gguf_tensor(gguf, "some.weight"), gguf, 0, 2, facts.block};
+    tx_weight weight = {.tensor = tx_gguf_tensor(gguf, "some.weight"),
+                        .file = gguf,
+                        .rows = 2,
+                        .columns = facts.block};
     tx_weight_rows(&weight, 0, 2, values);
     tx_status status = tx_weight_check(&weight, values, 2 * facts.block, &error);
     assert_int_equal(status, bad ? TX_ERROR_INPUT : TX_OK);

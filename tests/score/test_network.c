@@ -212,9 +212,9 @@ static void test_what_later_programs_may_write(void **state) {
   facts.pooling = tx_text_of("");
   refuse(&facts, "the pooling '' is not known; it may be last, mean, first or both");
   facts = reset();
-  facts.method = tx_text_of("lora");
+  facts.method = tx_text_of("dora");
   refuse(&facts,
-         "PATH: the method 'lora' is not known; use the taxon that wrote it or train again");
+         "PATH: the method 'dora' is not known; use the taxon that wrote it or train again");
   facts = reset();
   facts.text_template = tx_text_of("Review: {text}");
   refuse(&facts,

@@ -39,8 +39,8 @@ static void assert_refused(tx_train_options options, tx_status status, const cha
 
 static void test_options_out_of_range(void **state) {
   (void)state;
-  REFUSE_OPTION(blocks, 0, "blocks is 0; it must lie between 1 and 1024");
-  REFUSE_OPTION(blocks, 1025, "blocks is 1025; it must lie between 1 and 1024");
+  REFUSE_OPTION(blocks, -1, "blocks is -1; it must lie between 0 and 1024");
+  REFUSE_OPTION(blocks, 1025, "blocks is 1025; it must lie between 0 and 1024");
   REFUSE_OPTION(epochs, -1, "epochs is -1; it must lie between 0 and 1e+06");
   REFUSE_OPTION(batch, 0, "batch is 0; it must lie between 1 and 65536");
   REFUSE_OPTION(accumulate, 0, "accumulate is 0; it must lie between 1 and 65536");
@@ -60,11 +60,11 @@ static void test_options_out_of_range(void **state) {
 
 static void test_choices_out_of_range(void **state) {
   (void)state;
-  REFUSE_OPTION(method, (tx_method)3, "method is 3; it must lie between 0 and 2");
+  REFUSE_OPTION(method, (tx_method)6, "method is 6; it must lie between 0 and 5");
   REFUSE_OPTION(pooling, (tx_pooling)5, "pooling is 5; it must lie between 0 and 4");
   REFUSE_OPTION(pooling, (tx_pooling)-1, "pooling is -1; it must lie between 0 and 4");
   REFUSE_OPTION(head_solver, (tx_head_solver)7, "head solver is 7; it must lie between 0 and 1");
-  REFUSE_OPTION(schedule, (tx_schedule)2, "schedule is 2; it must lie between 0 and 1");
+  REFUSE_OPTION(schedule, (tx_schedule)3, "schedule is 3; it must lie between 0 and 2");
   REFUSE_OPTION(class_weights, (tx_class_weights)-5,
                 "class weights is -5; it must lie between 0 and 1");
 }

@@ -1,0 +1,372 @@
+/* Declaring the parameters, binding the views to them, reading the values. */
+#include "adapt/trained.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "kernels/product.h"
+
+/* ---- the walk ---------------------------------------------------------- */
+
+/* Names are declared and views bound by one walk over the same parameters, run
+ * once before their memory exists and once after. */
+typedef struct {
+  tx_trained *trained;
+  int64_t next;
+  bool bind;
+} walk;
+
+static tx_parameter *visit(walk *w, const char *name, int64_t outputs, int64_t inputs) {
+  if (!w->bind) return tx_parameters_add(&w->trained->parameters, name, outputs, inputs);
+  return &w->trained->parameters.items[w->next++];
+}
+
+static int64_t number_of(const tx_trained *t, int64_t index) {
+  return t->options.depth - t->options.blocks + index;
+}
+
+static void walk_norm(walk *w, const char *stem, tx_norm *norm, float **dweight, float **dbias) {
+  char name[80];
+  int64_t width = w->trained->facts->width;
+  snprintf(name, sizeof name, "%s.weight", stem);
+  tx_parameter *weight = visit(w, name, 1, width);
+  norm->weight = weight->value, *dweight = weight->gradient;
+  if (w->trained->facts->architecture->norm != TX_NORM_LAYER) return;
+  snprintf(name, sizeof name, "%s.bias", stem);
+  tx_parameter *bias = visit(w, name, 1, width);
+  norm->bias = bias->value, *dbias = bias->gradient;
+}
+
+static void walk_norms(walk *w, int64_t index) {
+  tx_block_gradient *gradient = &w->trained->gradient[index];
+  char name[80];
+  for (int slot = 0; slot < TX_NORMS; slot++) {
+    snprintf(name, sizeof name, "blk.%" PRId64 ".%s", number_of(w->trained, index),
+             tx_norm_stem((tx_norm_slot)slot));
+    walk_norm(w, name, &w->trained->view[index].norm[slot], &gradient->norm_weight[slot],
+              &gradient->norm_bias[slot]);
+  }
+}
+
+static void walk_matrix(walk *w, int64_t index, tx_matrix_slot slot) {
+  tx_trained *t = w->trained;
+  tx_matrix *matrix = &t->view[index].matrix[slot];
+  const char *stem = tx_matrix_stem(slot);
+  char name[80];
+  snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight", number_of(t, index), stem);
+  tx_parameter *weight = visit(w, name, matrix->outputs, matrix->inputs);
+  weight->packed = !t->lazy;
+  t->weight[index][slot] = weight;
+  matrix->panels = weight->panels;
+  t->transposed[index][slot] = weight->transposed;
+  t->gradient[index].matrix[slot] = weight->gradient;
+  if (!t->facts->architecture->biases) return;
+  snprintf(name, sizeof name, "blk.%" PRId64 ".%s.bias", number_of(t, index), stem);
+  tx_parameter *bias = visit(w, name, 1, matrix->outputs);
+  matrix->bias = bias->value;
+  t->gradient[index].bias[slot] = bias->gradient;
+}
+
+static void walk_adapter(walk *w, int64_t index, tx_matrix_slot slot) {
+  tx_trained *t = w->trained;
+  const tx_adapter_options *o = &t->options.adapter;
+  tx_matrix *matrix = &t->view[index].matrix[slot];
+  char name[80];
+  snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight.lora_a", number_of(t, index),
+           tx_matrix_stem(slot));
+  tx_parameter *a = visit(w, name, o->rank, matrix->inputs);
+  name[strlen(name) - 1] = 'b';
+  tx_parameter *b = visit(w, name, matrix->outputs, o->rank);
+  a->matrix = b->matrix = true; /* of rank 1 too */
+  t->adapter[index][slot] = (tx_adapter){o->rank,   (float)o->scale, a->panels,
+                                         b->panels, a->transposed,   b->transposed};
+  matrix->adapter = &t->adapter[index][slot];
+  t->gradient[index].adapter_a[slot] = a->gradient;
+  t->gradient[index].adapter_b[slot] = b->gradient;
+}
+
+static bool trains_matrices(const tx_trained *t) {
+  return t->options.part == TX_TRAINED_ALL || t->options.part == TX_TRAINED_MODEL;
+}
+
+static bool has_adapter(const tx_trained *t, int slot) {
+  return t->options.part == TX_TRAINED_ADAPTERS && (t->options.adapter.targets >> slot & 1);
+}
+
+static void walk_block(walk *w, int64_t index) {
+  tx_trained *t = w->trained;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    tx_matrix *matrix = &t->view[index].matrix[slot];
+    tx_matrix_shape(t->facts, (tx_matrix_slot)slot, &matrix->outputs, &matrix->inputs);
+    if (matrix->outputs == 0) continue;
+    if (trains_matrices(t)) walk_matrix(w, index, (tx_matrix_slot)slot);
+    if (has_adapter(t, slot)) walk_adapter(w, index, (tx_matrix_slot)slot);
+  }
+  if (t->options.part != TX_TRAINED_ADAPTERS) walk_norms(w, index);
+}
+
+/* Rows of tables, not matrices: no product reads them. */
+static void walk_embeddings(walk *w) {
+  tx_trained *t = w->trained;
+  int64_t width = t->facts->width;
+  t->tokens = visit(w, "token_embd.rows", t->options.id_count, width);
+  t->tokens->matrix = false;
+  if (t->facts->architecture->positions != TX_POSITION_LEARNED) return;
+  t->positions = visit(w, "position_embd.rows", t->options.positions, width);
+  t->positions->matrix = false;
+}
+
+static void walk_all(tx_trained *t, bool bind) {
+  walk w = {t, 0, bind};
+  if (t->options.part == TX_TRAINED_MODEL) walk_embeddings(&w);
+  for (int64_t i = 0; i < t->options.blocks; i++) walk_block(&w, i);
+  if (t->options.blocks > 0 && t->options.part != TX_TRAINED_ADAPTERS) {
+    walk_norm(&w, "output_norm", &t->norm, &t->dnorm_weight, &t->dnorm_bias);
+  }
+  t->head_weight = visit(&w, "head.weight", t->options.classes, t->options.features);
+  t->head_bias = visit(&w, "head.bias", 1, t->options.classes);
+}
+
+/* "blk.7.ffn_up.weight" is as many blocks below the head as there are from 7 on. */
+static void set_rates(tx_trained *t) {
+  double decay = t->options.layer_decay;
+  if (decay <= 0 || decay >= 1) return;
+  for (int64_t i = 0; i < t->parameters.count; i++) {
+    int block;
+    tx_parameter *p = &t->parameters.items[i];
+    if (sscanf(p->name, "blk.%d.", &block) != 1) continue;
+    for (int64_t below = t->options.depth - block; below > 0; below--) p->rate *= decay;
+  }
+}
+
+/* ---- values ------------------------------------------------------------ */
+
+static tx_status read_norms(tx_trained *t, const tx_model *model, int64_t index, tx_error *error) {
+  for (int slot = 0; slot < TX_NORMS; slot++) {
+    const tx_norm *norm = &t->view[index].norm[slot];
+    TX_TRY(tx_model_read_norm(model, number_of(t, index), (tx_norm_slot)slot, (float *)norm->weight,
+                              (float *)norm->bias, error));
+  }
+  return TX_OK;
+}
+
+static tx_status read_matrices(tx_trained *t, const tx_model *model, int64_t index,
+                               tx_error *error) {
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    const tx_matrix *matrix = &t->view[index].matrix[slot];
+    if (matrix->outputs == 0) continue;
+    TX_TRY(tx_model_read_matrix(model, number_of(t, index), (tx_matrix_slot)slot, false,
+                                t->weight[index][slot]->value, error));
+    if (!matrix->bias) continue;
+    TX_TRY(tx_model_read_matrix(model, number_of(t, index), (tx_matrix_slot)slot, true,
+                                (float *)matrix->bias, error));
+  }
+  return TX_OK;
+}
+
+static void copy_output_norm(tx_trained *t, const tx_model *model) {
+  const tx_norm *norm = tx_model_output_norm(model);
+  size_t bytes = (size_t)t->facts->width * sizeof(float);
+  memcpy((float *)t->norm.weight, norm->weight, bytes);
+  if (norm->bias) memcpy((float *)t->norm.bias, norm->bias, bytes);
+}
+
+static tx_status read_embeddings(tx_trained *t, const tx_model *model, tx_error *error) {
+  int64_t width = t->facts->width;
+  t->row_of = tx_alloc_zero((size_t)t->facts->vocabulary, sizeof *t->row_of);
+  if (!t->row_of) return tx_fail_memory(error, (uint64_t)t->facts->vocabulary * 4, "embeddings");
+  for (int64_t i = 0; i < t->options.id_count; i++) {
+    t->row_of[t->options.ids[i]] = (int32_t)i;
+    tx_model_read_token(model, t->options.ids[i], t->tokens->value + i * width);
+  }
+  for (int64_t i = 0; t->positions && i < t->options.positions; i++) {
+    tx_model_read_position(model, i, t->positions->value + i * width);
+  }
+  return TX_OK;
+}
+
+/* The matrices A; all other parameters of adapters start at zero. */
+static void start_adapters(tx_trained *t) {
+  tx_random random = tx_random_seed(t->options.adapter.seed);
+  for (int64_t i = 0; i < t->parameters.count; i++) {
+    tx_parameter *p = &t->parameters.items[i];
+    size_t size = strlen(p->name);
+    if (size < 7 || strcmp(p->name + size - 7, ".lora_a") != 0) continue;
+    double bound = 1 / sqrt((double)p->inputs);
+    for (int64_t k = 0; k < p->outputs * p->inputs; k++) {
+      p->value[k] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
+    }
+  }
+}
+
+static tx_status read_values(tx_trained *t, const tx_model *model, tx_error *error) {
+  for (int64_t i = 0; i < t->options.blocks; i++) {
+    if (trains_matrices(t)) TX_TRY(read_matrices(t, model, i, error));
+    if (t->options.part != TX_TRAINED_ADAPTERS) TX_TRY(read_norms(t, model, i, error));
+  }
+  if (t->options.blocks > 0 && t->options.part != TX_TRAINED_ADAPTERS) copy_output_norm(t, model);
+  if (t->tokens) TX_TRY(read_embeddings(t, model, error));
+  start_adapters(t);
+  tx_parameters_pack(&t->parameters);
+  return TX_OK;
+}
+
+/* ---- what is not trained ----------------------------------------------- */
+
+/* Of either packed form. */
+static uint64_t frozen_size(int64_t outputs, int64_t inputs) {
+  uint64_t one = tx_packed_size(outputs, inputs), other = tx_packed_size(inputs, outputs);
+  return one > other ? one : other;
+}
+
+static uint64_t frozen_floats(const tx_trained *t) {
+  uint64_t floats = 0;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    int64_t outputs, inputs;
+    tx_matrix_shape(t->facts, (tx_matrix_slot)slot, &outputs, &inputs);
+    if (outputs > 0) floats += (frozen_size(outputs, inputs) + 15) & ~(uint64_t)15;
+  }
+  return floats;
+}
+
+static tx_status transpose_block(tx_trained *t, const tx_model *model, int64_t index, float *to,
+                                 float *scratch, tx_error *error) {
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    const tx_matrix *matrix = &t->view[index].matrix[slot];
+    if (matrix->outputs == 0) continue;
+    TX_TRY(tx_model_read_matrix(model, number_of(t, index), (tx_matrix_slot)slot, false, scratch,
+                                error));
+    tx_pack(scratch, matrix->inputs, 1, matrix->outputs, matrix->inputs, to);
+    t->transposed[index][slot] = to;
+    to += (frozen_size(matrix->outputs, matrix->inputs) + 15) & ~(uint64_t)15;
+  }
+  return TX_OK;
+}
+
+/* The model's own blocks, and their matrices packed for the gradient. */
+static tx_status borrow_blocks(tx_trained *t, const tx_model *model, tx_error *error) {
+  uint64_t floats = frozen_floats(t), largest = 0;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    int64_t outputs, inputs;
+    tx_matrix_shape(t->facts, (tx_matrix_slot)slot, &outputs, &inputs);
+    uint64_t size = (uint64_t)(outputs * inputs);
+    largest = size > largest ? size : largest;
+  }
+  t->frozen_bytes = (uint64_t)t->options.blocks * floats * sizeof(float);
+  t->frozen = tx_pages_alloc(t->frozen_bytes);
+  float *scratch = tx_alloc_array(largest, sizeof *scratch);
+  tx_status status = t->frozen && scratch
+                         ? TX_OK
+                         : tx_fail_memory(error, t->frozen_bytes, "the blocks' gradient");
+  for (int64_t i = 0; status == TX_OK && i < t->options.blocks; i++) {
+    t->view[i] = *tx_model_block(model, number_of(t, i));
+    status = transpose_block(t, model, i, t->frozen + (uint64_t)i * floats, scratch, error);
+  }
+  t->norm = *tx_model_output_norm(model);
+  tx_free(scratch);
+  return status;
+}
+
+/* ---- embeddings -------------------------------------------------------- */
+
+void tx_trained_embed(const tx_trained *t, const int32_t *ids, const int64_t *positions,
+                      int64_t count, float *x) {
+  int64_t width = t->facts->width;
+  for (int64_t i = 0; i < count; i++, x += width) {
+    memcpy(x, t->tokens->value + t->row_of[ids[i]] * width, (size_t)width * sizeof *x);
+    if (!t->positions) continue;
+    const float *position = t->positions->value + positions[i] * width;
+    for (int64_t c = 0; c < width; c++) x[c] += position[c];
+  }
+}
+
+void tx_trained_embed_backward(tx_trained *t, const tx_kernels *kernels, const int32_t *ids,
+                               const int64_t *positions, int64_t count, const float *dx) {
+  int64_t width = t->facts->width;
+  for (int64_t i = 0; i < count; i++, dx += width) {
+    kernels->add(t->tokens->gradient + t->row_of[ids[i]] * width, dx, width);
+    if (t->positions) kernels->add(t->positions->gradient + positions[i] * width, dx, width);
+  }
+}
+
+/* ---- packing when it is needed ----------------------------------------- */
+
+/* Both packed forms of one block: the first `frozen_floats` for the forward, then
+ * those for the backward. */
+static tx_status make_place(tx_trained *t, tx_error *error) {
+  t->place_bytes = 2 * frozen_floats(t) * sizeof(float);
+  t->place = tx_pages_alloc(t->place_bytes);
+  return t->place ? TX_OK : tx_fail_memory(error, t->place_bytes, "a block's packed weights");
+}
+
+void tx_trained_ready(tx_trained *t, int64_t index, bool backward) {
+  if (!t->lazy) return;
+  float *to = t->place + (backward ? frozen_floats(t) : 0);
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    tx_matrix *matrix = &t->view[index].matrix[slot];
+    const tx_parameter *p = t->weight[index][slot];
+    if (!p) continue;
+    int64_t outputs = p->outputs, inputs = p->inputs;
+    if (backward) {
+      tx_pack(p->value, inputs, 1, outputs, inputs, to);
+      t->transposed[index][slot] = to;
+    } else {
+      tx_pack(p->value, 1, inputs, inputs, outputs, to);
+      matrix->panels = to;
+    }
+    to += (frozen_size(outputs, inputs) + 15) & ~(uint64_t)15;
+  }
+}
+
+/* ---- the whole --------------------------------------------------------- */
+
+/* Floats that are kept packed, in either form: a few blocks of a small model. */
+enum { KEPT_PACKED = 32 << 20 };
+
+static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
+  size_t blocks = (size_t)t->options.blocks;
+  t->view = tx_alloc_zero(blocks, sizeof *t->view);
+  t->gradient = tx_alloc_zero(blocks, sizeof *t->gradient);
+  t->transposed = tx_alloc_zero(blocks, sizeof *t->transposed);
+  t->adapter = tx_alloc_zero(blocks, sizeof *t->adapter);
+  t->weight = tx_alloc_zero(blocks, sizeof *t->weight);
+  if (!t->view || !t->gradient || !t->transposed || !t->adapter || !t->weight) {
+    return tx_fail_memory(error, blocks * sizeof *t->view, "the trained blocks");
+  }
+  if (blocks > 0 && !trains_matrices(t)) TX_TRY(borrow_blocks(t, model, error));
+  uint64_t packed = t->options.packed > 0 ? t->options.packed : KEPT_PACKED;
+  t->lazy = trains_matrices(t) && blocks * frozen_floats(t) > packed;
+  if (t->lazy) TX_TRY(make_place(t, error));
+  int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 6;
+  TX_TRY(tx_parameters_new(capacity, &t->parameters, error));
+  walk_all(t, false);
+  t->parameters.averaged = t->options.averaged;
+  set_rates(t);
+  TX_TRY(tx_parameters_allocate(&t->parameters, error));
+  walk_all(t, true);
+  return read_values(t, model, error);
+}
+
+tx_status tx_trained_new(const tx_model *model, tx_trained_options options, tx_trained *trained,
+                         tx_error *error) {
+  *trained = (tx_trained){.facts = tx_model_facts(model), .options = options};
+  tx_status status = build(trained, model, error);
+  if (status != TX_OK) tx_trained_free(trained);
+  return status;
+}
+
+void tx_trained_free(tx_trained *t) {
+  tx_parameters_free(&t->parameters);
+  if (t->frozen) tx_pages_free(t->frozen, t->frozen_bytes);
+  tx_free(t->view);
+  tx_free(t->gradient);
+  tx_free(t->transposed);
+  tx_free(t->adapter);
+  tx_free(t->weight);
+  tx_free(t->row_of);
+  if (t->place) tx_pages_free(t->place, t->place_bytes);
+  *t = (tx_trained){0};
+}
