@@ -123,7 +123,7 @@ static tx_status compare_facts(const tx_checkpoint *c, tx_error *error) {
 }
 
 static tx_status begin(tx_checkpoint *c, bool resume, tx_error *error) {
-  TX_TRY(tx_directory_make(c->directory, error));
+  if (!resume) TX_TRY(tx_directory_make(c->directory, error));
   tx_directory_tidy(c->directory);
   TX_TRY(find_newest(c, error));
   if (c->resumed && !resume) {

@@ -27,9 +27,9 @@ typedef struct tx_run_fact {
 
 typedef struct tx_checkpoint tx_checkpoint;
 
-/* Makes the directory, one level, if it is not there.  With `resume` the newest good
- * file is opened: none, or one of other facts, is TX_ERROR_INPUT.  Without it there
- * must be none (TX_ERROR_ARGUMENT).  `minutes` between two: see tx_checkpoint_pass.  The
+/* Makes the directory if it is not there.  With `resume` it makes none, and the newest
+ * good file is opened: none, or one of other facts, is TX_ERROR_INPUT.  Without it
+ * there must be none (TX_ERROR_ARGUMENT).  `minutes` between two: see tx_checkpoint_pass.  The
  * facts (count) are borrowed. */
 tx_status tx_checkpoint_open(const char *directory, const tx_run_fact *facts, size_t count,
                              double minutes, bool resume, tx_checkpoint **checkpoint,

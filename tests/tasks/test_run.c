@@ -118,6 +118,7 @@ static void test_what_differs_is_named(void **state) {
              "training rows with SHA-256");
   options = plain, options.run = made("nothing-there");
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "there is no checkpoint in");
+  assert_int_equal(access(options.run, F_OK), -1);
   made_train(plain); /* and it can still be resumed */
 }
 
