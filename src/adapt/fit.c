@@ -18,15 +18,12 @@ double tx_schedule_factor(tx_schedule schedule, double warm_up, int64_t step, in
 }
 
 typedef struct {
-  tx_tail *tail;
-  tx_pass *pass;
-  const tx_states *train;
-  const int32_t *labels;
+  const tx_learner *learner;
   tx_fit_options options;
-  int64_t *order; /* (texts), shuffled or drawn anew each epoch */
-  int64_t *by_label, *starts, *turns; /* of a balanced draw: (texts), (labels + 1), (labels) */
+  int64_t *order; /* (examples), shuffled or drawn anew each epoch */
+  int64_t *by_label, *starts, *turns; /* of a balanced draw: (examples), (labels + 1), (labels) */
   int64_t label_count;
-  int64_t steps_in_all;
+  int64_t steps_an_epoch, steps_in_all;
   tx_fit_state state;
   double last_loss;
   const tx_watch *watch;
@@ -34,10 +31,9 @@ typedef struct {
 } fitting;
 
 static double weight_of(const fitting *f, int64_t from, int64_t count) {
-  if (!f->options.class_weights) return (double)count;
   double sum = 0;
   for (int64_t i = from; i < from + count; i++) {
-    sum += f->options.class_weights[f->labels[f->order[i]]];
+    sum += f->learner->weight(f->learner->self, f->order[i]);
   }
   return sum;
 }
@@ -45,30 +41,74 @@ static double weight_of(const fitting *f, int64_t from, int64_t count) {
 static int64_t tokens_of(const fitting *f, int64_t from, int64_t count) {
   int64_t tokens = 0;
   for (int64_t i = from; i < from + count; i++) {
-    tokens += f->train->offsets[f->order[i] + 1] - f->train->offsets[f->order[i]];
+    tokens += f->learner->tokens(f->learner->self, f->order[i]);
   }
   return tokens;
 }
+
+/* ---- how an epoch is cut ------------------------------------------------ */
+
+/* Where a part of a step that begins at `from` ends: so many examples, or, by tokens, as
+ * many as the budget holds, one at least. */
+static int64_t part_end(const fitting *f, int64_t from, int64_t to) {
+  const tx_fit_options *o = &f->options;
+  if (o->batch_tokens == 0) return to - from < o->batch ? to : from + o->batch;
+  int64_t end = from, tokens = 0;
+  while (end < to) {
+    tokens += tokens_of(f, end, 1);
+    if (end > from && tokens > o->batch_tokens) break;
+    end++;
+  }
+  return end;
+}
+
+/* By tokens every epoch has as many steps, whatever its order: each takes its share of the
+ * tokens that are left, and leaves one example at least for each that follows. */
+static int64_t step_end(const fitting *f, int64_t from) {
+  int64_t examples = f->learner->examples, stride = (int64_t)f->options.batch * f->options.accumulate;
+  if (f->options.batch_tokens == 0) return examples - from < stride ? examples : from + stride;
+  int64_t left = f->steps_an_epoch - f->state.step % f->steps_an_epoch;
+  int64_t share = (tokens_of(f, from, examples - from) + left - 1) / left;
+  int64_t end = from + 1, tokens = tokens_of(f, from, 1);
+  while (end <= examples - left) {
+    int64_t next = tokens_of(f, end, 1);
+    if (left > 1 && tokens + next / 2 >= share) break;
+    tokens += next;
+    end++;
+  }
+  return end;
+}
+
+static int64_t count_steps(const fitting *f) {
+  const tx_fit_options *o = &f->options;
+  int64_t examples = f->learner->examples, stride = (int64_t)o->batch * o->accumulate;
+  if (o->batch_tokens == 0) return (examples + stride - 1) / stride;
+  int64_t tokens = 0, budget = o->batch_tokens * o->accumulate;
+  for (int64_t i = 0; i < examples; i++) tokens += f->learner->tokens(f->learner->self, i);
+  int64_t steps = (tokens + budget - 1) / budget;
+  return steps < examples ? steps : examples;
+}
+
+/* ---- steps ------------------------------------------------------------- */
 
 static const char *clip_advice(const fitting *f) {
   return f->options.clip > 0 ? "a smaller --clip" : "--clip 1";
 }
 
-/* One step over `count` texts of the order, `batch` at a time. */
+/* One step over `count` examples of the order, in parts. */
 static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss) {
   const tx_fit_options *o = &f->options;
-  tx_parameters *set = tx_tail_parameters(f->tail);
+  const tx_learner *l = f->learner;
+  tx_parameters *set = l->parameters;
   double total = weight_of(f, from, count);
   double rate =
       o->learning_rate * tx_schedule_factor(o->schedule, o->warm_up, f->state.step, f->steps_in_all);
   *loss = 0;
-  for (int64_t at = from; at < from + count; at += o->batch) {
-    int64_t left = from + count - at;
-    tx_choice choice = {f->order + at, left < o->batch ? left : o->batch};
-    TX_TRY(tx_tail_gradient(f->tail, f->pass, f->train, choice, f->labels, o->class_weights, total,
-                            loss, NULL, f->error));
+  for (int64_t at = from, end; at < from + count; at = end) {
+    end = part_end(f, at, from + count);
+    TX_TRY(l->gradient(l->self, f->order + at, end - at, total, loss, f->error));
   }
-  double norm = tx_parameters_gradient_norm(set, f->pass->kernels);
+  double norm = tx_parameters_gradient_norm(set, l->kernels);
   if (!isfinite(*loss) || !isfinite(norm)) {
     return tx_fail(
         f->error, TX_ERROR_INPUT,
@@ -78,22 +118,22 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
         fabs(*loss), fabs(norm), f->state.step + 1, f->state.epoch, rate, clip_advice(f));
   }
   double scale = o->clip > 0 && norm > o->clip ? o->clip / (norm + 1e-6) : 1;
-  tx_parameters_step(set, f->pass->kernels, rate, o->weight_decay, scale);
+  tx_parameters_step(set, l->kernels, rate, o->weight_decay, scale);
   if (o->average > 0) tx_parameters_average(set, o->average);
   f->state.step++;
   if (!o->log) return TX_OK;
   return o->log->step(o->log->context, f->state.step, f->state.epoch, *loss, rate, norm,
-                      tokens_of(f, from, count), f->error);
+                      tokens_of(f, from, count), f->order + from, count, f->error);
 }
 
-/* As many texts as there are: the labels take turns in an order of chance, and each
- * time one of the label's texts is drawn.  `by_label` and `starts` sort the texts. */
+/* As many examples as there are: the labels take turns in an order of chance, and each
+ * time one of the label's examples is drawn.  `by_label` and `starts` sort them. */
 static void draw_balanced(fitting *f, tx_random *random) {
-  int64_t labels = 0, texts = f->train->count;
-  for (int64_t label = 0; label < f->label_count; label++) { /* those that have a text */
+  int64_t labels = 0, examples = f->learner->examples;
+  for (int64_t label = 0; label < f->label_count; label++) { /* those that have one */
     if (f->starts[label + 1] > f->starts[label]) f->turns[labels++] = label;
   }
-  for (int64_t i = 0; i < texts; i++) {
+  for (int64_t i = 0; i < examples; i++) {
     if (i % labels == 0) tx_random_shuffle(random, f->turns, (size_t)labels);
     int64_t label = f->turns[i % labels], from = f->starts[label];
     uint64_t count = (uint64_t)(f->starts[label + 1] - from);
@@ -105,54 +145,49 @@ static void draw_order(fitting *f) {
   if (f->options.balanced) {
     draw_balanced(f, &f->state.random);
   } else {
-    tx_random_shuffle(&f->state.random, f->order, (size_t)f->train->count);
+    tx_random_shuffle(&f->state.random, f->order, (size_t)f->learner->examples);
   }
   f->state.at = 0, f->state.losses = 0;
 }
 
 static tx_status save(fitting *f) {
-  return tx_checkpoint_save(f->options.checkpoint, tx_tail_parameters(f->tail), &f->state, f->order,
-                            f->train->count, f->error);
+  return tx_checkpoint_save(f->options.checkpoint, f->learner->parameters, &f->state, f->order,
+                            f->learner->examples, f->error);
 }
 
 /* A run that is stopped by its user goes on from here later. */
 static tx_status check_stop(fitting *f) {
   tx_status status = tx_watch_check(f->watch, f->error);
   if (status != TX_OK) {
-    (void)tx_checkpoint_save(f->options.checkpoint, tx_tail_parameters(f->tail), &f->state, f->order,
-                             f->train->count, NULL);
+    (void)tx_checkpoint_save(f->options.checkpoint, f->learner->parameters, &f->state, f->order,
+                             f->learner->examples, NULL);
   }
   return status;
 }
 
 /* What is left of the state's epoch. */
 static tx_status run_epoch(fitting *f, double *mean_loss) {
-  int64_t texts = f->train->count, stride = (int64_t)f->options.batch * f->options.accumulate;
+  int64_t examples = f->learner->examples;
   tx_fit_state *state = &f->state;
-  while (state->at < texts && state->step < f->steps_in_all) {
+  while (state->at < examples && state->step < f->steps_in_all) {
     double loss;
-    int64_t count = texts - state->at < stride ? texts - state->at : stride;
+    int64_t end = step_end(f, state->at);
     TX_TRY(check_stop(f));
-    TX_TRY(take_step(f, state->at, count, &loss));
+    TX_TRY(take_step(f, state->at, end - state->at, &loss));
     state->losses += loss;
-    state->at += count;
+    state->at = end;
     tx_watch_report(f->watch, "train", state->step, f->steps_in_all, "steps");
-    if (state->at == texts || state->step == f->steps_in_all) break; /* it is written once it is judged */
-    TX_TRY(tx_checkpoint_pass(f->options.checkpoint, tx_tail_parameters(f->tail), state, f->order,
-                              texts, f->error));
+    if (end == examples || state->step == f->steps_in_all) break; /* it is written once it is judged */
+    TX_TRY(tx_checkpoint_pass(f->options.checkpoint, f->learner->parameters, state, f->order,
+                              examples, f->error));
   }
-  *mean_loss = state->losses / (double)((state->at + stride - 1) / stride);
+  *mean_loss = state->losses / (double)(state->step - (state->epoch - 1) * f->steps_an_epoch);
   return TX_OK;
 }
 
 /* The validation loss; one that is no number would let no epoch be the best. */
-static tx_status judge(fitting *f, const tx_states *validation, const int32_t *labels, double *loss,
-                       double *accuracy) {
-  int64_t correct;
-  tx_choice all = {NULL, 0};
-  TX_TRY(tx_tail_loss(f->tail, f->pass, validation, all, labels, NULL, loss, &correct, f->watch,
-                      f->error));
-  *accuracy = (double)correct / (double)validation->count;
+static tx_status judge(fitting *f, double *loss, double *accuracy) {
+  TX_TRY(f->learner->judge(f->learner->self, loss, accuracy, f->watch, f->error));
   if (isfinite(*loss)) return TX_OK;
   if (f->state.step == 0) {
     return tx_fail(f->error, TX_ERROR_INPUT,
@@ -181,13 +216,13 @@ static tx_status tell_epoch(const fitting *f, int64_t epoch, double training, do
 }
 
 /* From the parameters as they are; or from where a run that is resumed was. */
-static tx_status start(fitting *f, const tx_states *validation, const int32_t *validation_labels) {
-  tx_parameters *set = tx_tail_parameters(f->tail);
+static tx_status start(fitting *f) {
+  tx_parameters *set = f->learner->parameters;
   const tx_fit_log *log = f->options.log;
   double accuracy;
   bool resumed;
   tx_parameters_clear(set); /* a fit before this one may have failed within a step */
-  TX_TRY(tx_checkpoint_take(f->options.checkpoint, set, &f->state, f->order, f->train->count,
+  TX_TRY(tx_checkpoint_take(f->options.checkpoint, set, &f->state, f->order, f->learner->examples,
                             &resumed, f->error));
   if (resumed) {
     tx_watch_note(f->watch, "resumed after step %" PRId64 " of %" PRId64, f->state.step,
@@ -197,7 +232,7 @@ static tx_status start(fitting *f, const tx_states *validation, const int32_t *v
   if (log) TX_TRY(log->start(log->context, 0, f->error));
   f->state = (tx_fit_state){.epoch = 1, .random = tx_random_seed(f->options.seed)};
   if (f->options.average > 0) tx_parameters_average_start(set);
-  TX_TRY(judge(f, validation, validation_labels, &f->state.best_loss, &accuracy));
+  TX_TRY(judge(f, &f->state.best_loss, &accuracy));
   TX_TRY(tell_epoch(f, 0, 0, f->state.best_loss, accuracy));
   tx_parameters_keep(set);
   draw_order(f);
@@ -206,13 +241,12 @@ static tx_status start(fitting *f, const tx_states *validation, const int32_t *v
 
 /* The epoch's end: whether its parameters are the best so far.  What is judged and
  * kept is their average, where they are averaged. */
-static tx_status judge_epoch(fitting *f, const tx_states *validation,
-                             const int32_t *validation_labels, double training_loss) {
-  tx_parameters *set = tx_tail_parameters(f->tail);
+static tx_status judge_epoch(fitting *f, double training_loss) {
+  tx_parameters *set = f->learner->parameters;
   bool averaged = f->options.average > 0;
   double loss, accuracy;
   if (averaged) tx_parameters_average_swap(set);
-  TX_TRY(judge(f, validation, validation_labels, &loss, &accuracy));
+  TX_TRY(judge(f, &loss, &accuracy));
   TX_TRY(tell_epoch(f, f->state.epoch, training_loss, loss, accuracy));
   f->last_loss = loss;
   if (loss < f->state.best_loss) {
@@ -230,14 +264,13 @@ static bool is_over(const fitting *f) {
   return last >= f->options.epochs || (f->options.patience > 0 && without >= f->options.patience);
 }
 
-static tx_status run(fitting *f, const tx_states *validation, const int32_t *validation_labels,
-                     tx_fit_report *report) {
-  tx_parameters *set = tx_tail_parameters(f->tail);
-  TX_TRY(start(f, validation, validation_labels));
+static tx_status run(fitting *f, tx_fit_report *report) {
+  tx_parameters *set = f->learner->parameters;
+  TX_TRY(start(f));
   while (!is_over(f)) {
     double training_loss;
     TX_TRY(run_epoch(f, &training_loss));
-    TX_TRY(judge_epoch(f, validation, validation_labels, training_loss));
+    TX_TRY(judge_epoch(f, training_loss));
     f->state.epoch++;
     draw_order(f);
     TX_TRY(save(f));
@@ -250,44 +283,38 @@ static tx_status run(fitting *f, const tx_states *validation, const int32_t *val
   return TX_OK;
 }
 
-static void sort_by_label(fitting *f, int64_t most) {
-  int64_t texts = f->train->count;
+static void sort_by_label(fitting *f, const int32_t *labels, int64_t most) {
+  int64_t examples = f->learner->examples;
   f->label_count = most + 1;
-  f->by_label = f->order + texts, f->starts = f->by_label + texts, f->turns = f->starts + most + 2;
-  for (int64_t i = 0; i < texts; i++) f->order[i] = i;
+  f->by_label = f->order + examples, f->starts = f->by_label + examples;
+  f->turns = f->starts + most + 2;
   for (int64_t label = 0; label <= most + 1; label++) f->starts[label] = 0;
-  for (int64_t i = 0; i < texts; i++) f->starts[f->labels[i] + 1]++;
-  for (int64_t label = 0; label <= most; label++) {
-    f->starts[label + 1] += f->starts[label];
-  }
-  for (int64_t i = texts - 1; i >= 0; i--) { /* each label's end moves down to its start */
-    f->by_label[--f->starts[f->labels[i] + 1]] = i;
+  for (int64_t i = 0; i < examples; i++) f->starts[labels[i] + 1]++;
+  for (int64_t label = 0; label <= most; label++) f->starts[label + 1] += f->starts[label];
+  for (int64_t i = examples - 1; i >= 0; i--) { /* each label's end moves down to its start */
+    f->by_label[--f->starts[labels[i] + 1]] = i;
   }
   for (int64_t label = 0; label <= most; label++) f->starts[label] = f->starts[label + 1];
-  f->starts[most + 1] = texts;
+  f->starts[most + 1] = examples;
 }
 
-tx_status tx_fit(tx_tail *tail, tx_pass *pass, const tx_states *train, const int32_t *labels,
-                 const tx_states *validation, const int32_t *validation_labels,
-                 tx_fit_options options, tx_fit_report *report, const tx_watch *watch,
-                 tx_error *error) {
-  int64_t stride = (int64_t)options.batch * options.accumulate;
-  fitting f = {.tail = tail,
-               .pass = pass,
-               .train = train,
-               .labels = labels,
-               .options = options,
-               .steps_in_all = options.epochs * ((train->count + stride - 1) / stride),
-               .watch = watch,
-               .error = error};
+tx_status tx_fit(const tx_learner *learner, tx_fit_options options, tx_fit_report *report,
+                 const tx_watch *watch, tx_error *error) {
+  fitting f = {.learner = learner, .options = options, .watch = watch, .error = error};
+  int64_t most = -1, examples = learner->examples;
+  f.options.balanced = options.balanced && learner->labels;
+  f.steps_an_epoch = count_steps(&f);
+  f.steps_in_all = options.epochs * f.steps_an_epoch;
   if (options.max_steps > 0 && options.max_steps < f.steps_in_all) f.steps_in_all = options.max_steps;
   *report = (tx_fit_report){0};
-  int64_t most = 0, texts = train->count;
-  for (int64_t i = 0; i < texts; i++) most = labels[i] > most ? labels[i] : most;
-  f.order = tx_alloc_array((size_t)(2 * texts + 2 * (most + 2)), sizeof *f.order);
-  if (!f.order) return tx_fail_memory(error, (uint64_t)texts * 16, "the order of texts");
-  sort_by_label(&f, most);
-  tx_status status = run(&f, validation, validation_labels, report);
+  for (int64_t i = 0; f.options.balanced && i < examples; i++) {
+    most = learner->labels[i] > most ? learner->labels[i] : most;
+  }
+  f.order = tx_alloc_array((size_t)(2 * examples + 2 * (most + 2)), sizeof *f.order);
+  if (!f.order) return tx_fail_memory(error, (uint64_t)examples * 16, "the order of examples");
+  for (int64_t i = 0; i < examples; i++) f.order[i] = i;
+  if (f.options.balanced) sort_by_label(&f, learner->labels, most);
+  tx_status status = run(&f, report);
   tx_free(f.order);
   return status;
 }

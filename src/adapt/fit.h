@@ -1,11 +1,12 @@
-/* Gradient training of a tail (tail.h): epochs of AdamW over shuffled batches,
- * warm-up and schedule, clipping, the best epoch by validation loss.  Where the
- * states and labels come from is left to the caller. */
+/* Gradient training of a learner (learner.h): epochs of AdamW over shuffled batches,
+ * warm-up and schedule, clipping, the best epoch by validation loss.  What the examples
+ * are is left to the learner. */
 #ifndef TX_ADAPT_FIT_H
 #define TX_ADAPT_FIT_H
 
 #include "adapt/checkpoint.h"
-#include "adapt/tail.h"
+#include "adapt/learner.h"
+#include "taxon.h"
 
 /* What happened, as it happens; a failure stops the training. */
 typedef struct tx_fit_log {
@@ -13,7 +14,8 @@ typedef struct tx_fit_log {
   /* Before the next step, of a run that goes on; 0: before the first one. */
   tx_status (*start)(void *context, int64_t step, tx_error *error);
   tx_status (*step)(void *context, int64_t step, int64_t epoch, double loss, double learning_rate,
-                    double gradient_norm, int64_t tokens, tx_error *error);
+                    double gradient_norm, int64_t tokens, const int64_t *examples, int64_t count,
+                    tx_error *error);
   /* `step`: the last one before it; epoch 0 and step 0: before the first. */
   tx_status (*epoch)(void *context, int64_t step, int64_t epoch, double training_loss,
                      double validation_loss, double accuracy, tx_error *error);
@@ -21,13 +23,13 @@ typedef struct tx_fit_log {
 
 typedef struct tx_fit_options {
   int epochs, batch, accumulate, patience; /* as in tx_train_options */
+  int64_t batch_tokens; /* > 0: a batch is not of so many examples, but of so many tokens */
   double learning_rate, weight_decay, warm_up, clip;
   int64_t max_steps; /* it ends after so many, judged then; 0: after the epochs */
   double average; /* decay of the weights' average, which is what is judged and kept, 0..1; 0: none;
-                     the tail is averaged then */
-  bool balanced;  /* an epoch's texts are drawn, each label as often as another, with repeats */
+                     the parameters are averaged then */
+  bool balanced;  /* an epoch's examples are drawn, each label as often as another, with repeats */
   tx_schedule schedule;
-  const double *class_weights; /* (classes) or NULL */
   uint64_t seed;
   tx_checkpoint *checkpoint; /* written on the way, and where it was resumed gone on from; or NULL */
   const tx_fit_log *log;     /* or NULL */
@@ -35,7 +37,7 @@ typedef struct tx_fit_options {
 
 typedef struct tx_fit_report {
   int epochs;     /* run */
-  int best_epoch; /* whose parameters the tail holds now; 0: as it came */
+  int best_epoch; /* whose parameters the learner holds now; 0: as it came */
   double best_loss;
   double last_loss; /* as it was judged last */
 } tx_fit_report;
@@ -45,9 +47,7 @@ double tx_schedule_factor(tx_schedule schedule, double warm_up, int64_t step, in
 
 /* NaN or infinity stops with TX_ERROR_INPUT before any weight changes; the
  * message has the step, the learning rate and what to try. */
-tx_status tx_fit(tx_tail *tail, tx_pass *pass, const tx_states *train, const int32_t *labels,
-                 const tx_states *validation, const int32_t *validation_labels,
-                 tx_fit_options options, tx_fit_report *report, const tx_watch *watch,
-                 tx_error *error);
+tx_status tx_fit(const tx_learner *learner, tx_fit_options options, tx_fit_report *report,
+                 const tx_watch *watch, tx_error *error);
 
 #endif

@@ -1,11 +1,8 @@
 /* Forward and gradient of the trainable end. */
 #include "adapt/tail.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "base/exact.h"
 #include "base/watch.h"
 #include "kernels/product.h"
 
@@ -14,7 +11,7 @@ struct tx_tail {
   const tx_facts *facts;
   int64_t blocks; /* k */
   int64_t width;  /* F, of the pooled features */
-  tx_trained trained;
+  tx_stack stack;
 };
 
 /* ---- making ------------------------------------------------------------ */
@@ -26,6 +23,7 @@ tx_status tx_tail_new(const tx_model *model, tx_tail_options options, tx_tail **
   if (!made) return tx_fail_memory(error, sizeof *made, "the trained blocks");
   made->options = options, made->blocks = options.blocks;
   made->facts = tx_model_facts(model);
+  made->stack.activation_bytes = options.activation_bytes;
   made->width = tx_pool_parts(options.pooling) * made->facts->width;
   tx_trained_options trained = {.depth = options.depth,
                                 .blocks = options.blocks,
@@ -39,7 +37,7 @@ tx_status tx_tail_new(const tx_model *model, tx_tail_options options, tx_tail **
                                 .layer_decay = options.layer_decay,
                                 .averaged = options.averaged,
                                 .packed = options.packed};
-  tx_status status = tx_trained_new(model, trained, &made->trained, error);
+  tx_status status = tx_trained_new(model, trained, &made->stack.trained, error);
   if (status == TX_OK) {
     *tail = made;
   } else {
@@ -50,18 +48,18 @@ tx_status tx_tail_new(const tx_model *model, tx_tail_options options, tx_tail **
 
 void tx_tail_free(tx_tail *tail) {
   if (!tail) return;
-  tx_trained_free(&tail->trained);
+  tx_trained_free(&tail->stack.trained);
   tx_free(tail);
 }
 
 int64_t tx_tail_width(const tx_tail *tail) { return tail->width; }
-tx_parameters *tx_tail_parameters(tx_tail *tail) { return &tail->trained.parameters; }
-const float *tx_tail_head_weight(const tx_tail *tail) { return tail->trained.head_weight->value; }
-const float *tx_tail_head_bias(const tx_tail *tail) { return tail->trained.head_bias->value; }
+tx_parameters *tx_tail_parameters(tx_tail *tail) { return &tail->stack.trained.parameters; }
+const float *tx_tail_head_weight(const tx_tail *tail) { return tail->stack.trained.head_weight->value; }
+const float *tx_tail_head_bias(const tx_tail *tail) { return tail->stack.trained.head_bias->value; }
 
 void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias) {
   size_t rows = (size_t)tail->options.classes;
-  tx_trained *t = &tail->trained;
+  tx_trained *t = &tail->stack.trained;
   memcpy(t->head_weight->value, weight, rows * (size_t)tail->width * sizeof *weight);
   memcpy(t->head_bias->value, bias, rows * sizeof *bias);
   tx_parameters_pack(&t->parameters);
@@ -71,14 +69,9 @@ void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias) {
 
 /* Everything of one batch between the states and the logits, in the pass's arena. */
 typedef struct {
-  tx_batch batch;
-  tx_wanted all, wanted;
-  const int32_t *ids;    /* (T), where embeddings are trained; or NULL */
-  float **inputs;        /* (k): (T, C), of each block; the last one's output is `output` */
-  tx_tape *tapes;        /* (k), or NULL: computed again */
-  float *output;         /* (R, C), of the last block */
+  tx_stack_run run;
   float *mean, *inverse; /* (R), of the output norm */
-  float *features;       /* (B, C) */
+  float *features;       /* (B, F) */
   float *logits;         /* (B, classes) */
 } activations;
 
@@ -88,109 +81,25 @@ static float *take(tx_pass *pass, int64_t count, bool *failed) {
   return floats;
 }
 
-static int64_t text_of(tx_choice choice, int64_t i) { return choice.texts ? choice.texts[i] : i; }
-
-/* The chosen texts' token ids, one after another. */
-static tx_status gather_ids(tx_pass *pass, const tx_states *states, tx_choice choice, int64_t from,
-                            int64_t count, activations *a, tx_error *error) {
-  int32_t *ids = tx_arena_array(pass->arena, (size_t)a->batch.tokens, sizeof *ids);
-  if (!ids) return tx_fail_memory(error, (uint64_t)a->batch.tokens * 4, "a batch");
-  a->ids = ids;
-  for (int64_t i = 0; i < count; i++) {
-    int64_t text = text_of(choice, from + i);
-    int64_t size = states->offsets[text + 1] - states->offsets[text];
-    memcpy(ids, states->ids + states->offsets[text], (size_t)size * sizeof *ids);
-    ids += size;
-  }
-  return TX_OK;
-}
-
-/* The chosen texts' states, one after another: (T, C), and the batch over them. */
-static tx_status gather(const tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice, int64_t from,
-                        int64_t count, activations *a, float **x, tx_error *error) {
-  tx_batch *batch = &a->batch;
-  int64_t *offsets = tx_arena_array(pass->arena, (size_t)(count + 1), sizeof *offsets);
-  if (!offsets) return tx_fail_memory(error, (uint64_t)count * 8, "a batch");
-  offsets[0] = 0;
-  for (int64_t i = 0; i < count; i++) {
-    int64_t text = text_of(choice, from + i);
-    offsets[i + 1] = offsets[i] + states->offsets[text + 1] - states->offsets[text];
-  }
-  TX_TRY(tx_batch_make(pass, offsets, count, batch, error));
-  bool failed = false;
-  *x = take(pass, batch->tokens * states->width, &failed);
-  if (failed)
-    return tx_fail_memory(error, (uint64_t)(batch->tokens * states->width) * 4, "a batch");
-  a->ids = NULL;
-  if (!states->rows) {
-    TX_TRY(gather_ids(pass, states, choice, from, count, a, error));
-    tx_trained_embed(&tail->trained, a->ids, batch->positions, batch->tokens, *x);
-    return TX_OK;
-  }
-  for (int64_t i = 0; i < count; i++) {
-    memcpy(*x + offsets[i] * states->width,
-           states->rows + states->offsets[text_of(choice, from + i)] * states->width,
-           (size_t)((offsets[i + 1] - offsets[i]) * states->width) * sizeof(float));
-  }
-  return TX_OK;
-}
-
-static const tx_wanted *wanted_of(const tx_tail *tail, const activations *a, int64_t block) {
-  return block == tail->blocks - 1 ? &a->wanted : &a->all;
-}
-
-static bool keeps_tapes(const tx_tail *tail, const activations *a) {
-  int64_t tokens = a->batch.tokens;
-  uint64_t bytes = (uint64_t)tail->blocks * tx_tape_bytes(tail->facts, tokens, tokens);
-  return tail->blocks == 1 || bytes <= tail->options.activation_bytes;
-}
-
-/* Each block's output is the next one's input; its tape is let go unless it is kept. */
-static tx_status forward_blocks(tx_tail *tail, tx_pass *pass, activations *a, float *x,
-                                bool gradient, tx_error *error) {
-  int64_t width = tail->facts->width, blocks = tail->blocks;
-  bool failed = false, keep = gradient && keeps_tapes(tail, a);
-  a->inputs = tx_arena_array(pass->arena, (size_t)blocks, sizeof *a->inputs);
-  a->tapes = keep ? tx_arena_array(pass->arena, (size_t)blocks, sizeof *a->tapes) : NULL;
-  if (!a->inputs || (keep && !a->tapes)) return tx_fail_memory(error, 0, "a step");
-  for (int64_t i = 0; i < blocks; i++) {
-    const tx_wanted *wanted = wanted_of(tail, a, i);
-    tx_tape own;
-    a->inputs[i] = x;
-    a->output = take(pass, wanted->count * width, &failed);
-    if (failed) return tx_fail_memory(error, (uint64_t)(wanted->count * width) * 4, "a step");
-    tx_arena_mark mark = tx_arena_here(pass->arena);
-    tx_trained_ready(&tail->trained, i, false);
-    TX_TRY(tx_block_forward(pass, &tail->trained.view[i], &a->batch, wanted, x, a->output,
-                            keep ? &a->tapes[i] : &own, error));
-    if (!keep) tx_arena_release(pass->arena, mark);
-    x = a->output;
-  }
-  return TX_OK;
-}
-
 /* `gradient`: one will be asked for. */
 static tx_status forward(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
                          int64_t from, int64_t count, bool gradient, activations *a,
                          tx_error *error) {
-  int64_t width = tail->facts->width;
+  tx_stack_run *run = &a->run;
   tx_pooling pooling = tail->options.pooling;
   bool failed = false;
-  float *x;
-  tx_arena_reset(pass->arena);
-  TX_TRY(gather(tail, pass, states, choice, from, count, a, &x, error));
-  a->features = x;
+  TX_TRY(tx_stack_gather(&tail->stack, pass, states, choice, from, count, run, error));
+  a->features = run->x;
   if (tail->blocks == 0) return TX_OK;
-  a->all = tx_wanted_all(&a->batch);
-  TX_TRY(tx_pool_wanted(pass, &a->batch, pooling, &a->wanted, error));
+  TX_TRY(tx_pool_wanted(pass, &run->batch, pooling, &run->wanted, error));
   a->features = take(pass, count * tail->width, &failed);
-  float *normed = take(pass, a->wanted.count * width, &failed);
-  a->mean = take(pass, a->wanted.count, &failed);
-  a->inverse = take(pass, a->wanted.count, &failed);
-  if (failed) return tx_fail_memory(error, (uint64_t)(count * width) * 4, "a step");
-  TX_TRY(forward_blocks(tail, pass, a, x, gradient, error));
-  tx_pool_forward(pass, &tail->trained.norm, pooling, &a->wanted, count, a->output, normed, a->mean,
-                  a->inverse, a->features);
+  float *normed = take(pass, run->wanted.count * tail->facts->width, &failed);
+  a->mean = take(pass, run->wanted.count, &failed);
+  a->inverse = take(pass, run->wanted.count, &failed);
+  if (failed) return tx_fail_memory(error, (uint64_t)(count * tail->width) * 4, "a step");
+  TX_TRY(tx_stack_forward(&tail->stack, pass, gradient, run, error));
+  tx_pool_forward(pass, &tail->stack.trained.norm, pooling, &run->wanted, count, run->output,
+                  normed, a->mean, a->inverse, a->features);
   return TX_OK;
 }
 
@@ -206,32 +115,20 @@ static tx_status forward_logits(tx_tail *tail, tx_pass *pass, int64_t count, act
                         .x = a->features,
                         .x_row = tail->width,
                         .x_step = 1,
-                        .panels = tail->trained.head_weight->panels,
-                        .bias = tail->trained.head_bias->value,
+                        .panels = tail->stack.trained.head_weight->panels,
+                        .bias = tail->stack.trained.head_bias->value,
                         .y = a->logits,
                         .y_row = tail->options.classes};
   tx_product_run(&product);
   return TX_OK;
 }
 
-/* Texts taken together when nothing is trained: as many as the token budget holds. */
-static int64_t part_end(const tx_states *states, tx_choice choice, int64_t from) {
-  int64_t end = from, tokens = 0, total = choice.texts ? choice.count : states->count;
-  while (end < total) {
-    int64_t text = text_of(choice, end);
-    tokens += states->offsets[text + 1] - states->offsets[text];
-    if (end > from && tokens > TX_BATCH_TOKENS) break;
-    end++;
-  }
-  return end;
-}
-
 tx_status tx_tail_features(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
                            float *features, const tx_watch *watch, tx_error *error) {
-  int64_t total = choice.texts ? choice.count : states->count, width = tail->width;
+  int64_t total = tx_choice_count(states, choice), width = tail->width;
   for (int64_t from = 0, end; from < total; from = end) {
     activations a;
-    end = part_end(states, choice, from);
+    end = tx_stack_part_end(states, choice, from);
     TX_TRY(tx_watch_check(watch, error));
     TX_TRY(forward(tail, pass, states, choice, from, end - from, false, &a, error));
     memcpy(features + from * width, a.features, (size_t)((end - from) * width) * sizeof(float));
@@ -241,55 +138,26 @@ tx_status tx_tail_features(tx_tail *tail, tx_pass *pass, const tx_states *states
 
 /* ---- loss -------------------------------------------------------------- */
 
-/* The softmax of a row of logits: its largest, and the sum of exp(logit - largest). */
-static double softmax_sum(const float *logits, int classes, double *largest) {
-  double top = (double)logits[0], sum = 0;
-  for (int c = 1; c < classes; c++) top = (double)logits[c] > top ? (double)logits[c] : top;
-  for (int c = 0; c < classes; c++) sum += tx_exp((double)logits[c] - top);
-  *largest = top;
-  return sum;
-}
-
-void tx_softmax(const float *logits, int64_t rows, int classes, float *probabilities) {
-  for (int64_t i = 0; i < rows; i++) {
-    const float *row = logits + i * classes;
-    double top, sum = softmax_sum(row, classes, &top);
-    for (int c = 0; c < classes; c++) {
-      probabilities[i * classes + c] = (float)(tx_exp((double)row[c] - top) / sum);
-    }
-  }
-}
-
-static double negative_log_likelihood(const float *logits, int classes, int32_t label) {
-  double top, sum = softmax_sum(logits, classes, &top);
-  return top + tx_log(sum) - (double)logits[label];
-}
-
-static int32_t top_of(const float *logits, int classes) {
-  int32_t best = 0;
-  for (int32_t c = 1; c < classes; c++) best = logits[c] > logits[best] ? c : best;
-  return best;
-}
-
 tx_status tx_tail_loss(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
-                       const int32_t *labels, const double *class_weights, double *loss,
-                       int64_t *correct, const tx_watch *watch, tx_error *error) {
-  int64_t total = choice.texts ? choice.count : states->count;
+                       tx_truth truth, double *loss, int64_t *correct, const tx_watch *watch,
+                       tx_error *error) {
+  int classes = tail->options.classes;
+  int64_t total = tx_choice_count(states, choice);
   double sum = 0, weights = 0;
   *correct = 0;
   for (int64_t from = 0, end; from < total; from = end) {
     activations a;
-    end = part_end(states, choice, from);
+    end = tx_stack_part_end(states, choice, from);
     TX_TRY(tx_watch_check(watch, error));
     TX_TRY(forward(tail, pass, states, choice, from, end - from, false, &a, error));
     TX_TRY(forward_logits(tail, pass, end - from, &a, error));
     for (int64_t i = 0; i < end - from; i++) {
-      const float *logits = a.logits + i * tail->options.classes;
-      int32_t label = labels[text_of(choice, from + i)];
-      double weight = class_weights ? class_weights[label] : 1;
-      sum += weight * negative_log_likelihood(logits, tail->options.classes, label);
+      const float *logits = a.logits + i * classes;
+      int64_t text = tx_choice_text(choice, from + i);
+      double weight = tx_truth_weight(truth, text);
+      sum += weight * tx_truth_loss(truth, text, logits, classes);
       weights += weight;
-      *correct += top_of(logits, tail->options.classes) == label;
+      *correct += tx_truth_met(truth, text, logits, classes);
     }
   }
   *loss = weights > 0 ? sum / weights : 0;
@@ -298,41 +166,15 @@ tx_status tx_tail_loss(tx_tail *tail, tx_pass *pass, const tx_states *states, tx
 
 /* ---- backward ---------------------------------------------------------- */
 
-/* How a text's loss and its gradient change with its focus. */
-static void focus_on(double focus, double log_p, double *loss, double *slope) {
-  double p = tx_exp(log_p), away = 1 - p;
-  if (away <= 0) {
-    *loss = *slope = 0;
-    return;
-  }
-  *loss = tx_power(away, focus);
-  *slope = *loss - focus * *loss / away * p * log_p;
-}
-
-/* One row of logits becomes the gradient of weight * loss, which is returned. */
-static double row_backward(const tx_loss *o, float *row, int classes, int32_t label,
-                           double weight) {
-  double top, sum = softmax_sum(row, classes, &top), log_sum = top + tx_log(sum), all = 0;
-  double share = o->smoothing / classes, right = 1 - o->smoothing, counts = 1, slope = 1;
-  for (int c = 0; share > 0 && c < classes; c++) all += (double)row[c];
-  double loss = log_sum - (right * (double)row[label] + share * all);
-  if (o->focus > 0) focus_on(o->focus, (double)row[label] - log_sum, &counts, &slope);
-  for (int c = 0; c < classes; c++) {
-    double p = tx_exp((double)row[c] - top) / sum;
-    row[c] = (float)(weight * slope * (p - share - (c == label ? right : 0)));
-  }
-  return weight * counts * loss;
-}
-
 /* Turns logits into their gradient and returns the loss. */
-static double loss_backward(tx_tail *tail, tx_choice choice, const int32_t *labels,
-                            const double *class_weights, double total, float *logits) {
+static double loss_backward(tx_tail *tail, tx_choice choice, tx_truth truth, double total,
+                            float *logits) {
   double loss = 0;
+  int classes = tail->options.classes;
   for (int64_t i = 0; i < choice.count; i++) {
-    float *row = logits + i * tail->options.classes;
-    int32_t label = labels[text_of(choice, i)];
-    double weight = (class_weights ? class_weights[label] : 1) / total;
-    loss += row_backward(&tail->options.loss, row, tail->options.classes, label, weight);
+    int64_t text = tx_choice_text(choice, i);
+    loss += tx_truth_backward(truth, text, &tail->options.loss, logits + i * classes, classes,
+                              tx_truth_weight(truth, text) / total);
   }
   return loss;
 }
@@ -344,7 +186,7 @@ static tx_status head_backward(tx_tail *tail, tx_pass *pass, int64_t count, cons
   float *panels = take(pass, (int64_t)tx_packed_size(count, width), &failed);
   if (failed) return tx_fail_memory(error, 0, "the head's gradient");
   for (int64_t i = 0; i < count; i++) {
-    pass->kernels->add(tail->trained.head_bias->gradient, a->logits + i * classes, classes);
+    pass->kernels->add(tail->stack.trained.head_bias->gradient, a->logits + i * classes, classes);
   }
   tx_pack(a->features, width, 1, count, width, panels);
   tx_product product = {.kernels = pass->kernels,
@@ -356,7 +198,7 @@ static tx_status head_backward(tx_tail *tail, tx_pass *pass, int64_t count, cons
                         .x_step = classes,
                         .panels = panels,
                         .accumulate = true,
-                        .y = tail->trained.head_weight->gradient,
+                        .y = tail->stack.trained.head_weight->gradient,
                         .y_row = width};
   tx_product_run(&product);
   if (!dfeatures) return TX_OK;
@@ -367,75 +209,80 @@ static tx_status head_backward(tx_tail *tail, tx_pass *pass, int64_t count, cons
                          .x = a->logits,
                          .x_row = classes,
                          .x_step = 1,
-                         .panels = tail->trained.head_weight->transposed,
+                         .panels = tail->stack.trained.head_weight->transposed,
                          .y = dfeatures,
                          .y_row = width};
   tx_product_run(&product);
   return TX_OK;
 }
 
-/* The gradient through block `i`: dy (R, C) is consumed, dx (T, C) written unless NULL. */
-static tx_status block_backward(tx_tail *tail, tx_pass *pass, activations *a, int64_t i, float *dy,
-                                float *dx, tx_error *error) {
-  tx_trained *t = &tail->trained;
-  const tx_wanted *wanted = wanted_of(tail, a, i);
-  tx_tape own, *tape = a->tapes ? &a->tapes[i] : &own;
-  tx_arena_mark mark = tx_arena_here(pass->arena);
-  if (!a->tapes) {
-    bool failed = false;
-    float *again = take(pass, wanted->count * tail->facts->width, &failed);
-    if (failed) return tx_fail_memory(error, 0, "the blocks' gradient");
-    tx_trained_ready(t, i, false);
-    TX_TRY(tx_block_forward(pass, &t->view[i], &a->batch, wanted, a->inputs[i], again, &own, error));
-  }
-  tx_trained_ready(t, i, true);
-  TX_TRY(tx_block_backward(pass, &t->view[i], t->transposed[i], &a->batch, wanted, tape, dy, dx,
-                           &t->gradient[i], error));
-  tx_arena_release(pass->arena, mark);
-  return TX_OK;
-}
-
-/* From the last block to the first; two rows of gradients take turns between them. */
-static tx_status blocks_backward(tx_tail *tail, tx_pass *pass, int64_t count, activations *a,
+static tx_status blocks_backward(tx_tail *tail, tx_pass *pass, int64_t count, const activations *a,
                                  const float *dfeatures, float *dstates, tx_error *error) {
-  int64_t width = tail->facts->width, blocks = tail->blocks;
-  tx_trained *t = &tail->trained;
+  tx_trained *t = &tail->stack.trained;
+  const tx_stack_run *run = &a->run;
   bool failed = false;
-  float *dy = take(pass, a->wanted.count * width, &failed), *turns[2] = {NULL, NULL};
-  for (int64_t i = 1; i < blocks && i <= 2; i++) {
-    turns[i % 2] = take(pass, a->batch.tokens * width, &failed);
-  }
+  float *dy = take(pass, run->wanted.count * tail->facts->width, &failed);
   if (failed) return tx_fail_memory(error, 0, "the blocks' gradient");
-  TX_TRY(tx_pool_backward(pass, &t->norm, tail->options.pooling, &a->wanted, count, a->output,
+  TX_TRY(tx_pool_backward(pass, &t->norm, tail->options.pooling, &run->wanted, count, run->output,
                           a->mean, a->inverse, dfeatures, dy, t->dnorm_weight, t->dnorm_bias,
                           error));
-  for (int64_t i = blocks - 1; i >= 0; i--) {
-    float *dx = i > 0 ? turns[i % 2] : dstates;
-    TX_TRY(block_backward(tail, pass, a, i, dy, dx, error));
-    dy = dx;
-  }
-  return TX_OK;
+  return tx_stack_backward(&tail->stack, pass, run, dy, dstates, error);
 }
 
 tx_status tx_tail_gradient(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
-                           const int32_t *labels, const double *class_weights, double total,
-                           double *loss, float *dstates, tx_error *error) {
+                           tx_truth truth, double total, double *loss, float *dstates,
+                           tx_error *error) {
   activations a;
   bool failed = false;
-  int64_t count = choice.count = choice.texts ? choice.count : states->count;
+  int64_t count = choice.count = tx_choice_count(states, choice);
   TX_TRY(forward(tail, pass, states, choice, 0, count, true, &a, error));
   TX_TRY(forward_logits(tail, pass, count, &a, error));
-  *loss += loss_backward(tail, choice, labels, class_weights, total, a.logits);
+  *loss += loss_backward(tail, choice, truth, total, a.logits);
   float *dfeatures = tail->blocks ? take(pass, count * tail->width, &failed) : dstates;
   if (failed) return tx_fail_memory(error, 0, "a step's gradient");
   TX_TRY(head_backward(tail, pass, count, &a, dfeatures, error));
-  if (tail->blocks == 0) return TX_OK;
-  if (a.ids && !dstates) dstates = take(pass, a.batch.tokens * tail->facts->width, &failed);
-  if (failed) return tx_fail_memory(error, 0, "a step's gradient");
-  TX_TRY(blocks_backward(tail, pass, count, &a, dfeatures, dstates, error));
-  if (a.ids) {
-    tx_trained_embed_backward(&tail->trained, pass->kernels, a.ids, a.batch.positions,
-                              a.batch.tokens, dstates);
-  }
+  return tail->blocks ? blocks_backward(tail, pass, count, &a, dfeatures, dstates, error) : TX_OK;
+}
+
+/* ---- as a learner ------------------------------------------------------ */
+
+static double lesson_weight(const void *self, int64_t example) {
+  const tx_tail_lesson *lesson = self;
+  return tx_truth_weight(lesson->truth, example);
+}
+
+static int64_t lesson_tokens(const void *self, int64_t example) {
+  const int64_t *offsets = ((const tx_tail_lesson *)self)->train->offsets;
+  return offsets[example + 1] - offsets[example];
+}
+
+static tx_status lesson_gradient(void *self, const int64_t *examples, int64_t count, double total,
+                                 double *loss, tx_error *error) {
+  const tx_tail_lesson *l = self;
+  return tx_tail_gradient(l->tail, l->pass, l->train, (tx_choice){examples, count}, l->truth, total,
+                          loss, NULL, error);
+}
+
+static tx_status lesson_judge(void *self, double *loss, double *accuracy, const tx_watch *watch,
+                              tx_error *error) {
+  const tx_tail_lesson *l = self;
+  tx_truth truth = l->held_out_truth;
+  int64_t correct;
+  truth.weights = NULL;
+  TX_TRY(tx_tail_loss(l->tail, l->pass, l->held_out, (tx_choice){NULL, 0}, truth, loss, &correct,
+                      watch, error));
+  *accuracy = (double)correct / (double)l->held_out->count;
   return TX_OK;
+}
+
+tx_learner tx_tail_learner(tx_tail_lesson *lesson) {
+  return (tx_learner){.self = lesson,
+                      .parameters = tx_tail_parameters(lesson->tail),
+                      .kernels = lesson->pass->kernels,
+                      .examples = lesson->train->count,
+                      .labels = lesson->truth.labels,
+                      .weight = lesson_weight,
+                      .tokens = lesson_tokens,
+                      .gradient = lesson_gradient,
+                      .judge = lesson_judge};
 }

@@ -1,23 +1,14 @@
 /* The trainable end of a network: the last k blocks (k may be 0), the output
  * norm, pooling, and a head.  Its input is what the frozen trunk left
- * (states.h).  Forward, loss and gradient; steps are taken by train.h. */
+ * (states.h).  Forward, loss and gradient; steps are taken by fit.h. */
 #ifndef TX_ADAPT_TAIL_H
 #define TX_ADAPT_TAIL_H
 
-#include "adapt/states.h"
-#include "adapt/trained.h"
-#include "model/trunk.h"
+#include "adapt/learner.h"
+#include "adapt/loss.h"
+#include "adapt/stack.h"
 
 typedef struct tx_tail tx_tail;
-
-/* What a step makes smaller than -log p(label), each 0 where it is not used; not both.
- * smoothing: the label's share of the target is 1 - smoothing, the rest is spread evenly over
- * all labels (Szegedy et al., arXiv 1512.00567).  focus: a text counts (1 - p(label))^focus
- * (the focal loss: Lin et al., arXiv 1708.02002). */
-typedef struct tx_loss {
-  double smoothing; /* 0 <= smoothing < 1 */
-  double focus;     /* >= 0 */
-} tx_loss;
 
 /* The network is cut after `depth` blocks, of which the last k = `blocks` are run
  * here and trained (trained.h says what of them).  With k = 0 there is no norm and no
@@ -33,10 +24,7 @@ typedef struct tx_tail_options {
   tx_loss loss;       /* of tx_tail_gradient() */
   double layer_decay; /* as of tx_trained_options, and so is the next */
   bool averaged;
-  /* What a gradient needs of each block's forward is kept where all of it takes no more
-   * than so many bytes, and of a single block; else it is computed again from the block's
-   * input.  The bits are the same. */
-  uint64_t activation_bytes;
+  uint64_t activation_bytes; /* as of tx_stack */
   uint64_t packed; /* as of tx_trained_options */
 } tx_tail_options;
 
@@ -54,31 +42,32 @@ void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias);
 const float *tx_tail_head_weight(const tx_tail *tail);
 const float *tx_tail_head_bias(const tx_tail *tail);
 
-/* Some texts of `states`, by number; NULL: all, in order. */
-typedef struct tx_choice {
-  const int64_t *texts;
-  int64_t count;
-} tx_choice;
-
 /* features (count, F) under the present parameters. */
 tx_status tx_tail_features(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
                            float *features, const tx_watch *watch, tx_error *error);
 
-/* The mean over the texts of weight * -log p(label), weights by class (NULL: 1). */
+/* The mean over the texts of weight * loss, and how many are met (loss.h). */
 tx_status tx_tail_loss(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
-                       const int32_t *labels, const double *class_weights, double *loss,
-                       int64_t *correct, const tx_watch *watch, tx_error *error);
+                       tx_truth truth, double *loss, int64_t *correct, const tx_watch *watch,
+                       tx_error *error);
 
 /* Adds to the parameters' gradients those of
- *   sum over the texts of class_weight * loss / total
+ *   sum over the texts of weight * loss / total
  * and to `loss` its value.  Called for parts of a step with one `total`, the
  * gradients are the same bits as for the whole.  dstates (T, C) of the chosen
  * texts, or NULL. */
 tx_status tx_tail_gradient(tx_tail *tail, tx_pass *pass, const tx_states *states, tx_choice choice,
-                           const int32_t *labels, const double *class_weights, double total,
-                           double *loss, float *dstates, tx_error *error);
+                           tx_truth truth, double total, double *loss, float *dstates,
+                           tx_error *error);
 
-/* probabilities (rows, classes) from logits by softmax, in double. */
-void tx_softmax(const float *logits, int64_t rows, int classes, float *probabilities);
+/* What a tail learns from, and what it is judged on, unweighted; all borrowed. */
+typedef struct tx_tail_lesson {
+  tx_tail *tail;
+  tx_pass *pass;
+  const tx_states *train, *held_out;
+  tx_truth truth, held_out_truth;
+} tx_tail_lesson;
+
+tx_learner tx_tail_learner(tx_tail_lesson *lesson); /* borrows it */
 
 #endif

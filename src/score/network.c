@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "adapt/tail.h"
+#include "adapt/loss.h"
 #include "base/hash.h"
 #include "base/watch.h"
 #include "formats/nearest.h"

@@ -311,9 +311,8 @@ enum { SWEEP = 8, SWEEP_CENTRE = 4, SWEEP_STEPS = 60 };
 
 /* Each rate from the same beginning; what was learnt on the way is let go.  A rate at
  * which the loss is no number is none. */
-static tx_status try_rates(tx_training *t, tx_label_set *set, tx_fit_options options,
+static tx_status try_rates(tx_training *t, const tx_learner *learner, tx_fit_options options,
                            const float *begin, double *best, tx_error *error) {
-  tx_parameters *parameters = tx_tail_parameters(set->tail);
   double own = options.learning_rate, lowest = INFINITY;
   tx_watch quiet = t->watch ? *t->watch : (tx_watch){0};
   quiet.note = NULL;
@@ -322,10 +321,8 @@ static tx_status try_rates(tx_training *t, tx_label_set *set, tx_fit_options opt
     tx_fit_report fit;
     tx_error diverged = {0};
     options.learning_rate = own * tx_power(10, (i - SWEEP_CENTRE) / 3.0);
-    tx_status status = tx_fit(set->tail, &t->pass, &set->train.states, set->split.train.labels,
-                              &set->validation.states, set->split.validation.labels, options, &fit,
-                              &quiet, &diverged);
-    tx_parameters_begin(parameters, begin);
+    tx_status status = tx_fit(learner, options, &fit, &quiet, &diverged);
+    tx_parameters_begin(learner->parameters, begin);
     if (status != TX_OK && status != TX_ERROR_INPUT) return tx_fail_with(error, &diverged);
     if (status != TX_OK || fit.last_loss >= lowest) continue;
     lowest = fit.last_loss;
@@ -341,11 +338,11 @@ static tx_status try_rates(tx_training *t, tx_label_set *set, tx_fit_options opt
   return TX_OK;
 }
 
-static tx_status sweep_rates(tx_training *t, tx_label_set *set, tx_fit_options *options,
+static tx_status sweep_rates(tx_training *t, const tx_learner *learner, tx_fit_options *options,
                              tx_error *error) {
-  float *begin = tx_parameters_copy(tx_tail_parameters(set->tail));
+  float *begin = tx_parameters_copy(learner->parameters);
   if (!begin) return tx_fail_memory(error, 0, "the parameters before the sweep");
-  tx_status status = try_rates(t, set, *options, begin, &options->learning_rate, error);
+  tx_status status = try_rates(t, learner, *options, begin, &options->learning_rate, error);
   tx_free(begin);
   return status;
 }
@@ -365,15 +362,19 @@ static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error
                             .checkpoint = tx_run_checkpoint(t->run),
                             .log = tx_run_log(t->run),
                             .balanced = o->sampling == TX_SAMPLING_BALANCED,
-                            .class_weights = tx_label_set_weights(t, set),
                             .seed = o->seed};
+  tx_tail_lesson lesson = {.tail = set->tail,
+                           .pass = &t->pass,
+                           .train = &set->train.states,
+                           .held_out = &set->validation.states,
+                           .truth = {set->split.train.labels, NULL, tx_label_set_weights(t, set)},
+                           .held_out_truth = {set->split.validation.labels, NULL, NULL}};
+  tx_learner learner = tx_tail_learner(&lesson);
   options.learning_rate = o->learning_rate > 0 ? o->learning_rate : own_learning_rate(set);
   tx_fit_report fit;
-  if (o->sweep) TX_TRY(sweep_rates(t, set, &options, error));
+  if (o->sweep) TX_TRY(sweep_rates(t, &learner, &options, error));
   tx_memo_write(t->memo, t->watch); /* hours may follow */
-  TX_TRY(tx_fit(set->tail, &t->pass, &set->train.states, set->split.train.labels,
-                &set->validation.states, set->split.validation.labels, options, &fit, t->watch,
-                error));
+  TX_TRY(tx_fit(&learner, options, &fit, t->watch, error));
   set->epochs = fit.epochs;
   set->best_epoch = fit.best_epoch;
   set->learning_rate = options.learning_rate;

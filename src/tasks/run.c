@@ -142,7 +142,7 @@ static tx_status log_start(void *context, int64_t step, tx_error *error) {
 
 static tx_status log_step(void *context, int64_t step, int64_t epoch, double loss,
                           double learning_rate, double gradient_norm, int64_t tokens,
-                          tx_error *error) {
+                          const int64_t *examples, int64_t count, tx_error *error) {
   tx_run *run = context;
   double now = tx_seconds(), seconds = now - run->before;
   run->before = now;
@@ -150,6 +150,17 @@ static tx_status log_step(void *context, int64_t step, int64_t epoch, double los
                            (json_int_t)epoch, "loss", loss, "learning_rate", learning_rate,
                            "gradient_norm", gradient_norm, "tokens_per_second",
                            seconds > 0 ? (double)tokens / seconds : 0);
+  json_t *rows = json_array();
+  for (int64_t i = 0; i < count; i++) {
+    if (json_array_append_new(rows, json_integer(examples[i])) == 0) continue;
+    json_decref(rows);
+    rows = NULL;
+    break;
+  }
+  if (!line || json_object_set_new(line, "rows", rows) != 0) {
+    json_decref(line);
+    line = NULL;
+  }
   return add_line(run, line, error);
 }
 

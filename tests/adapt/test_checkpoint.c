@@ -13,6 +13,7 @@
 
 #include "failing.h"
 #include "adapt/fit.h"
+#include "adapt/tail.h"
 #include "tasks/made.h"
 
 enum { TRAIN = 22, HELD_OUT = 12, CLASSES = 3, EPOCHS = 3, BATCH = 4, STEPS = 6 * EPOCHS };
@@ -91,7 +92,14 @@ static tx_status fit(tx_tail *tail, tx_checkpoint *checkpoint, bool special, int
                             .balanced = special,
                             .seed = 5,
                             .checkpoint = checkpoint};
-  return tx_fit(tail, &pass, &train, labels, &held_out, labels, options, report, &watch, error);
+  tx_tail_lesson lesson = {.tail = tail,
+                           .pass = &pass,
+                           .train = &train,
+                           .held_out = &held_out,
+                           .truth = {labels, NULL, NULL},
+                           .held_out_truth = {labels, NULL, NULL}};
+  tx_learner learner = tx_tail_learner(&lesson);
+  return tx_fit(&learner, options, report, &watch, error);
 }
 
 /* All values after a training, and how it went. */

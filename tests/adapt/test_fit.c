@@ -10,6 +10,7 @@
 
 #include "golden.h"
 #include "adapt/fit.h"
+#include "adapt/tail.h"
 #include "base/random.h"
 
 /* ---- schedules --------------------------------------------------------- */
@@ -73,6 +74,7 @@ typedef struct {
   tx_states train, held_out;
   int64_t offsets[TRAIN + 1];
   int32_t labels[TRAIN], held_out_labels[HELD_OUT];
+  const double *weights; /* (CLASSES) or NULL */
 } fixture;
 
 /* Feature number `label` is raised by `signal`, the others are noise. */
@@ -128,15 +130,21 @@ static tx_fit_options plain_options(void) {
 
 static tx_status fit(fixture *f, tx_fit_options options, tx_fit_report *report,
                      const tx_watch *watch, tx_error *error) {
-  return tx_fit(f->tail, &f->pass, &f->train, f->labels, &f->held_out, f->held_out_labels, options,
-                report, watch, error);
+  tx_tail_lesson lesson = {.tail = f->tail,
+                           .pass = &f->pass,
+                           .train = &f->train,
+                           .held_out = &f->held_out,
+                           .truth = {f->labels, NULL, f->weights},
+                           .held_out_truth = {f->held_out_labels, NULL, NULL}};
+  tx_learner learner = tx_tail_learner(&lesson);
+  return tx_fit(&learner, options, report, watch, error);
 }
 
 static double held_out_loss(fixture *f) {
   double loss;
   int64_t correct;
-  ASSERT_OK(tx_tail_loss(f->tail, &f->pass, &f->held_out, (tx_choice){NULL, 0}, f->held_out_labels,
-                         NULL, &loss, &correct, NULL, error));
+  ASSERT_OK(tx_tail_loss(f->tail, &f->pass, &f->held_out, (tx_choice){NULL, 0},
+                         (tx_truth){f->held_out_labels, NULL, NULL}, &loss, &correct, NULL, error));
   return loss;
 }
 
@@ -269,7 +277,7 @@ static void run_weighted(fixture *f, const double *weights, int batch, float *he
   set->steps = 0;
   tx_fit_options options = plain_options();
   tx_fit_report report;
-  options.class_weights = weights;
+  f->weights = weights;
   options.batch = batch;
   options.epochs = 3;
   ASSERT_OK(fit(f, options, &report, NULL, error));

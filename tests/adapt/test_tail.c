@@ -121,8 +121,9 @@ static void close_fixture(fixture *f) {
 static double gradient(fixture *f, const double *class_weights, double total) {
   double loss = 0;
   tx_parameters_clear(tx_tail_parameters(f->tail));
-  ASSERT_OK(tx_tail_gradient(f->tail, &f->pass, &f->states, (tx_choice){NULL, 0}, f->labels,
-                             class_weights, total, &loss, f->dstates, error));
+  tx_truth truth = {f->labels, NULL, class_weights};
+  ASSERT_OK(tx_tail_gradient(f->tail, &f->pass, &f->states, (tx_choice){NULL, 0}, truth, total,
+                             &loss, f->dstates, error));
   return loss;
 }
 
@@ -247,7 +248,8 @@ static void check_differences(const char *name, int64_t blocks, tx_trained_part 
         }
         tx_parameters_pack(set);
         int64_t correct;
-        ASSERT_OK(tx_tail_loss(f.tail, &f.pass, &f.states, (tx_choice){NULL, 0}, f.labels, weights,
+        tx_truth truth = {f.labels, NULL, weights};
+        ASSERT_OK(tx_tail_loss(f.tail, &f.pass, &f.states, (tx_choice){NULL, 0}, truth,
                                &losses[side], &correct, NULL, error));
       }
       memcpy(p->value, start, (size_t)count * 4);
@@ -301,7 +303,8 @@ static void check_parts(tx_pooling pooling, tx_trained_part part) {
     tx_parameters_clear(set);
     double loss = 0;
     for (int64_t i = 0; i < f.states.count; i++) {
-      ASSERT_OK(tx_tail_gradient(f.tail, &f.pass, &f.states, (tx_choice){&i, 1}, f.labels, NULL,
+      tx_truth truth = {f.labels, NULL, NULL};
+      ASSERT_OK(tx_tail_gradient(f.tail, &f.pass, &f.states, (tx_choice){&i, 1}, truth,
                                  (double)f.states.count, &loss, NULL, error));
     }
     at = whole;
