@@ -108,6 +108,7 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
     end = part_end(f, at, from + count);
     TX_TRY(l->gradient(l->self, f->order + at, end - at, total, loss, f->error));
   }
+  if (l->finish) l->finish(l->self);
   double norm = tx_parameters_gradient_norm(set, l->kernels);
   if (!isfinite(*loss) || !isfinite(norm)) {
     return tx_fail(
@@ -221,6 +222,7 @@ static tx_status start(fitting *f) {
   const tx_fit_log *log = f->options.log;
   double accuracy;
   bool resumed;
+  if (f->learner->finish) f->learner->finish(f->learner->self);
   tx_parameters_clear(set); /* a fit before this one may have failed within a step */
   TX_TRY(tx_checkpoint_take(f->options.checkpoint, set, &f->state, f->order, f->learner->examples,
                             &resumed, f->error));

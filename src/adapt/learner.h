@@ -20,6 +20,8 @@ typedef struct tx_learner {
    * a step, the bits are those of the whole. */
   tx_status (*gradient)(void *self, const int64_t *examples, int64_t count, double total,
                         double *loss, tx_error *error);
+  /* After the last part of a step, before its gradients are read; or NULL. */
+  void (*finish)(void *self);
   /* On what was held out: the mean loss, and how many of the answers are right, 0..1. */
   tx_status (*judge)(void *self, double *loss, double *accuracy, const tx_watch *watch,
                      tx_error *error);

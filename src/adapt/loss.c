@@ -24,14 +24,15 @@ void tx_softmax(const float *logits, int64_t rows, int classes, float *probabili
   }
 }
 
-/* 1 / (1 + exp(-x)), without overflow. */
-static double sigmoid(double x) {
+double tx_sigmoid(double x) {
   double e = tx_exp(-fabs(x));
   return x >= 0 ? 1 / (1 + e) : e / (1 + e);
 }
 
+double tx_logistic_loss(double x) { return (x < 0 ? -x : 0) + tx_log(1 + tx_exp(-fabs(x))); }
+
 void tx_sigmoids(const float *logits, int64_t count, float *probabilities) {
-  for (int64_t i = 0; i < count; i++) probabilities[i] = (float)sigmoid((double)logits[i]);
+  for (int64_t i = 0; i < count; i++) probabilities[i] = (float)tx_sigmoid((double)logits[i]);
 }
 
 static double label_nll(const float *logits, int classes, int32_t label) {
@@ -64,20 +65,14 @@ static double label_backward(const tx_loss *o, float *row, int classes, int32_t 
   return weight * counts * loss;
 }
 
-/* -log p of what is true of a label: log(1 + exp(-x)) where it holds, with x its logit. */
-static double mark_nll(double logit, bool holds) {
-  double x = holds ? logit : -logit;
-  return (x < 0 ? -x : 0) + tx_log(1 + tx_exp(-fabs(x)));
-}
-
 static double marks_backward(const tx_loss *o, float *row, int classes, const uint8_t *marks,
                              double weight) {
   double loss = 0, each = weight / classes;
   for (int c = 0; c < classes; c++) {
-    double x = (double)row[c], p = sigmoid(x), counts = 1, slope = 1;
+    double x = (double)row[c], p = tx_sigmoid(x), counts = 1, slope = 1;
     double target = marks[c] ? 1 - o->smoothing / 2 : o->smoothing / 2;
-    double nll = target * mark_nll(x, true) + (1 - target) * mark_nll(x, false);
-    if (o->focus > 0) focus_on(o->focus, -mark_nll(x, marks[c]), &counts, &slope);
+    double nll = target * tx_logistic_loss(x) + (1 - target) * tx_logistic_loss(-x);
+    if (o->focus > 0) focus_on(o->focus, -tx_logistic_loss(marks[c] ? x : -x), &counts, &slope);
     row[c] = (float)(each * slope * (p - target));
     loss += each * counts * nll;
   }
@@ -94,7 +89,7 @@ double tx_truth_loss(tx_truth truth, int64_t text, const float *logits, int clas
   if (truth.labels) return label_nll(logits, classes, truth.labels[text]);
   const uint8_t *marks = marks_of(truth, classes, text);
   double sum = 0;
-  for (int c = 0; c < classes; c++) sum += mark_nll((double)logits[c], marks[c]);
+  for (int c = 0; c < classes; c++) sum += tx_logistic_loss((double)(marks[c] ? logits[c] : -logits[c]));
   return sum / classes;
 }
 

@@ -35,6 +35,9 @@ bool tx_truth_met(tx_truth truth, int64_t text, const float *logits, int classes
 double tx_truth_backward(tx_truth truth, int64_t text, const tx_loss *loss, float *row, int classes,
                          double weight);
 
+double tx_sigmoid(double x);       /* 1 / (1 + exp(-x)) */
+double tx_logistic_loss(double x); /* -log of it */
+
 /* probabilities (rows, classes) from logits. */
 void tx_softmax(const float *logits, int64_t rows, int classes, float *probabilities);
 void tx_sigmoids(const float *logits, int64_t count, float *probabilities);

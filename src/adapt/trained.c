@@ -16,7 +16,7 @@
 typedef struct {
   tx_trained *trained;
   int64_t next;
-  bool bind;
+  bool bind, tied;
 } walk;
 
 static tx_parameter *visit(walk *w, const char *name, int64_t outputs, int64_t inputs) {
@@ -112,20 +112,28 @@ static void walk_block(walk *w, int64_t index) {
 static void walk_embeddings(walk *w) {
   tx_trained *t = w->trained;
   int64_t width = t->facts->width;
-  t->tokens = visit(w, "token_embd.rows", t->options.id_count, width);
+  bool all = t->options.vocabulary;
+  t->tokens = visit(w, all ? "token_embd.weight" : "token_embd.rows",
+                    all ? t->facts->vocabulary : t->options.id_count, width);
   t->tokens->matrix = false;
+  t->output = all ? t->tokens : NULL;
+  if (all && !w->tied) {
+    t->output = visit(w, "output.weight", t->facts->vocabulary, width);
+    t->output->matrix = false;
+  }
   if (t->facts->architecture->positions != TX_POSITION_LEARNED) return;
   t->positions = visit(w, "position_embd.rows", t->options.positions, width);
   t->positions->matrix = false;
 }
 
-static void walk_all(tx_trained *t, bool bind) {
-  walk w = {t, 0, bind};
+static void walk_all(tx_trained *t, const tx_model *model, bool bind) {
+  walk w = {t, 0, bind, tx_model_is_tied(model)};
   if (t->options.part == TX_TRAINED_MODEL) walk_embeddings(&w);
   for (int64_t i = 0; i < t->options.blocks; i++) walk_block(&w, i);
   if (t->options.blocks > 0 && t->options.part != TX_TRAINED_ADAPTERS) {
     walk_norm(&w, "output_norm", &t->norm, &t->dnorm_weight, &t->dnorm_bias);
   }
+  if (t->options.classes == 0) return;
   t->head_weight = visit(&w, "head.weight", t->options.classes, t->options.features);
   t->head_bias = visit(&w, "head.bias", 1, t->options.classes);
 }
@@ -174,7 +182,15 @@ static void copy_output_norm(tx_trained *t, const tx_model *model) {
   if (norm->bias) memcpy((float *)t->norm.bias, norm->bias, bytes);
 }
 
-static tx_status read_embeddings(tx_trained *t, const tx_model *model, tx_error *error) {
+static tx_status read_vocabulary(tx_trained *t, const tx_model *model, tx_error *error) {
+  int64_t width = t->facts->width;
+  for (int64_t i = 0; i < t->facts->vocabulary; i++) {
+    tx_model_read_token(model, (int32_t)i, t->tokens->value + i * width);
+  }
+  return t->output == t->tokens ? TX_OK : tx_model_read_output(model, t->output->value, error);
+}
+
+static tx_status read_rows(tx_trained *t, const tx_model *model, tx_error *error) {
   int64_t width = t->facts->width;
   t->row_of = tx_alloc_zero((size_t)t->facts->vocabulary, sizeof *t->row_of);
   if (!t->row_of) return tx_fail_memory(error, (uint64_t)t->facts->vocabulary * 4, "embeddings");
@@ -182,6 +198,12 @@ static tx_status read_embeddings(tx_trained *t, const tx_model *model, tx_error 
     t->row_of[t->options.ids[i]] = (int32_t)i;
     tx_model_read_token(model, t->options.ids[i], t->tokens->value + i * width);
   }
+  return TX_OK;
+}
+
+static tx_status read_embeddings(tx_trained *t, const tx_model *model, tx_error *error) {
+  int64_t width = t->facts->width;
+  TX_TRY((t->output ? read_vocabulary : read_rows)(t, model, error));
   for (int64_t i = 0; t->positions && i < t->options.positions; i++) {
     tx_model_read_position(model, i, t->positions->value + i * width);
   }
@@ -272,11 +294,13 @@ static tx_status borrow_blocks(tx_trained *t, const tx_model *model, tx_error *e
 
 /* ---- embeddings -------------------------------------------------------- */
 
+static int64_t row_of(const tx_trained *t, int32_t id) { return t->row_of ? t->row_of[id] : id; }
+
 void tx_trained_embed(const tx_trained *t, const int32_t *ids, const int64_t *positions,
                       int64_t count, float *x) {
   int64_t width = t->facts->width;
   for (int64_t i = 0; i < count; i++, x += width) {
-    memcpy(x, t->tokens->value + t->row_of[ids[i]] * width, (size_t)width * sizeof *x);
+    memcpy(x, t->tokens->value + row_of(t, ids[i]) * width, (size_t)width * sizeof *x);
     if (!t->positions) continue;
     const float *position = t->positions->value + positions[i] * width;
     for (int64_t c = 0; c < width; c++) x[c] += position[c];
@@ -287,7 +311,7 @@ void tx_trained_embed_backward(tx_trained *t, const tx_kernels *kernels, const i
                                const int64_t *positions, int64_t count, const float *dx) {
   int64_t width = t->facts->width;
   for (int64_t i = 0; i < count; i++, dx += width) {
-    kernels->add(t->tokens->gradient + t->row_of[ids[i]] * width, dx, width);
+    kernels->add(t->tokens->gradient + row_of(t, ids[i]) * width, dx, width);
     if (t->positions) kernels->add(t->positions->gradient + positions[i] * width, dx, width);
   }
 }
@@ -340,13 +364,13 @@ static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
   uint64_t packed = t->options.packed > 0 ? t->options.packed : KEPT_PACKED;
   t->lazy = trains_matrices(t) && blocks * frozen_floats(t) > packed;
   if (t->lazy) TX_TRY(make_place(t, error));
-  int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 6;
+  int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 7;
   TX_TRY(tx_parameters_new(capacity, &t->parameters, error));
-  walk_all(t, false);
+  walk_all(t, model, false);
   t->parameters.averaged = t->options.averaged;
   set_rates(t);
   TX_TRY(tx_parameters_allocate(&t->parameters, error));
-  walk_all(t, true);
+  walk_all(t, model, true);
   return read_values(t, model, error);
 }
 

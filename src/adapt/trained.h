@@ -28,8 +28,9 @@ typedef struct tx_trained_options {
   int64_t depth, blocks; /* the last `blocks` of the first `depth` */
   tx_trained_part part;
   tx_adapter_options adapter; /* of TX_TRAINED_ADAPTERS */
-  int classes;
+  int classes;      /* 0: no head */
   int64_t features; /* of the head */
+  bool vocabulary;  /* of TX_TRAINED_MODEL: all embeddings, and the matrix of the logits */
   const int32_t *ids; /* (id_count), rising: tokens whose embeddings are trained; borrowed */
   int64_t id_count;
   int64_t positions;  /* learned ones that are trained, from 0 */
@@ -49,7 +50,8 @@ typedef struct tx_trained {
   tx_norm norm;                            /* the output norm */
   float *dnorm_weight, *dnorm_bias;        /* NULL: not trained */
   tx_parameter *tokens, *positions;        /* rows of embeddings (id_count, C), (positions, C); or NULL */
-  int32_t *row_of;                         /* (V): a token's row among `tokens` */
+  int32_t *row_of;                         /* (V): a token's row among `tokens`; NULL: the id's own */
+  tx_parameter *output;                    /* (V, C), of the logits: `tokens` where tied; or NULL */
   tx_parameter *head_weight, *head_bias;   /* (classes, features), (classes) */
   float *frozen; /* matrices that are not trained, packed for dx = dy . W */
   uint64_t frozen_bytes;

@@ -77,18 +77,26 @@ static tx_status check_block(const tx_model *model, int64_t block, tx_error *err
   return TX_OK;
 }
 
+/* A tensor among the changes takes the place of the file's own. */
+static const tx_tensor *find_table(const tx_model *model, const char *name, const tx_gguf **file) {
+  const tx_tensor *changed = model->changes ? tx_gguf_tensor(model->changes, name) : NULL;
+  *file = changed ? model->changes : model->gguf;
+  return changed ? changed : tx_gguf_tensor(model->gguf, name);
+}
+
 static tx_status table_weight(const tx_model *model, const char *name, int64_t rows,
                               tx_weight *weight, tx_error *error) {
-  const tx_tensor *tensor = tx_gguf_tensor(model->gguf, name);
+  const tx_gguf *file;
+  const tx_tensor *tensor = find_table(model, name, &file);
   if (!tensor || tensor->dimensions != 2 || tensor->shape[0] != model->facts.width ||
       tensor->shape[1] < rows || tensor->type == TX_TENSOR_I32 || tensor->type == TX_TENSOR_I64) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: the tensor %s is missing or not [%" PRId64 ", %" PRId64
                    "]; the file is damaged",
-                   tx_gguf_path(model->gguf), name, model->facts.width, rows);
+                   tx_gguf_path(file), name, model->facts.width, rows);
   }
-  *weight = (tx_weight){
-      .tensor = tensor, .file = model->gguf, .rows = rows, .columns = model->facts.width};
+  *weight =
+      (tx_weight){.tensor = tensor, .file = file, .rows = rows, .columns = model->facts.width};
   return TX_OK;
 }
 
@@ -202,7 +210,8 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
     TX_TRY(table_weight(model, "position_embd.weight", facts->context, &model->positions, error));
   }
   model->output = model->embedding;
-  if (tx_gguf_tensor(model->gguf, "output.weight")) {
+  const tx_gguf *file;
+  if (find_table(model, "output.weight", &file)) {
     TX_TRY(table_weight(model, "output.weight", facts->vocabulary, &model->output, error));
   }
   for (int64_t block = 0; block < facts->blocks; block++) TX_TRY(check_block(model, block, error));
@@ -717,6 +726,15 @@ tx_status tx_model_logits(const tx_model *model, const float *states, int64_t ro
                           tx_error *error) {
   bool groups = model->dtype != TX_DTYPE_F32 && group_bytes(&model->output) > 0;
   return (groups ? logits_of_groups : logits_of_floats)(model, states, rows, logits, error);
+}
+
+bool tx_model_is_tied(const tx_model *model) {
+  return model->output.tensor == model->embedding.tensor;
+}
+
+tx_status tx_model_read_output(const tx_model *model, float *values, tx_error *error) {
+  tx_weight_rows(&model->output, 0, model->output.rows, values);
+  return tx_weight_check(&model->output, values, model->output.rows * model->output.columns, error);
 }
 
 tx_status tx_model_read_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot, bool bias,

@@ -41,8 +41,8 @@ typedef struct tx_model tx_model;
 
 /* Maps the file and checks facts, names and shapes; loads no weights.
  * `changes` (borrowed for the model's life, may be NULL) holds tensors that
- * replace the file's own, under "blk.N.<stem>.weight" and ".bias" and
- * "output_norm.*"; and rows of the tables that embed: "token_embd.ids" (rising) with
+ * replace the file's own, under "blk.N.<stem>.weight" and ".bias",
+ * "output_norm.*", "token_embd.weight" and "output.weight"; and rows of the tables that embed: "token_embd.ids" (rising) with
  * "token_embd.rows", and "position_embd.rows" from position 0 on. */
 tx_status tx_model_open(const char *path, const tx_gguf *changes, tx_model **model,
                         tx_error *error);
@@ -109,6 +109,10 @@ void tx_model_read_position(const tx_model *model, int64_t position, float *row)
  * product: they are packed at the first call and stay.  The same bits for any number of rows. */
 tx_status tx_model_logits(const tx_model *model, const float *states, int64_t rows, float *logits,
                           tx_error *error);
+
+/* Whether logits are taken from the embeddings, and the matrix (V, C) that they are of. */
+bool tx_model_is_tied(const tx_model *model);
+tx_status tx_model_read_output(const tx_model *model, float *values, tx_error *error);
 
 /* One tensor of a block as the file means it, row-major fp32: weight
  * (outputs, inputs) of a matrix, or its bias (outputs) where `bias`. */
