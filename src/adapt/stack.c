@@ -72,8 +72,8 @@ tx_status tx_stack_gather(const tx_stack *stack, tx_pass *pass, const tx_states 
   if (failed) return tx_fail_memory(error, (uint64_t)(run->batch.tokens * width) * 4, "a batch");
   if (!states->rows) {
     TX_TRY(gather_ids(pass, states, choice, from, count, run, error));
-    tx_trained_embed(&stack->trained, run->ids, run->batch.positions, run->batch.tokens, run->x);
-    return TX_OK;
+    return tx_trained_embed(&stack->trained, run->ids, run->batch.positions, run->batch.tokens,
+                            run->x, error);
   }
   for (int64_t i = 0; i < count; i++) {
     int64_t at = run->batch.offsets[i], size = run->batch.offsets[i + 1] - at;
@@ -119,7 +119,11 @@ tx_status tx_stack_forward(tx_stack *stack, tx_pass *pass, bool gradient, tx_sta
     tx_trained_ready(&stack->trained, i, false);
     TX_TRY(tx_block_forward(pass, &stack->trained.view[i], &run->batch, &wanted, x, run->output,
                             keep ? &run->tapes[i] : &own, error));
-    if (!keep) tx_arena_release(pass->arena, mark);
+    if (keep) {
+      tx_tape_slim(pass, &run->tapes[i]);
+    } else {
+      tx_arena_release(pass->arena, mark);
+    }
   }
   return TX_OK;
 }
@@ -155,14 +159,15 @@ tx_status tx_stack_backward(tx_stack *stack, tx_pass *pass, const tx_stack_run *
   bool failed = false;
   float *turns[2] = {NULL, NULL};
   for (int64_t i = 1; i < blocks && i <= 2; i++) turns[i % 2] = take(pass, floats, &failed);
-  if (run->ids && !dx) dx = take(pass, floats, &failed);
+  bool embeds = run->ids && stack->trained.tokens;
+  if (embeds && !dx) dx = take(pass, floats, &failed);
   if (failed) return tx_fail_memory(error, 0, "the blocks' gradient");
   for (int64_t i = blocks - 1; i >= 0; i--) {
     float *to = i > 0 ? turns[i % 2] : dx;
     TX_TRY(block_backward(stack, pass, run, i, dy, to, error));
     dy = to;
   }
-  if (run->ids) {
+  if (embeds) {
     tx_trained_embed_backward(&stack->trained, pass->kernels, run->ids, run->batch.positions,
                               run->batch.tokens, dx);
   }

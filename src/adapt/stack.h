@@ -1,5 +1,5 @@
 /* Trained blocks over a ragged batch: from what the frozen trunk left of the texts
- * (states.h), or from their token ids where embeddings are trained, to the last block's
+ * (states.h), or from their token ids where there is no such trunk, to the last block's
  * output at the rows that are wanted; and the gradient all the way back.  What is made of
  * those rows is left to tail.h and language.h. */
 #ifndef TX_ADAPT_STACK_H
@@ -29,7 +29,7 @@ typedef struct tx_stack_run {
   tx_wanted wanted;   /* of the last block; all, until the caller says otherwise */
   float *x;           /* (T, C), what comes in */
   float *output;      /* (R, C), after the last block; `x` where there is none */
-  const int32_t *ids; /* (T), where embeddings are trained; or NULL */
+  const int32_t *ids; /* (T), where the states are token ids; or NULL */
   float **inputs;     /* (blocks): (T, C), of each */
   tx_tape *tapes;     /* (blocks), or NULL: computed again */
 } tx_stack_run;

@@ -20,7 +20,7 @@ typedef struct tx_states {
  * found here and not while training. */
 tx_status tx_states_new(int64_t count, const int64_t *offsets, int64_t width, uint64_t budget,
                         const char *directory, tx_states *states, tx_error *error);
-/* Of texts whose embeddings are trained themselves: no states, but token ids. */
+/* Of texts that are read from their first block on: no states, but token ids. */
 tx_states tx_states_of_ids(int64_t count, const int64_t *offsets, int64_t width,
                            const int32_t *ids);
 void tx_states_free(tx_states *states);

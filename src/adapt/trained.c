@@ -236,75 +236,90 @@ static tx_status read_values(tx_trained *t, const tx_model *model, tx_error *err
   return TX_OK;
 }
 
-/* ---- what is not trained ----------------------------------------------- */
+/* ---- one block at a time ------------------------------------------------ */
 
 /* Of either packed form. */
-static uint64_t frozen_size(int64_t outputs, int64_t inputs) {
+static uint64_t packed_size(int64_t outputs, int64_t inputs) {
   uint64_t one = tx_packed_size(outputs, inputs), other = tx_packed_size(inputs, outputs);
   return one > other ? one : other;
 }
 
-static uint64_t frozen_floats(const tx_trained *t) {
+static uint64_t block_floats(const tx_trained *t) {
   uint64_t floats = 0;
   for (int slot = 0; slot < TX_MATRICES; slot++) {
     int64_t outputs, inputs;
     tx_matrix_shape(t->facts, (tx_matrix_slot)slot, &outputs, &inputs);
-    if (outputs > 0) floats += (frozen_size(outputs, inputs) + 15) & ~(uint64_t)15;
+    if (outputs > 0) floats += (packed_size(outputs, inputs) + 15) & ~(uint64_t)15;
   }
   return floats;
 }
 
-static tx_status transpose_block(tx_trained *t, const tx_model *model, int64_t index, float *to,
-                                 float *scratch, tx_error *error) {
-  for (int slot = 0; slot < TX_MATRICES; slot++) {
-    const tx_matrix *matrix = &t->view[index].matrix[slot];
-    if (matrix->outputs == 0) continue;
-    TX_TRY(tx_model_read_matrix(model, number_of(t, index), (tx_matrix_slot)slot, false, scratch,
-                                error));
-    tx_pack(scratch, matrix->inputs, 1, matrix->outputs, matrix->inputs, to);
-    t->transposed[index][slot] = to;
-    to += (frozen_size(matrix->outputs, matrix->inputs) + 15) & ~(uint64_t)15;
-  }
-  return TX_OK;
+/* Room for one block's packed forms: the first `block_floats` for the forward, where its
+ * matrices are trained, then those for the backward. */
+static tx_status make_place(tx_trained *t, tx_error *error) {
+  t->place_bytes = (trains_matrices(t) ? 2 : 1) * block_floats(t) * sizeof(float);
+  t->place = tx_pages_alloc(t->place_bytes);
+  return t->place ? TX_OK : tx_fail_memory(error, t->place_bytes, "a block's packed weights");
 }
 
-/* The model's own blocks, and their matrices packed for the gradient. */
-static tx_status borrow_blocks(tx_trained *t, const tx_model *model, tx_error *error) {
-  uint64_t floats = frozen_floats(t), largest = 0;
+/* The one form from the other where that is kept, else from the values. */
+static void pack_backward(tx_trained *t, int64_t index, float *to) {
   for (int slot = 0; slot < TX_MATRICES; slot++) {
-    int64_t outputs, inputs;
-    tx_matrix_shape(t->facts, (tx_matrix_slot)slot, &outputs, &inputs);
-    uint64_t size = (uint64_t)(outputs * inputs);
-    largest = size > largest ? size : largest;
+    const tx_matrix *matrix = &t->view[index].matrix[slot];
+    int64_t outputs = matrix->outputs, inputs = matrix->inputs;
+    if (outputs == 0) continue;
+    if (trains_matrices(t)) {
+      tx_pack(t->weight[index][slot]->value, inputs, 1, outputs, inputs, to);
+    } else {
+      tx_pack_transposed(matrix->panels, inputs, outputs, to);
+    }
+    t->transposed[index][slot] = to;
+    to += (packed_size(outputs, inputs) + 15) & ~(uint64_t)15;
   }
-  t->frozen_bytes = (uint64_t)t->options.blocks * floats * sizeof(float);
-  t->frozen = tx_pages_alloc(t->frozen_bytes);
-  float *scratch = tx_alloc_array(largest, sizeof *scratch);
-  tx_status status = t->frozen && scratch
-                         ? TX_OK
-                         : tx_fail_memory(error, t->frozen_bytes, "the blocks' gradient");
-  for (int64_t i = 0; status == TX_OK && i < t->options.blocks; i++) {
-    t->view[i] = *tx_model_block(model, number_of(t, i));
-    status = transpose_block(t, model, i, t->frozen + (uint64_t)i * floats, scratch, error);
+}
+
+static void pack_forward(tx_trained *t, int64_t index, float *to) {
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    tx_matrix *matrix = &t->view[index].matrix[slot];
+    if (matrix->outputs == 0) continue;
+    tx_pack(t->weight[index][slot]->value, 1, matrix->inputs, matrix->inputs, matrix->outputs, to);
+    matrix->panels = to;
+    to += (packed_size(matrix->outputs, matrix->inputs) + 15) & ~(uint64_t)15;
   }
-  t->norm = *tx_model_output_norm(model);
-  tx_free(scratch);
-  return status;
+}
+
+void tx_trained_ready(tx_trained *t, int64_t index, bool backward) {
+  if (!t->lazy) return;
+  if (backward) {
+    pack_backward(t, index, t->place + (trains_matrices(t) ? block_floats(t) : 0));
+  } else if (trains_matrices(t)) {
+    pack_forward(t, index, t->place);
+  }
+}
+
+/* The model's own blocks. */
+static void borrow_blocks(tx_trained *t) {
+  for (int64_t i = 0; i < t->options.blocks; i++) {
+    t->view[i] = *tx_model_block(t->model, number_of(t, i));
+  }
+  t->norm = *tx_model_output_norm(t->model);
 }
 
 /* ---- embeddings -------------------------------------------------------- */
 
 static int64_t row_of(const tx_trained *t, int32_t id) { return t->row_of ? t->row_of[id] : id; }
 
-void tx_trained_embed(const tx_trained *t, const int32_t *ids, const int64_t *positions,
-                      int64_t count, float *x) {
+tx_status tx_trained_embed(const tx_trained *t, const int32_t *ids, const int64_t *positions,
+                           int64_t count, float *x, tx_error *error) {
   int64_t width = t->facts->width;
+  if (!t->tokens) return tx_model_embed(t->model, ids, positions, count, x, error);
   for (int64_t i = 0; i < count; i++, x += width) {
     memcpy(x, t->tokens->value + row_of(t, ids[i]) * width, (size_t)width * sizeof *x);
     if (!t->positions) continue;
     const float *position = t->positions->value + positions[i] * width;
     for (int64_t c = 0; c < width; c++) x[c] += position[c];
   }
+  return TX_OK;
 }
 
 void tx_trained_embed_backward(tx_trained *t, const tx_kernels *kernels, const int32_t *ids,
@@ -313,35 +328,6 @@ void tx_trained_embed_backward(tx_trained *t, const tx_kernels *kernels, const i
   for (int64_t i = 0; i < count; i++, dx += width) {
     kernels->add(t->tokens->gradient + row_of(t, ids[i]) * width, dx, width);
     if (t->positions) kernels->add(t->positions->gradient + positions[i] * width, dx, width);
-  }
-}
-
-/* ---- packing when it is needed ----------------------------------------- */
-
-/* Both packed forms of one block: the first `frozen_floats` for the forward, then
- * those for the backward. */
-static tx_status make_place(tx_trained *t, tx_error *error) {
-  t->place_bytes = 2 * frozen_floats(t) * sizeof(float);
-  t->place = tx_pages_alloc(t->place_bytes);
-  return t->place ? TX_OK : tx_fail_memory(error, t->place_bytes, "a block's packed weights");
-}
-
-void tx_trained_ready(tx_trained *t, int64_t index, bool backward) {
-  if (!t->lazy) return;
-  float *to = t->place + (backward ? frozen_floats(t) : 0);
-  for (int slot = 0; slot < TX_MATRICES; slot++) {
-    tx_matrix *matrix = &t->view[index].matrix[slot];
-    const tx_parameter *p = t->weight[index][slot];
-    if (!p) continue;
-    int64_t outputs = p->outputs, inputs = p->inputs;
-    if (backward) {
-      tx_pack(p->value, inputs, 1, outputs, inputs, to);
-      t->transposed[index][slot] = to;
-    } else {
-      tx_pack(p->value, 1, inputs, inputs, outputs, to);
-      matrix->panels = to;
-    }
-    to += (frozen_size(outputs, inputs) + 15) & ~(uint64_t)15;
   }
 }
 
@@ -360,9 +346,9 @@ static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
   if (!t->view || !t->gradient || !t->transposed || !t->adapter || !t->weight) {
     return tx_fail_memory(error, blocks * sizeof *t->view, "the trained blocks");
   }
-  if (blocks > 0 && !trains_matrices(t)) TX_TRY(borrow_blocks(t, model, error));
+  if (blocks > 0 && !trains_matrices(t)) borrow_blocks(t);
   uint64_t packed = t->options.packed > 0 ? t->options.packed : KEPT_PACKED;
-  t->lazy = trains_matrices(t) && blocks * frozen_floats(t) > packed;
+  t->lazy = blocks > 0 && (!trains_matrices(t) || blocks * block_floats(t) > packed);
   if (t->lazy) TX_TRY(make_place(t, error));
   int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 7;
   TX_TRY(tx_parameters_new(capacity, &t->parameters, error));
@@ -376,7 +362,7 @@ static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
 
 tx_status tx_trained_new(const tx_model *model, tx_trained_options options, tx_trained *trained,
                          tx_error *error) {
-  *trained = (tx_trained){.facts = tx_model_facts(model), .options = options};
+  *trained = (tx_trained){.model = model, .facts = tx_model_facts(model), .options = options};
   tx_status status = build(trained, model, error);
   if (status != TX_OK) tx_trained_free(trained);
   return status;
@@ -384,7 +370,6 @@ tx_status tx_trained_new(const tx_model *model, tx_trained_options options, tx_t
 
 void tx_trained_free(tx_trained *t) {
   tx_parameters_free(&t->parameters);
-  if (t->frozen) tx_pages_free(t->frozen, t->frozen_bytes);
   tx_free(t->view);
   tx_free(t->gradient);
   tx_free(t->transposed);

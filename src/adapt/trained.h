@@ -40,6 +40,7 @@ typedef struct tx_trained_options {
 } tx_trained_options;
 
 typedef struct tx_trained {
+  const tx_model *model; /* borrowed */
   const tx_facts *facts;
   tx_trained_options options;
   tx_parameters parameters;
@@ -53,9 +54,8 @@ typedef struct tx_trained {
   int32_t *row_of;                         /* (V): a token's row among `tokens`; NULL: the id's own */
   tx_parameter *output;                    /* (V, C), of the logits: `tokens` where tied; or NULL */
   tx_parameter *head_weight, *head_bias;   /* (classes, features), (classes) */
-  float *frozen; /* matrices that are not trained, packed for dx = dy . W */
-  uint64_t frozen_bytes;
-  /* Of many trained matrices only one block's are packed at a time, in `place`. */
+  /* Of many trained matrices, and of those that are not, only one block's are packed for
+   * the backward at a time (of trained ones for the forward too), in `place`. */
   bool lazy;
   tx_parameter *(*weight)[TX_MATRICES]; /* (blocks): of matrices that are trained, or NULL */
   float *place;
@@ -69,10 +69,10 @@ tx_status tx_trained_new(const tx_model *model, tx_trained_options options, tx_t
 /* Before a block, from 0, is run forward, and before its backward: its matrices are packed
  * where they are not kept so.  `view` and `transposed` hold until the next call. */
 void tx_trained_ready(tx_trained *trained, int64_t index, bool backward);
-/* x (count, C): the embeddings of tokens that are all trained ones, as they are now; and the
- * gradient dx at them, added to theirs one token after another. */
-void tx_trained_embed(const tx_trained *trained, const int32_t *ids, const int64_t *positions,
-                      int64_t count, float *x);
+/* x (count, C): the embeddings as they are now; where they are trained, of tokens that are all
+ * among those, and the gradient dx at them is added to theirs one token after another. */
+tx_status tx_trained_embed(const tx_trained *trained, const int32_t *ids, const int64_t *positions,
+                           int64_t count, float *x, tx_error *error);
 void tx_trained_embed_backward(tx_trained *trained, const tx_kernels *kernels, const int32_t *ids,
                                const int64_t *positions, int64_t count, const float *dx);
 void tx_trained_free(tx_trained *trained);

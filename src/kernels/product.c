@@ -18,7 +18,10 @@ uint64_t tx_packed_size(int64_t depth, int64_t columns) {
 /* A few rows of the panel at a time, so that both sides stay in cache. */
 void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth,
                    int64_t columns, float *panel) {
-  for (int64_t k = 0; k < depth; k += PACK_DEPTH) {
+  for (int64_t k = 0; column == 1 && k < depth; k++) {
+    memcpy(panel + k * TX_PANEL, from + k * step, (size_t)columns * sizeof *panel);
+  }
+  for (int64_t k = 0; column != 1 && k < depth; k += PACK_DEPTH) {
     int64_t end = depth - k < PACK_DEPTH ? depth : k + PACK_DEPTH;
     for (int64_t n = 0; n < columns; n++) {
       const float *source = from + n * column;
@@ -29,6 +32,34 @@ void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t 
   for (int64_t k = 0; k < depth; k++) {
     memset(panel + k * TX_PANEL + columns, 0, (size_t)(TX_PANEL - columns) * sizeof *panel);
   }
+}
+
+typedef struct {
+  const float *panels;
+  int64_t depth, columns;
+  float *to;
+} turning;
+
+/* One panel of the transposed: rows [first, first + TX_PANEL) of B, square by square. */
+static void turn_task(void *context, int64_t index, int worker) {
+  (void)worker;
+  const turning *t = context;
+  int64_t first = index * TX_PANEL;
+  int64_t rows = t->depth - first < TX_PANEL ? t->depth - first : TX_PANEL;
+  float *to = t->to + first * t->columns;
+  for (int64_t n = 0; n < t->columns; n += TX_PANEL) {
+    const float *from = t->panels + n * t->depth + first * TX_PANEL;
+    int64_t end = t->columns - n < TX_PANEL ? t->columns - n : TX_PANEL;
+    for (int64_t i = 0; i < end; i++, to += TX_PANEL) {
+      for (int64_t k = 0; k < rows; k++) to[k] = from[k * TX_PANEL + i];
+      for (int64_t k = rows; k < TX_PANEL; k++) to[k] = 0;
+    }
+  }
+}
+
+void tx_pack_transposed(const float *panels, int64_t depth, int64_t columns, float *to) {
+  turning t = {panels, depth, columns, to};
+  tx_parallel((depth + TX_PANEL - 1) / TX_PANEL, turn_task, &t);
 }
 
 void tx_pack_rows(const float *rows, int64_t first, int64_t count, int64_t depth, int64_t columns,

@@ -22,6 +22,10 @@ void tx_pack_panel(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t 
 void tx_pack(const float *from, ptrdiff_t step, ptrdiff_t column, int64_t depth, int64_t columns,
              float *panels);
 
+/* From the packed form of B (depth, columns) that of its transpose (columns, depth), in
+ * parallel. */
+void tx_pack_transposed(const float *panels, int64_t depth, int64_t columns, float *to);
+
 /* Packs some rows of B: rows [first, first + count), which stand at `rows`,
  * each `columns` long, into the panels of the whole. */
 void tx_pack_rows(const float *rows, int64_t first, int64_t count, int64_t depth, int64_t columns,

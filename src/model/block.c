@@ -230,23 +230,20 @@ static void scale_all(float *values, int64_t count, float scale) {
   for (int64_t i = 0; i < count; i++) values[i] *= scale;
 }
 
-static tx_status add_adapter(tx_pass *pass, const tx_matrix *matrix, tx_tape *tape,
-                             const product_of *p, tx_error *error) {
+static void add_adapter(tx_pass *pass, const tx_matrix *matrix, tx_tape *tape,
+                        const product_of *p) {
   const tx_adapter *adapter = matrix->adapter;
   int64_t rank = adapter->rank;
-  bool failed = false;
-  float *low = tape->low[p->slot] = take(pass, p->rows, rank, &failed);
-  if (failed) return tx_fail_memory(error, (uint64_t)(p->rows * rank) * 4, "an adapter");
+  float *low = tape->low[p->slot];
   multiply(pass, p->x, p->rows, matrix->inputs, rank, adapter->a, false, low);
   scale_all(low, p->rows * rank, adapter->scale);
   multiply(pass, low, p->rows, rank, matrix->outputs, adapter->b, true, p->y);
-  return TX_OK;
 }
 
 /* At most MOST_PRODUCTS, none of which reads what another writes, at once: between
  * small products more time goes by waiting for the last task than in one. */
-static tx_status apply(tx_pass *pass, const tx_block *block, tx_tape *tape,
-                       const product_of *products, int count, tx_error *error) {
+static void apply(tx_pass *pass, const tx_block *block, tx_tape *tape, const product_of *products,
+                  int count) {
   together t = {.count = 0};
   for (int i = 0; i < count; i++) {
     add_product(pass, &block->matrix[products[i].slot], tape, &products[i], &t);
@@ -254,40 +251,67 @@ static tx_status apply(tx_pass *pass, const tx_block *block, tx_tape *tape,
   run(&t);
   for (int i = 0; i < count; i++) {
     const tx_matrix *matrix = &block->matrix[products[i].slot];
-    if (matrix->adapter) TX_TRY(add_adapter(pass, matrix, tape, &products[i], error));
+    if (matrix->adapter) add_adapter(pass, matrix, tape, &products[i]);
   }
-  return TX_OK;
 }
 
 uint64_t tx_tape_bytes(const tx_facts *f, int64_t tokens, int64_t rows) {
   int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
-  int64_t of_token = f->width + 2 * key + 2;
-  int64_t of_row = 3 * f->width + 2 * query + (f->architecture->gated ? 3 : 2) * f->hidden + 2;
+  int64_t of_token = 2 * key + 2;
+  int64_t of_row = f->width + 2 * query + (f->architecture->gated ? 2 : 1) * f->hidden + 2;
   return (uint64_t)(tokens * of_token + rows * of_row) * sizeof(float);
 }
 
-static tx_status lay_out_tape(tx_pass *pass, int64_t tokens, int64_t rows, bool gathered,
+/* Of an adapter's input: that of its product. */
+static int64_t rows_of(tx_matrix_slot slot, int64_t tokens, int64_t rows) {
+  return slot == TX_MATRIX_KEY || slot == TX_MATRIX_VALUE ? tokens : rows;
+}
+
+static tx_status lay_out_tape(tx_pass *pass, const tx_block *block, int64_t tokens, int64_t rows,
                               tx_tape *tape, tx_error *error) {
   const tx_facts *f = pass->facts;
   int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
   bool failed = false;
-  tape->normed = take(pass, tokens, f->width, &failed);
-  tape->wanted_normed = gathered ? take(pass, rows, f->width, &failed) : tape->normed;
   tape->query = take(pass, rows, query, &failed);
   tape->key = take(pass, tokens, key, &failed);
   tape->value = take(pass, tokens, key, &failed);
   tape->attended = take(pass, rows, query, &failed);
   tape->middle = take(pass, rows, f->width, &failed);
-  tape->mlp_normed = take(pass, rows, f->width, &failed);
   tape->gate = f->architecture->gated ? take(pass, rows, f->hidden, &failed) : NULL;
   tape->up = take(pass, rows, f->hidden, &failed);
-  tape->active = take(pass, rows, f->hidden, &failed);
   tape->attention_mean = take(pass, tokens, 2, &failed);
   tape->attention_inverse = tape->attention_mean ? tape->attention_mean + tokens : NULL;
   tape->mlp_mean = take(pass, rows, 2, &failed);
   tape->mlp_inverse = tape->mlp_mean ? tape->mlp_mean + rows : NULL;
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    const tx_adapter *adapter = block->matrix[slot].adapter;
+    if (!adapter) continue;
+    int64_t of_slot = rows_of((tx_matrix_slot)slot, tokens, rows);
+    tape->low[slot] = take(pass, of_slot, adapter->rank, &failed);
+  }
+  tape->slim = tx_arena_here(pass->arena);
   return failed ? tx_fail_memory(error, tx_tape_bytes(f, tokens, rows), "a block's activations")
                 : TX_OK;
+}
+
+/* What the rest of the tape gives again for little. */
+static tx_status lay_out_rest(tx_pass *pass, int64_t tokens, const tx_wanted *wanted, tx_tape *tape,
+                              tx_error *error) {
+  const tx_facts *f = pass->facts;
+  bool failed = false;
+  tape->normed = take(pass, tokens, f->width, &failed);
+  tape->wanted_normed =
+      wanted->tokens ? take(pass, wanted->count, f->width, &failed) : tape->normed;
+  tape->mlp_normed = take(pass, wanted->count, f->width, &failed);
+  tape->active = take(pass, wanted->count, f->hidden, &failed);
+  return failed ? tx_fail_memory(error, (uint64_t)(tokens * f->width) * 4, "a block's activations")
+                : TX_OK;
+}
+
+void tx_tape_slim(tx_pass *pass, tx_tape *tape) {
+  tape->normed = tape->wanted_normed = tape->mlp_normed = tape->active = NULL;
+  tape->quantised = NULL, tape->quantised_from = NULL;
+  tx_arena_release(pass->arena, tape->slim);
 }
 
 static void gather(const tx_wanted *wanted, int64_t width, const float *from, float *to) {
@@ -319,24 +343,45 @@ static tx_status lay_out_quantised(tx_pass *pass, const tx_block *block, int64_t
              : tx_fail_memory(error, (uint64_t)tokens * longest, "a block's activations");
 }
 
+static void norm_attention(tx_pass *pass, const tx_block *block, const tx_batch *batch,
+                           const tx_wanted *wanted, tx_tape *tape) {
+  tx_norm_forward(pass, &block->norm[TX_NORM_ATTENTION], batch->tokens, tape->x, tape->normed,
+                  tape->attention_mean, tape->attention_inverse);
+  if (wanted->tokens) gather(wanted, pass->facts->width, tape->normed, tape->wanted_normed);
+}
+
+static void norm_mlp(tx_pass *pass, const tx_block *block, int64_t rows, tx_tape *tape) {
+  tx_norm_forward(pass, &block->norm[TX_NORM_MLP], rows, tape->middle, tape->mlp_normed,
+                  tape->mlp_mean, tape->mlp_inverse);
+}
+
+static void activate(tx_pass *pass, int64_t rows, tx_tape *tape) {
+  rowwise w = {.kernels = pass->kernels,
+               .facts = pass->facts,
+               .rows = rows,
+               .width = pass->facts->hidden,
+               .x = tape->gate,
+               .other = tape->up,
+               .y = tape->active};
+  run_rows(&w, activate_task);
+}
+
 static tx_status attention_half(tx_pass *pass, const tx_block *block, const tx_batch *batch,
                                 const tx_wanted *wanted, tx_tape *tape, tx_error *error) {
   const tx_facts *f = pass->facts;
   tx_wanted all = tx_wanted_all(batch);
-  tx_norm_forward(pass, &block->norm[TX_NORM_ATTENTION], batch->tokens, tape->x, tape->normed,
-                  tape->attention_mean, tape->attention_inverse);
-  if (wanted->tokens) gather(wanted, f->width, tape->normed, tape->wanted_normed);
+  norm_attention(pass, block, batch, wanted, tape);
   const product_of inputs[] = {
       {TX_MATRIX_QUERY, wanted->count, tape->wanted_normed, tape->query},
       {TX_MATRIX_KEY, batch->tokens, tape->normed, tape->key},
       {TX_MATRIX_VALUE, batch->tokens, tape->normed, tape->value}};
-  TX_TRY(apply(pass, block, tape, inputs, 3, error));
+  apply(pass, block, tape, inputs, 3);
   TX_TRY(tx_rotary_apply(pass, batch, wanted, f->heads, tape->query, 1, error));
   TX_TRY(tx_rotary_apply(pass, batch, &all, f->kv_heads, tape->key, 1, error));
   TX_TRY(tx_attention_forward(pass, batch, wanted, tape->query, tape->key, tape->value,
                               tape->attended, error));
   const product_of output = {TX_MATRIX_OUT, wanted->count, tape->attended, tape->middle};
-  TX_TRY(apply(pass, block, tape, &output, 1, error));
+  apply(pass, block, tape, &output, 1);
   const float *residual = tape->x;
   if (wanted->tokens) { /* mlp_normed is free until the next norm */
     gather(wanted, f->width, tape->x, tape->mlp_normed);
@@ -351,26 +396,19 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
                            tx_error *error) {
   const tx_facts *f = pass->facts;
   int64_t rows = wanted->count;
-  TX_TRY(lay_out_tape(pass, batch->tokens, rows, wanted->tokens != NULL, tape, error));
+  TX_TRY(lay_out_tape(pass, block, batch->tokens, rows, tape, error));
+  TX_TRY(lay_out_rest(pass, batch->tokens, wanted, tape, error));
   TX_TRY(lay_out_quantised(pass, block, batch->tokens, tape, error));
   tape->x = x;
   TX_TRY(attention_half(pass, block, batch, wanted, tape, error));
-  tx_norm_forward(pass, &block->norm[TX_NORM_MLP], rows, tape->middle, tape->mlp_normed,
-                  tape->mlp_mean, tape->mlp_inverse);
+  norm_mlp(pass, block, rows, tape);
   const product_of inputs[] = {
       {TX_MATRIX_UP, rows, tape->mlp_normed, tape->up},
       {TX_MATRIX_GATE, rows, tape->mlp_normed, tape->gate}};
-  TX_TRY(apply(pass, block, tape, inputs, f->architecture->gated ? 2 : 1, error));
-  rowwise w = {.kernels = pass->kernels,
-               .facts = f,
-               .rows = rows,
-               .width = f->hidden,
-               .x = tape->gate,
-               .other = tape->up,
-               .y = tape->active};
-  run_rows(&w, activate_task);
+  apply(pass, block, tape, inputs, f->architecture->gated ? 2 : 1);
+  activate(pass, rows, tape);
   const product_of output = {TX_MATRIX_DOWN, rows, tape->active, y};
-  TX_TRY(apply(pass, block, tape, &output, 1, error));
+  apply(pass, block, tape, &output, 1);
   add_rows(pass, rows, f->width, y, tape->middle);
   return TX_OK;
 }
@@ -510,11 +548,23 @@ static tx_status attention_half_backward(const backward *b, const float *dmiddle
   return TX_OK;
 }
 
+/* A slim tape's other half, as it was. */
+static tx_status make_whole(tx_pass *pass, const tx_block *block, const tx_batch *batch,
+                            const tx_wanted *wanted, tx_tape *tape, tx_error *error) {
+  TX_TRY(lay_out_rest(pass, batch->tokens, wanted, tape, error));
+  norm_attention(pass, block, batch, wanted, tape);
+  norm_mlp(pass, block, wanted->count, tape);
+  activate(pass, wanted->count, tape);
+  return TX_OK;
+}
+
 tx_status tx_block_backward(tx_pass *pass, const tx_block *block,
                             const float *const transposed[TX_MATRICES], const tx_batch *batch,
                             const tx_wanted *wanted, const tx_tape *tape, float *dy, float *dx,
                             const tx_block_gradient *gradient, tx_error *error) {
-  backward b = {pass, block, transposed, batch, wanted, tape, gradient, error};
+  tx_tape whole = *tape;
+  if (!whole.normed) TX_TRY(make_whole(pass, block, batch, wanted, &whole, error));
+  backward b = {pass, block, transposed, batch, wanted, &whole, gradient, error};
   TX_TRY(mlp_backward(&b, dy));
   return attention_half_backward(&b, dy, dx);
 }

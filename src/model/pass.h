@@ -36,23 +36,30 @@ void tx_pass_close(tx_pass *pass);
 /* What a block's forward leaves for its backward, in the pass's arena. */
 typedef struct tx_tape {
   const float *x;                            /* (T, C), the block's input, borrowed */
-  float *normed;                             /* (T, C) */
-  float *wanted_normed;                      /* (R, C): `normed` of the wanted rows */
   float *query, *key, *value;                /* (R, H*D), (T, G*D), (T, G*D), after the rotation */
   float *attended;                           /* (R, H*D) */
   float *middle;                             /* (R, C), the residual stream after attention */
-  float *mlp_normed;                         /* (R, C) */
-  float *gate, *up, *active;                 /* (R, F); gate NULL where not gated */
+  float *gate, *up;                          /* (R, F); gate NULL where not gated */
   float *low[TX_MATRICES];                   /* (R or T, rank): scale * x . A^T of adapters */
   float *attention_mean, *attention_inverse; /* (T): of the norms */
   float *mlp_mean, *mlp_inverse;             /* (R) */
+  /* What the backward makes again where it was let go (tx_tape_slim): */
+  tx_arena_mark slim;
+  float *normed;        /* (T, C) */
+  float *wanted_normed; /* (R, C): `normed` of the wanted rows */
+  float *mlp_normed;    /* (R, C) */
+  float *active;        /* (R, F) */
   uint8_t *quantised;          /* rows of the input of the last product by bytes or groups; NULL:
                                   no such */
   const float *quantised_from; /* that input: query, key and value share one, and gate and up */
   bool quantised_groups;       /* as groups, not as rows of bytes */
 } tx_tape;
 
-/* Bytes that a tape takes, but for what quantised products need. */
+/* Lets go of what is cheap to make again, and of all that was taken from the arena since
+ * the block's forward; a backward gives the same bits. */
+void tx_tape_slim(tx_pass *pass, tx_tape *tape);
+
+/* Bytes that a slim tape takes, but for what adapters need. */
 uint64_t tx_tape_bytes(const tx_facts *facts, int64_t tokens, int64_t rows);
 
 /* y (R, C) = the block's output for the wanted rows of x (T, C).  y may be x

@@ -355,8 +355,32 @@ static void test_backward_kernels_by_finite_differences(void **state) {
   check_against_differences(forward_gelu, x, w, b, dy, N, dx, NULL);
 }
 
+/* Packing the transpose from the packed form is packing the transpose. */
+static void test_packed_and_transposed(void **state) {
+  (void)state;
+  static const int64_t sizes[] = {1, 2, 47, 48, 49, 96, 131};
+  for (size_t a = 0; a < 7; a++) {
+    for (size_t b = 0; b < 7; b++) {
+      int64_t depth = sizes[a], columns = sizes[b];
+      float *matrix = calloc((size_t)(depth * columns), 4);
+      float *panels = calloc(tx_packed_size(depth, columns), 4);
+      float *want = calloc(tx_packed_size(columns, depth), 4);
+      float *have = calloc(tx_packed_size(columns, depth), 4);
+      assert_true(matrix && panels && want && have);
+      for (int64_t i = 0; i < depth * columns; i++) matrix[i] = (float)(i + 1);
+      memset(have, 0xff, tx_packed_size(columns, depth) * 4);
+      tx_pack(matrix, columns, 1, depth, columns, panels);
+      tx_pack(matrix, 1, columns, columns, depth, want);
+      tx_pack_transposed(panels, depth, columns, have);
+      assert_memory_equal(want, have, tx_packed_size(columns, depth) * 4);
+      free(matrix), free(panels), free(want), free(have);
+    }
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_packed_and_transposed),
       cmocka_unit_test(test_generic_fma_rounds_once),
       cmocka_unit_test(test_products),
       cmocka_unit_test(test_splitting_the_depth_changes_nothing),
