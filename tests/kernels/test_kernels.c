@@ -362,10 +362,10 @@ static void test_packed_and_transposed(void **state) {
   for (size_t a = 0; a < 7; a++) {
     for (size_t b = 0; b < 7; b++) {
       int64_t depth = sizes[a], columns = sizes[b];
-      float *matrix = calloc((size_t)(depth * columns), 4);
-      float *panels = calloc(tx_packed_size(depth, columns), 4);
-      float *want = calloc(tx_packed_size(columns, depth), 4);
-      float *have = calloc(tx_packed_size(columns, depth), 4);
+      float *matrix = tx_alloc((size_t)(depth * columns) * 4);
+      float *panels = tx_alloc(tx_packed_size(depth, columns) * 4);
+      float *want = tx_alloc(tx_packed_size(columns, depth) * 4);
+      float *have = tx_alloc(tx_packed_size(columns, depth) * 4);
       assert_true(matrix && panels && want && have);
       for (int64_t i = 0; i < depth * columns; i++) matrix[i] = (float)(i + 1);
       memset(have, 0xff, tx_packed_size(columns, depth) * 4);
@@ -373,7 +373,7 @@ static void test_packed_and_transposed(void **state) {
       tx_pack(matrix, 1, columns, columns, depth, want);
       tx_pack_transposed(panels, depth, columns, have);
       assert_memory_equal(want, have, tx_packed_size(columns, depth) * 4);
-      free(matrix), free(panels), free(want), free(have);
+      tx_free(matrix), tx_free(panels), tx_free(want), tx_free(have);
     }
   }
 }
