@@ -12,7 +12,7 @@
 
 /* In the order of the library's enums. */
 static const char *const methods[] = {"head", "last-block", "auto", "norms", "lora", "full", NULL};
-static const char *const poolings[] = {"last", "mean", "first", "both", "auto", NULL};
+static const char *const poolings[] = {"last", "mean", "first", "both", "attention", "auto", NULL};
 static const char *const solvers[] = {"convex", "sgd", NULL};
 static const char *const schedules[] = {"constant", "cosine", "linear", NULL};
 static const char *const samplings[] = {"all", "balanced", NULL};

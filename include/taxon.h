@@ -213,6 +213,8 @@ typedef enum tx_pooling {
   TX_POOLING_MEAN,      /* the mean over all tokens */
   TX_POOLING_FIRST,     /* the first token's */
   TX_POOLING_LAST_MEAN, /* the last token's beside the mean: twice as many features */
+  TX_POOLING_ATTENTION, /* a mean over all tokens whose weights are learned: the softmax of a learned
+                           query's product with each state; for trained blocks */
   TX_POOLING_AUTO,      /* of options: chosen with the depth; the last token's where nothing is */
 } tx_pooling;
 typedef enum tx_head_solver { TX_HEAD_CONVEX, TX_HEAD_SGD } tx_head_solver;

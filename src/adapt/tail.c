@@ -34,6 +34,7 @@ tx_status tx_tail_new(const tx_model *model, tx_tail_options options, tx_tail **
                                 .ids = options.ids,
                                 .id_count = options.id_count,
                                 .positions = options.positions,
+                                .query = options.pooling == TX_POOLING_ATTENTION,
                                 .layer_decay = options.layer_decay,
                                 .averaged = options.averaged,
                                 .packed = options.packed};
@@ -70,6 +71,7 @@ void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias) {
 /* Everything of one batch between the states and the logits, in the pass's arena. */
 typedef struct {
   tx_stack_run run;
+  float *normed;         /* (R, C) */
   float *mean, *inverse; /* (R), of the output norm */
   float *features;       /* (B, F) */
   float *logits;         /* (B, classes) */
@@ -79,6 +81,11 @@ static float *take(tx_pass *pass, int64_t count, bool *failed) {
   float *floats = tx_arena_array(pass->arena, (size_t)count, sizeof(float));
   if (!floats) *failed = true;
   return floats;
+}
+
+static tx_pool pool_of(const tx_tail *tail) {
+  const tx_parameter *query = tail->stack.trained.query;
+  return (tx_pool){tail->options.pooling, query ? query->value : NULL};
 }
 
 /* `gradient`: one will be asked for. */
@@ -93,14 +100,13 @@ static tx_status forward(tx_tail *tail, tx_pass *pass, const tx_states *states, 
   if (tail->blocks == 0) return TX_OK;
   TX_TRY(tx_pool_wanted(pass, &run->batch, pooling, &run->wanted, error));
   a->features = take(pass, count * tail->width, &failed);
-  float *normed = take(pass, run->wanted.count * tail->facts->width, &failed);
+  a->normed = take(pass, run->wanted.count * tail->facts->width, &failed);
   a->mean = take(pass, run->wanted.count, &failed);
   a->inverse = take(pass, run->wanted.count, &failed);
   if (failed) return tx_fail_memory(error, (uint64_t)(count * tail->width) * 4, "a step");
   TX_TRY(tx_stack_forward(&tail->stack, pass, gradient, run, error));
-  tx_pool_forward(pass, &tail->stack.trained.norm, pooling, &run->wanted, count, run->output,
-                  normed, a->mean, a->inverse, a->features);
-  return TX_OK;
+  return tx_pool_forward(pass, &tail->stack.trained.norm, pool_of(tail), &run->wanted, count,
+                         run->output, a->normed, a->mean, a->inverse, a->features, error);
 }
 
 static tx_status forward_logits(tx_tail *tail, tx_pass *pass, int64_t count, activations *a,
@@ -223,9 +229,9 @@ static tx_status blocks_backward(tx_tail *tail, tx_pass *pass, int64_t count, co
   bool failed = false;
   float *dy = take(pass, run->wanted.count * tail->facts->width, &failed);
   if (failed) return tx_fail_memory(error, 0, "the blocks' gradient");
-  TX_TRY(tx_pool_backward(pass, &t->norm, tail->options.pooling, &run->wanted, count, run->output,
-                          a->mean, a->inverse, dfeatures, dy, t->dnorm_weight, t->dnorm_bias,
-                          error));
+  TX_TRY(tx_pool_backward(pass, &t->norm, pool_of(tail), &run->wanted, count, run->output,
+                          a->normed, a->mean, a->inverse, dfeatures, dy, t->dnorm_weight,
+                          t->dnorm_bias, t->query ? t->query->gradient : NULL, error));
   return tx_stack_backward(&tail->stack, pass, run, dy, dstates, error);
 }
 

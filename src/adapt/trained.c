@@ -133,6 +133,7 @@ static void walk_all(tx_trained *t, const tx_model *model, bool bind) {
   if (t->options.blocks > 0 && t->options.part != TX_TRAINED_ADAPTERS) {
     walk_norm(&w, "output_norm", &t->norm, &t->dnorm_weight, &t->dnorm_bias);
   }
+  if (t->options.query) t->query = visit(&w, "pool.query", 1, t->facts->width);
   if (t->options.classes == 0) return;
   t->head_weight = visit(&w, "head.weight", t->options.classes, t->options.features);
   t->head_bias = visit(&w, "head.bias", 1, t->options.classes);
@@ -347,10 +348,13 @@ static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
     return tx_fail_memory(error, blocks * sizeof *t->view, "the trained blocks");
   }
   if (blocks > 0 && !trains_matrices(t)) borrow_blocks(t);
+  for (size_t i = 0; i < blocks; i++) {
+    t->view[i].two_way = tx_model_is_two_way(model, number_of(t, (int64_t)i) + 1);
+  }
   uint64_t packed = t->options.packed > 0 ? t->options.packed : KEPT_PACKED;
   t->lazy = blocks > 0 && (!trains_matrices(t) || blocks * block_floats(t) > packed);
   if (t->lazy) TX_TRY(make_place(t, error));
-  int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 7;
+  int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 8;
   TX_TRY(tx_parameters_new(capacity, &t->parameters, error));
   walk_all(t, model, false);
   t->parameters.averaged = t->options.averaged;

@@ -30,6 +30,7 @@ typedef struct tx_trained_options {
   tx_adapter_options adapter; /* of TX_TRAINED_ADAPTERS */
   int classes;      /* 0: no head */
   int64_t features; /* of the head */
+  bool query;       /* of pooling is trained too: TX_POOLING_ATTENTION */
   bool vocabulary;  /* of TX_TRAINED_MODEL: all embeddings, and the matrix of the logits */
   const int32_t *ids; /* (id_count), rising: tokens whose embeddings are trained; borrowed */
   int64_t id_count;
@@ -53,6 +54,7 @@ typedef struct tx_trained {
   tx_parameter *tokens, *positions;        /* rows of embeddings (id_count, C), (positions, C); or NULL */
   int32_t *row_of;                         /* (V): a token's row among `tokens`; NULL: the id's own */
   tx_parameter *output;                    /* (V, C), of the logits: `tokens` where tied; or NULL */
+  tx_parameter *query;                     /* (1, C); or NULL */
   tx_parameter *head_weight, *head_bias;   /* (classes, features), (classes) */
   /* Of many trained matrices, and of those that are not, only one block's are packed for
    * the backward at a time (of trained ones for the forward too), in `place`. */

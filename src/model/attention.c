@@ -162,7 +162,7 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 static void visible(const attention *a, int64_t b, int64_t row, int64_t *from, int64_t *to) {
   int64_t window = a->pass->facts->window, last = a->batch->offsets[b + 1] - 1;
   int64_t position = a->batch->positions[tx_wanted_token(a->wanted, row)];
-  bool causal = a->pass->facts->architecture->causal;
+  bool causal = a->pass->facts->architecture->causal && !a->batch->two_way;
   *from = window ? most(0, position - window + 1) : 0;
   *to = causal ? position + 1 : a->batch->positions[last] + 1;
   if (window) *to = least(*to, position + window);

@@ -80,7 +80,8 @@ static void visible(const attention *a, int64_t b, int64_t row, int64_t *from, i
   int64_t window = a->pass->facts->window, length = length_of(a->batch, b);
   int64_t position = a->batch->positions[tx_wanted_token(a->wanted, row)];
   *from = window && position >= window ? position - window + 1 : 0;
-  *to = a->pass->facts->architecture->causal ? position + 1 : length;
+  bool causal = a->pass->facts->architecture->causal && !a->batch->two_way;
+  *to = causal ? position + 1 : length;
   if (window && *to - position > window) *to = position + window;
 }
 

@@ -8,6 +8,7 @@
 #ifndef TX_MODEL_BATCH_H
 #define TX_MODEL_BATCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Sequences of ids one after another; each has at least one token. */
@@ -30,7 +31,13 @@ typedef struct tx_batch { /* borrowed arrays */
    * no parent of another's; NULL: none.  Where there is one, `parents` counts for nothing. */
   tx_stretch *const *past;
   int64_t block;            /* of the model, which is being run; for `past` alone */
+  bool two_way;             /* a token sees those after it too, whatever the architecture says */
 } tx_batch;
+
+/* Tokens or rows [from, to) of a batch. */
+typedef struct tx_span {
+  int64_t from, to;
+} tx_span;
 
 /* Wanted tokens, grouped by sequence: those of sequence b are
  * tokens[offsets[b] .. offsets[b + 1]), rising.  Every token where tokens is

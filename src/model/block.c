@@ -396,6 +396,9 @@ tx_status tx_block_forward(tx_pass *pass, const tx_block *block, const tx_batch 
                            tx_error *error) {
   const tx_facts *f = pass->facts;
   int64_t rows = wanted->count;
+  tx_batch seen = *batch;
+  seen.two_way = block->two_way;
+  batch = &seen;
   TX_TRY(lay_out_tape(pass, block, batch->tokens, rows, tape, error));
   TX_TRY(lay_out_rest(pass, batch->tokens, wanted, tape, error));
   TX_TRY(lay_out_quantised(pass, block, batch->tokens, tape, error));
@@ -563,6 +566,9 @@ tx_status tx_block_backward(tx_pass *pass, const tx_block *block,
                             const tx_wanted *wanted, const tx_tape *tape, float *dy, float *dx,
                             const tx_block_gradient *gradient, tx_error *error) {
   tx_tape whole = *tape;
+  tx_batch seen = *batch;
+  seen.two_way = block->two_way;
+  batch = &seen;
   if (!whole.normed) TX_TRY(make_whole(pass, block, batch, wanted, &whole, error));
   backward b = {pass, block, transposed, batch, wanted, &whole, gradient, error};
   TX_TRY(mlp_backward(&b, dy));

@@ -23,6 +23,12 @@ tx_status tx_decode_new(const tx_model *model, tx_decode **decode, tx_error *err
                    "%s: a %s model sees texts as a whole and cannot go on with one; take another",
                    tx_gguf_path(tx_model_gguf(model)), facts->architecture->name);
   }
+  if (tx_model_is_two_way(model, facts->blocks)) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "%s: blocks of it were trained to see texts as a whole and cannot go on with "
+                   "one; take the model itself",
+                   tx_gguf_path(tx_model_gguf(model)));
+  }
   for (int64_t block = 0; block < facts->blocks; block++) {
     if (tx_model_block(model, block)) continue;
     return tx_fail(error, TX_ERROR_ARGUMENT,

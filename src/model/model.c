@@ -30,6 +30,7 @@ struct tx_model {
   float *output_norm_memory;
   tx_dtype dtype; /* of what is loaded next */
   bool apart;     /* low-rank changes, of what is loaded next */
+  int64_t two_way; /* how many of the last blocks look ahead too */
   uint8_t *kept;  /* (L): of each block, bit s: slot s stays fp32 */
   loaded_block *blocks; /* (L) */
   /* The output matrix as groups, once logits were asked for so; NULL before.  Several
@@ -256,6 +257,14 @@ void tx_model_set_dtype(tx_model *model, tx_dtype dtype) {
   model->dtype = dtype;
 }
 void tx_model_set_adapters_apart(tx_model *model, bool apart) { model->apart = apart; }
+
+void tx_model_set_two_way(tx_model *model, int64_t first) {
+  model->two_way = model->facts.blocks - first;
+}
+
+bool tx_model_is_two_way(const tx_model *model, int64_t depth) {
+  return depth > model->facts.blocks - model->two_way;
+}
 tx_dtype tx_model_dtype(const tx_model *model) { return model->dtype; }
 
 _Static_assert(TX_MATRICES <= 8, "a bit of a byte for each slot");
@@ -526,6 +535,7 @@ static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_erro
   for (int64_t block = from; block < to; block++) {
     loaded_block *place = &model->blocks[block];
     memset(&place->view, 0, sizeof place->view);
+    place->view.two_way = block >= model->facts.blocks - model->two_way;
     place->bytes = lay_out_block(model, block, NULL, &place->view);
     place->memory = tx_pages_alloc(place->bytes);
     if (!place->memory) return tx_fail_memory(error, place->bytes, "the weights of a block");

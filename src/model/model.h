@@ -35,6 +35,7 @@ typedef struct tx_norm {
 typedef struct tx_block { /* a view: the memory is the loader's */
   tx_matrix matrix[TX_MATRICES];
   tx_norm norm[TX_NORMS];
+  bool two_way; /* a token sees those after it too */
 } tx_block;
 
 typedef struct tx_model tx_model;
@@ -70,6 +71,11 @@ tx_dtype tx_model_dtype(const tx_model *model);
  * file; false at first: they are added to them.  Both give the same logits but for
  * rounding.  Holds for blocks that are loaded from now on. */
 void tx_model_set_adapters_apart(tx_model *model, bool apart);
+
+/* Attention of blocks from `first` on sees what comes after a token too, though the model was
+ * made to look back alone; the number of blocks at first: none does.  Holds for blocks that are loaded from now on. */
+void tx_model_set_two_way(tx_model *model, int64_t first);
+bool tx_model_is_two_way(const tx_model *model, int64_t depth); /* one of the first `depth` does */
 
 /* Matrices that stay fp32 where the others become bytes: those whose inputs have
  * spikes (spikes.h).  At first none; holds for blocks that are loaded from now on. */

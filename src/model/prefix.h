@@ -7,10 +7,6 @@
 #include "base/memory.h"
 #include "model/batch.h"
 
-typedef struct tx_span { /* tokens [from, to) of a batch */
-  int64_t from, to;
-} tx_span;
-
 /* Memory of the arena it was made in. */
 typedef struct tx_tree {
   tx_batch batch;

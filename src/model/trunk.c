@@ -6,100 +6,6 @@
 #include "base/watch.h"
 #include "model/prefix.h"
 
-/* ---- pooling ----------------------------------------------------------- */
-
-int64_t tx_pool_parts(tx_pooling pooling) { return pooling == TX_POOLING_LAST_MEAN ? 2 : 1; }
-
-static bool has_mean(tx_pooling pooling) {
-  return pooling == TX_POOLING_MEAN || pooling == TX_POOLING_LAST_MEAN;
-}
-
-tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling pooling,
-                         tx_wanted *wanted, tx_error *error) {
-  *wanted = tx_wanted_all(batch);
-  if (has_mean(pooling)) return TX_OK;
-  int64_t count = batch->sequences;
-  size_t bytes = (size_t)(2 * count + 1) * sizeof(int64_t);
-  int64_t *tokens = tx_arena_alloc(pass->arena, bytes);
-  if (!tokens) return tx_fail_memory(error, bytes, "pooling");
-  int64_t *offsets = tokens + count;
-  for (int64_t b = 0; b < count; b++) {
-    tokens[b] = pooling == TX_POOLING_LAST ? batch->offsets[b + 1] - 1 : batch->offsets[b];
-    offsets[b] = b;
-  }
-  offsets[count] = count;
-  *wanted = (tx_wanted){count, tokens, offsets};
-  return TX_OK;
-}
-
-/* The one wanted row, or the last of all. */
-static void pool_single(const float *normed, const tx_wanted *wanted, int64_t sequences,
-                        int64_t width, int64_t stride, float *features) {
-  for (int64_t b = 0; b < sequences; b++) {
-    const float *row = normed + (wanted->offsets[b + 1] - 1) * width;
-    memcpy(features + b * stride, row, (size_t)width * sizeof *row);
-  }
-}
-
-/* The mean of rows that stand in a few places, in their order. */
-static void mean_of(const tx_kernels *kernels, const float *normed, const tx_span *spans,
-                    int64_t count, int64_t width, float *feature) {
-  int64_t rows = 0;
-  for (int64_t s = 0; s < count; s++) {
-    for (int64_t r = spans[s].from; r < spans[s].to; r++) {
-      if (rows++ == 0) {
-        memcpy(feature, normed + r * width, (size_t)width * sizeof *feature);
-      } else {
-        kernels->add(feature, normed + r * width, width);
-      }
-    }
-  }
-  if (rows > 1) kernels->scale(feature, width, 1.0f / (float)rows);
-}
-
-static void pool_mean(const tx_kernels *kernels, const float *normed, const tx_wanted *wanted,
-                      int64_t sequences, int64_t width, int64_t stride, float *features) {
-  for (int64_t b = 0; b < sequences; b++) {
-    const tx_span span = {wanted->offsets[b], wanted->offsets[b + 1]};
-    mean_of(kernels, normed, &span, 1, width, features + b * stride);
-  }
-}
-
-void tx_pool_forward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
-                     const tx_wanted *wanted, int64_t sequences, const float *states,
-                     float *normed, float *mean, float *inverse, float *features) {
-  int64_t width = pass->facts->width, stride = tx_pool_parts(pooling) * width;
-  tx_norm_forward(pass, norm, wanted->count, states, normed, mean, inverse);
-  if (pooling != TX_POOLING_MEAN) pool_single(normed, wanted, sequences, width, stride, features);
-  if (has_mean(pooling)) {
-    pool_mean(pass->kernels, normed, wanted, sequences, width, stride, features + stride - width);
-  }
-}
-
-tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
-                           const tx_wanted *wanted, int64_t sequences, const float *states,
-                           const float *mean, const float *inverse, const float *dfeatures,
-                           float *dstates, float *dweight, float *dbias, tx_error *error) {
-  int64_t width = pass->facts->width, stride = tx_pool_parts(pooling) * width;
-  size_t bytes = (size_t)(wanted->count * width) * sizeof(float);
-  float *dnormed = tx_arena_alloc(pass->arena, bytes);
-  if (!dnormed) return tx_fail_memory(error, bytes, "pooling's gradient");
-  memset(dnormed, 0, bytes);
-  for (int64_t b = 0; b < sequences; b++) {
-    int64_t from = wanted->offsets[b], end = wanted->offsets[b + 1];
-    const float *dfeature = dfeatures + b * stride, *dmean = dfeature + stride - width;
-    for (int64_t r = from; has_mean(pooling) && r < end; r++) {
-      memcpy(dnormed + r * width, dmean, (size_t)width * sizeof *dmean);
-      if (end - from > 1) pass->kernels->scale(dnormed + r * width, width, 1.0f / (float)(end - from));
-    }
-    if (pooling != TX_POOLING_MEAN) pass->kernels->add(dnormed + (end - 1) * width, dfeature, width);
-  }
-  memset(dstates, 0, bytes);
-  tx_norm_backward(pass, norm, wanted->count, states, dnormed, mean, inverse, dstates, dweight,
-                   dbias);
-  return TX_OK;
-}
-
 /* ---- batches ----------------------------------------------------------- */
 
 tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences, tx_batch *batch,
@@ -147,19 +53,19 @@ static float *normed_states(const walk *w, int64_t rows, const float *states, tx
   return normed;
 }
 
-/* From the states (T, C) of all tokens to the last token's and the mean's: `stride`
- * floats from a sequence's features to the next one's; each may be NULL. */
-static tx_status pool_states(const walk *w, const tx_tree *tree, const float *states,
-                             int64_t stride, float *last, float *mean, tx_error *error) {
+/* From the states (T, C) of all tokens to the last token's, and to what `pool` makes of all:
+ * `stride` floats from a sequence's features to the next one's; each may be NULL. */
+static tx_status pool_states(const walk *w, const tx_tree *tree, tx_pool pool, const float *states,
+                             int64_t stride, float *last, float *all, tx_error *error) {
   int64_t width = w->pass->facts->width;
   const float *normed = normed_states(w, tree->batch.tokens, states, error);
   if (!normed) return TX_ERROR_SYSTEM;
   for (int64_t i = 0; i < tree->count; i++) {
     const float *row = normed + tx_tree_last(tree, i) * width;
     if (last) memcpy(last + i * stride, row, (size_t)width * sizeof *row);
-    if (!mean) continue;
-    mean_of(w->pass->kernels, normed, tree->spans + tree->offsets[i],
-            tree->offsets[i + 1] - tree->offsets[i], width, mean + i * stride);
+    if (!all) continue;
+    TX_TRY(tx_pool_rows(w->pass, pool, normed, tree->spans + tree->offsets[i],
+                        tree->offsets[i + 1] - tree->offsets[i], all + i * stride, error));
   }
   return TX_OK;
 }
@@ -191,11 +97,12 @@ static tx_status take_tap(const walk *w, const tx_tap *tap, const stop *at, cons
                           tx_error *error) {
   int64_t width = w->pass->facts->width, stride = tx_pool_parts(tap->pooling) * width;
   float *features = tap->features + at->from * stride;
-  if (!has_mean(tap->pooling)) {
+  if (!tx_pool_needs_all(tap->pooling)) {
     return pool_singles(w, &at->tree, tap->pooling, x, NULL, features, error);
   }
   float *last = tap->pooling == TX_POOLING_LAST_MEAN ? features : NULL;
-  return pool_states(w, &at->tree, x, stride, last, features + stride - width, error);
+  tx_pool pool = {tap->pooling, tap->query};
+  return pool_states(w, &at->tree, pool, x, stride, last, features + stride - width, error);
 }
 
 /* Takes what is wanted at a depth from x (T, C). */
@@ -205,7 +112,8 @@ static tx_status visit(const walk *w, const stop *at, int64_t depth, const float
   int64_t record = (w->depth + 1) * step; /* floats from one text's probe to the next's */
   if (w->probes) {
     float *probe = w->probes + at->from * record + depth * step;
-    return pool_states(w, &at->tree, x, record, probe, probe + width, error);
+    tx_pool mean = {TX_POOLING_MEAN, NULL};
+    return pool_states(w, &at->tree, mean, x, record, probe, probe + width, error);
   }
   for (size_t i = 0; i < w->tap_count; i++) {
     if (w->taps[i].depth == depth) TX_TRY(take_tap(w, &w->taps[i], at, x, error));
@@ -273,7 +181,7 @@ static tx_status wanted_singles(const walk *w, const tx_tree *tree, tx_pooling p
 static tx_status run_taps(const walk *w, const stop *at, float *x, tx_error *error) {
   int64_t width = w->pass->facts->width, *row_of;
   tx_pooling pooling = deepest_pooling(w);
-  if (w->depth == 0 || has_mean(pooling)) return run_batch(w, at, w->depth, x, error);
+  if (w->depth == 0 || tx_pool_needs_all(pooling)) return run_batch(w, at, w->depth, x, error);
   TX_TRY(run_batch(w, at, w->depth - 1, x, error));
   tx_wanted wanted;
   tx_tape tape;
@@ -293,7 +201,9 @@ static tx_status run_taps(const walk *w, const stop *at, float *x, tx_error *err
 
 /* What a text shares with others can be computed once only where a token does not see
  * what comes after it. */
-static bool may_share(const walk *w) { return w->pass->facts->architecture->causal; }
+static bool may_share(const walk *w) {
+  return w->pass->facts->architecture->causal && !tx_model_is_two_way(w->model, w->depth);
+}
 
 /* All batches; `states` (all tokens, C) keeps what is computed where it is given, and
  * nothing is shared then. */
@@ -359,7 +269,7 @@ tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_seque
                             int64_t depth, tx_pooling pooling, int64_t batch_tokens,
                             float *features, const char *stage, const tx_watch *watch,
                             tx_error *error) {
-  const tx_tap tap = {depth, pooling, features};
+  const tx_tap tap = {depth, pooling, features, NULL};
   return tx_trunk_taps(model, pass, sequences, &tap, 1, batch_tokens, stage, watch, error);
 }
 

@@ -4,29 +4,9 @@
 #ifndef TX_MODEL_TRUNK_H
 #define TX_MODEL_TRUNK_H
 
-#include "model/pass.h"
+#include "model/pool.h"
 
 enum { TX_BATCH_TOKENS = 512 };
-
-/* Features of a text, in units of the width: 2 for the last token beside the mean. */
-int64_t tx_pool_parts(tx_pooling pooling);
-
-/* The rows that pooling needs: in the pass's arena where it is not all. */
-tx_status tx_pool_wanted(tx_pass *pass, const tx_batch *batch, tx_pooling pooling,
-                         tx_wanted *wanted, tx_error *error);
-
-/* features (B, parts * C): the wanted rows' states (R, C), each through `norm`, then
- * the single one or the mean of each sequence, or the last and the mean.  normed (R, C), mean and inverse (R)
- * are written for the backward; mean and inverse may be NULL. */
-void tx_pool_forward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
-                     const tx_wanted *wanted, int64_t sequences, const float *states,
-                     float *normed, float *mean, float *inverse, float *features);
-
-/* dstates (R, C) from dfeatures (B, parts * C); dweight, dbias (C) of the norm are added to. */
-tx_status tx_pool_backward(tx_pass *pass, const tx_norm *norm, tx_pooling pooling,
-                           const tx_wanted *wanted, int64_t sequences, const float *states,
-                           const float *mean, const float *inverse, const float *dfeatures,
-                           float *dstates, float *dweight, float *dbias, tx_error *error);
 
 /* Positions within their sequences, in the pass's arena, and the batch over them. */
 tx_status tx_batch_make(tx_pass *pass, const int64_t *offsets, int64_t sequences, tx_batch *batch,
@@ -49,7 +29,8 @@ tx_status tx_trunk_features(const tx_model *model, tx_pass *pass, const tx_seque
 typedef struct tx_tap {
   int64_t depth;
   tx_pooling pooling;
-  float *features; /* (count, parts * C) */
+  float *features;    /* (count, parts * C) */
+  const float *query; /* (C), of TX_POOLING_ATTENTION */
 } tx_tap;
 
 /* tx_trunk_features() at each of the taps, the same bits, in one pass: each block

@@ -19,6 +19,7 @@ enum { TEXTS_AT_A_TIME = 1024 };
 typedef struct {
   tx_pooling pooling;
   int64_t depth, width /* of the features */, labels;
+  const float *query; /* (C), of pooling by attention: the artifact's; or NULL */
   float *weight; /* packed (width, labels) */
   float *bias;   /* (labels) */
 } network_head;
@@ -34,7 +35,7 @@ typedef struct {
   size_t count, chosen;
 } network;
 
-static const char *const pooling_names[] = {"last", "mean", "first", "both", "auto"};
+static const char *const pooling_names[] = {"last", "mean", "first", "both", "attention", "auto"};
 enum { POOLINGS = TX_POOLING_AUTO }; /* auto is no pooling of an artifact */
 
 const char *tx_pooling_name(tx_pooling pooling) { return pooling_names[pooling]; }
@@ -66,7 +67,7 @@ tx_status tx_pooling_find(tx_text name, tx_pooling *pooling, tx_error *error) {
   }
   char shown[TX_SHOWN_SIZE];
   return tx_fail(error, TX_ERROR_INPUT,
-                 "the pooling '%s' is not known; it may be last, mean, first or both",
+                 "the pooling '%s' is not known; it may be last, mean, first, both or attention",
                  tx_show_name(name, shown));
 }
 
@@ -161,6 +162,25 @@ static tx_status read_weights(network_head *h, const tx_gguf *artifact, size_t h
   return TX_OK;
 }
 
+static tx_status read_query(network_head *h, const tx_gguf *artifact, int64_t width,
+                            tx_error *error) {
+  const tx_tensor *query = tx_gguf_tensor(artifact, "pool.query");
+  if (!query || query->type != TX_TENSOR_F32 || query->dimensions != 1 ||
+      query->shape[0] != width) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: pool.query is missing or not [%" PRId64
+                   "] of F32; the artifact is damaged, train it again",
+                   tx_gguf_path(artifact), width);
+  }
+  int64_t damaged = 0;
+  h->query = (const float *)(const void *)query->data;
+  for (int64_t i = 0; i < width; i++) damaged += !(h->query[i] - h->query[i] == 0);
+  if (!damaged) return TX_OK;
+  return tx_fail(error, TX_ERROR_INPUT,
+                 "%s: pool.query holds NaN or infinity; the artifact is damaged, train it again",
+                 tx_gguf_path(artifact));
+}
+
 static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
                            tx_error *error) {
   const tx_facts *model = tx_model_facts(n->model);
@@ -169,6 +189,9 @@ static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifac
   h->labels = (int64_t)facts->label_count;
   TX_TRY(tx_pooling_find(facts->pooling, &h->pooling, error));
   h->width = tx_pool_parts(h->pooling) * model->width;
+  if (h->pooling == TX_POOLING_ATTENTION) {
+    TX_TRY(read_query(h, artifact, model->width, error));
+  }
   if (h->depth > model->blocks) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s runs %" PRId64 " block%s, but its base has %" PRId64
@@ -254,11 +277,12 @@ static void lay_taps(asking *a, int64_t texts, float *memory) {
     const network_head *h = a->heads[i];
     size_t t = 0;
     while (t < a->tap_count &&
-           (a->taps[t].depth != h->depth || a->taps[t].pooling != h->pooling)) {
+           (a->taps[t].depth != h->depth || a->taps[t].pooling != h->pooling ||
+            a->taps[t].query != h->query)) {
       t++;
     }
     if (t == a->tap_count) {
-      a->taps[a->tap_count++] = (tx_tap){h->depth, h->pooling, memory};
+      a->taps[a->tap_count++] = (tx_tap){h->depth, h->pooling, memory, h->query};
       memory += texts * h->width;
     }
     a->features[i] = a->taps[t].features;

@@ -228,7 +228,7 @@ static void test_steps_of_adamw(void **state) {
  * blocks trained: central differences along every parameter's own gradient. */
 static void check_differences(const char *name, int64_t blocks, tx_trained_part part) {
   const double weights[] = {1.0, 0.5, 2.0};
-  for (int pooling = 0; pooling <= TX_POOLING_LAST_MEAN; pooling++) {
+  for (int pooling = 0; pooling <= TX_POOLING_ATTENTION; pooling++) {
     fixture f = open_part(name, (tx_pooling)pooling, blocks, part, false);
     tx_parameters *set = tx_tail_parameters(f.tail);
     double total = 0;

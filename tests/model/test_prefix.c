@@ -210,7 +210,7 @@ static float *run_all(fixture *f, int64_t budget) {
                                 out + at, "", NULL, error));
   }
   for (int p = 0; p <= POOLINGS; p++, at += each) {
-    taps[p] = (tx_tap){p == POOLINGS ? 1 : facts->blocks, poolings[p % POOLINGS], out + at};
+    taps[p] = (tx_tap){p == POOLINGS ? 1 : facts->blocks, poolings[p % POOLINGS], out + at, NULL};
   }
   ASSERT_OK(tx_trunk_taps(f->model, &f->pass, sequences, taps, POOLINGS + 1, budget, "", NULL,
                           error));
@@ -287,7 +287,7 @@ static int run_again(void *context) {
   tx_pass_close(&r->f.pass);
   tx_status status = tx_pass_open(tx_model_facts(r->f.model), &r->f.pass, &error);
   if (status != TX_OK) return (int)status;
-  const tx_tap taps[] = {{1, TX_POOLING_MEAN, r->got}, {3, TX_POOLING_LAST, r->got + 40 * 64}};
+  const tx_tap taps[] = {{1, TX_POOLING_MEAN, r->got, NULL}, {3, TX_POOLING_LAST, r->got + 40 * 64, NULL}};
   return (int)tx_trunk_taps(r->f.model, &r->f.pass, &r->f.texts->sequences, taps, 2, 200, "", NULL,
                             &error);
 }

@@ -229,7 +229,7 @@ static void test_taps(void **state) {
   static float want[ALL][FLOATS], got[ALL][FLOATS];
   tx_tap taps[ALL];
   for (int i = 0; i < ALL; i++) {
-    taps[i] = (tx_tap){i / 4, (tx_pooling)(i % 4), got[i]};
+    taps[i] = (tx_tap){i / 4, (tx_pooling)(i % 4), got[i], NULL};
     MADE_OK(tx_trunk_features(model, &pass, &sequences, taps[i].depth, taps[i].pooling, 6, want[i],
                               "t", NULL, error));
   }
