@@ -208,31 +208,6 @@ static tx_status take_features(const tx_training *t, tx_label_set *set, tx_rows_
 
 /* ---- the trained end ---------------------------------------------------- */
 
-tx_adapter_options tx_label_set_adapter(const tx_training *t) {
-  static const uint32_t attention = 1u << TX_MATRIX_QUERY | 1u << TX_MATRIX_KEY |
-                                    1u << TX_MATRIX_VALUE | 1u << TX_MATRIX_OUT;
-  static const uint32_t targets[] = {(1u << TX_MATRICES) - 1, attention,
-                                     1u << TX_MATRIX_QUERY | 1u << TX_MATRIX_VALUE};
-  const tx_train_options *o = t->options;
-  double rank = o->rank, alpha = o->alpha > 0 ? o->alpha : 2 * rank;
-  return (tx_adapter_options){.rank = o->rank,
-                              .scale = alpha / (o->rank_stabilised ? sqrt(rank) : rank),
-                              .targets = targets[o->targets],
-                              .seed = o->seed};
-}
-
-/* Of a few hundred tokens through all blocks of a small model: a third less time. */
-enum { ACTIVATION_BYTES = 256 << 20 };
-
-static tx_trained_part part_of(tx_method method) {
-  switch (method) {
-    case TX_METHOD_NORMS: return TX_TRAINED_NORMS;
-    case TX_METHOD_LORA: return TX_TRAINED_ADAPTERS;
-    case TX_METHOD_FULL: return TX_TRAINED_MODEL;
-    default: return TX_TRAINED_ALL;
-  }
-}
-
 /* The tail of the set's depth, blocks and pooling.  What it borrows of the model stays
  * loaded until the set is trained. */
 static tx_status new_tail(tx_training *t, tx_label_set *set, tx_error *error) {
@@ -240,16 +215,15 @@ static tx_status new_tail(tx_training *t, tx_label_set *set, tx_error *error) {
                              .blocks = set->blocks,
                              .pooling = set->pooling,
                              .classes = set->split.classes,
-                             .part = part_of(set->method),
+                             .part = tx_training_part(set->method),
                              .loss = {t->options->label_smoothing, t->options->focal},
                              .ids = set->ids,
                              .id_count = set->id_count,
                              .positions = set->positions,
                              .layer_decay = t->options->layer_decay,
                              .averaged = t->options->ema > 0,
-                             .activation_bytes = t->options->keep_activations ? UINT64_MAX
-                                                                              : ACTIVATION_BYTES,
-                             .adapter = tx_label_set_adapter(t)};
+                             .activation_bytes = tx_training_activations(t),
+                             .adapter = tx_training_adapter(t)};
   if (options.part == TX_TRAINED_NORMS || options.part == TX_TRAINED_ADAPTERS) {
     TX_TRY(tx_model_load(t->model, set->depth - set->blocks, set->depth, error));
   }
@@ -306,63 +280,12 @@ static double own_learning_rate(const tx_label_set *set) {
   return set->method == TX_METHOD_LORA ? 2e-4 : 5e-5;
 }
 
-/* Rates around the method's own, a factor of ten in three. */
-enum { SWEEP = 8, SWEEP_CENTRE = 4, SWEEP_STEPS = 60 };
-
-/* Each rate from the same beginning; what was learnt on the way is let go.  A rate at
- * which the loss is no number is none. */
-static tx_status try_rates(tx_training *t, const tx_learner *learner, tx_fit_options options,
-                           const float *begin, double *best, tx_error *error) {
-  double own = options.learning_rate, lowest = INFINITY;
-  tx_watch quiet = t->watch ? *t->watch : (tx_watch){0};
-  quiet.note = NULL;
-  options.max_steps = SWEEP_STEPS, options.checkpoint = NULL, options.log = NULL;
-  for (int i = 0; i < SWEEP; i++) {
-    tx_fit_report fit;
-    tx_error diverged = {0};
-    options.learning_rate = own * tx_power(10, (i - SWEEP_CENTRE) / 3.0);
-    tx_status status = tx_fit(learner, options, &fit, &quiet, &diverged);
-    tx_parameters_begin(learner->parameters, begin);
-    if (status != TX_OK && status != TX_ERROR_INPUT) return tx_fail_with(error, &diverged);
-    if (status != TX_OK || fit.last_loss >= lowest) continue;
-    lowest = fit.last_loss;
-    *best = options.learning_rate;
-  }
-  if (lowest == INFINITY) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "at none of %d learning rates from %g on is the loss a number; try another model, "
-                   "or the texts in parts", SWEEP, own * tx_power(10, -SWEEP_CENTRE / 3.0));
-  }
-  tx_watch_note(t->watch, "learning rate %.3g: of %d the one with the lowest validation loss after "
-                "%d steps, %.4f", *best, SWEEP, SWEEP_STEPS, lowest);
-  return TX_OK;
-}
-
-static tx_status sweep_rates(tx_training *t, const tx_learner *learner, tx_fit_options *options,
-                             tx_error *error) {
-  float *begin = tx_parameters_copy(learner->parameters);
-  if (!begin) return tx_fail_memory(error, 0, "the parameters before the sweep");
-  tx_status status = try_rates(t, learner, *options, begin, &options->learning_rate, error);
-  tx_free(begin);
-  return status;
-}
-
 static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_train_options *o = t->options;
   bool trial = o->method == TX_METHOD_AUTO; /* most are not kept: give up soon */
-  tx_fit_options options = {.epochs = o->epochs > 0 ? o->epochs : trial ? 2 : 5,
-                            .batch = o->batch,
-                            .accumulate = o->accumulate,
-                            .patience = o->patience > 0 ? o->patience : trial ? 1 : 2,
-                            .weight_decay = o->weight_decay,
-                            .warm_up = o->warm_up,
-                            .clip = o->clip,
-                            .schedule = o->schedule,
-                            .average = o->ema,
-                            .checkpoint = tx_run_checkpoint(t->run),
-                            .log = tx_run_log(t->run),
-                            .balanced = o->sampling == TX_SAMPLING_BALANCED,
-                            .seed = o->seed};
+  tx_fit_options options = tx_training_steps(t);
+  options.epochs = o->epochs > 0 ? o->epochs : trial ? 2 : 5;
+  options.patience = o->patience > 0 ? o->patience : trial ? 1 : 2;
   tx_tail_lesson lesson = {.tail = set->tail,
                            .pass = &t->pass,
                            .train = &set->train.states,
@@ -372,7 +295,7 @@ static tx_status take_gradient_steps(tx_training *t, tx_label_set *set, tx_error
   tx_learner learner = tx_tail_learner(&lesson);
   options.learning_rate = o->learning_rate > 0 ? o->learning_rate : own_learning_rate(set);
   tx_fit_report fit;
-  if (o->sweep) TX_TRY(sweep_rates(t, &learner, &options, error));
+  if (o->sweep) TX_TRY(tx_training_sweep(t, &learner, &options, error));
   tx_memo_write(t->memo, t->watch); /* hours may follow */
   TX_TRY(tx_fit(&learner, options, &fit, t->watch, error));
   set->epochs = fit.epochs;

@@ -6,27 +6,12 @@
 #define TX_TASKS_LABEL_SET_H
 
 #include "adapt/depth.h"
+#include "adapt/fit.h"
 #include "adapt/tail.h"
-#include "adapt/trunk_cache.h"
 #include "score/scorer.h"
 #include "tasks/partition.h"
+#include "tasks/training.h"
 #include "text/encode.h"
-
-typedef struct tx_training { /* shared by the label sets */
-  const tx_train_options *options;
-  tx_train_report *report; /* counts are added up over the sets */
-  const tx_watch *watch;
-  tx_model *model;
-  const tx_facts *facts;
-  tx_tokenizer *tokenizer;
-  tx_pass pass;
-  tx_trunk_cache trunk;
-  struct tx_run *run; /* checkpoints and log of gradient steps; or NULL */
-  tx_memo *memo; /* what fits of earlier runs came to; or NULL */
-  char base_sha256[65];
-  int64_t max_tokens;
-  tx_precision precision; /* of the frozen blocks: f32 or int8 */
-} tx_training;
 
 typedef struct tx_rows_of_states { /* a table's rows, tokens and states */
   tx_encoded tokens;
@@ -77,9 +62,6 @@ tx_status tx_label_set_requantise(tx_training *t, tx_label_set *set, bool *accep
 void tx_label_set_take(tx_label_set *set);
 
 void tx_label_set_free(tx_label_set *set);
-
-/* What --method lora adapts, and by how much. */
-tx_adapter_options tx_label_set_adapter(const tx_training *t);
 
 /* The class weights in use, or NULL. */
 const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set);

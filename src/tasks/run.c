@@ -14,7 +14,7 @@
 #include "formats/file.h"
 #include "score/network.h"
 
-enum { FACTS = 40, VALUE = 72 };
+enum { FACTS = 64, VALUE = 72 };
 
 struct tx_run {
   tx_run_fact facts[FACTS];
@@ -41,13 +41,11 @@ static void add_number(tx_run *run, const char *name, double value) {
 }
 
 /* Everything that decides the weights, under the name by which the user gave it. */
-static void add_facts(tx_run *run, const tx_training *t, const tx_label_set *set) {
+static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own, size_t count) {
   const tx_train_options *o = t->options;
-  const tx_dataset *validation = set->split.validation_table;
   add_text(run, "taxon", tx_version());
   add_text(run, "a model with SHA-256", t->base_sha256);
-  add_text(run, "training rows with SHA-256", set->split.train_table->sha256);
-  add_text(run, "validation rows with SHA-256", validation ? validation->sha256 : "none");
+  for (size_t i = 0; i < count; i++) add_text(run, own[i].name, own[i].value);
   add_text(run, "--method", tx_method_name(o->method));
   add_text(run, "--pooling", tx_pooling_name(o->pooling));
   const struct {
@@ -80,7 +78,7 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_label_set *set
                  {"--label-smoothing", o->label_smoothing},
                  {"--focal", o->focal},
                  {"--seed", (double)o->seed}};
-  _Static_assert(sizeof numbers / sizeof *numbers + 6 <= FACTS, "all of them fit");
+  _Static_assert(sizeof numbers / sizeof *numbers + 4 + TX_RUN_OWN <= FACTS, "all of them fit");
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     add_number(run, numbers[i].name, numbers[i].value);
   }
@@ -180,15 +178,15 @@ static tx_status log_epoch(void *context, int64_t step, int64_t epoch, double tr
 
 /* ---- the whole --------------------------------------------------------- */
 
-tx_status tx_run_open(const tx_training *training, const tx_label_set *set, tx_run **run,
-                      tx_error *error) {
+tx_status tx_run_open(const tx_training *training, const tx_run_fact *own, size_t count,
+                      tx_run **run, tx_error *error) {
   const tx_train_options *o = training->options;
   *run = NULL;
   if (!o->run) return TX_OK;
   tx_run *made = tx_alloc_zero(1, sizeof *made);
   if (!made) return tx_fail_memory(error, sizeof *made, "the run");
   made->log = (tx_fit_log){made, log_start, log_step, log_epoch};
-  add_facts(made, training, set);
+  add_facts(made, training, own, count < TX_RUN_OWN ? count : TX_RUN_OWN);
   tx_status status = tx_path_join(made->log_path, o->run, "log.jsonl", error);
   if (status == TX_OK) {
     status = tx_checkpoint_open(o->run, made->facts, made->count, o->save_minutes, o->resume,

@@ -4,14 +4,17 @@
 #define TX_TASKS_RUN_H
 
 #include "adapt/fit.h"
-#include "tasks/label_set.h"
+#include "tasks/training.h"
 
 typedef struct tx_run tx_run;
 
-/* Of the one label set, once its tables are read.  NULL where the options name no
- * directory.  Closing is allowed at any time. */
-tx_status tx_run_open(const tx_training *training, const tx_label_set *set, tx_run **run,
-                      tx_error *error);
+enum { TX_RUN_OWN = 16 };
+
+/* Once the tables are read.  The facts of a run are the training's options and `own`
+ * (count, up to TX_RUN_OWN, names borrowed): what else decides its weights.  NULL where the
+ * options name no directory.  Closing is allowed at any time. */
+tx_status tx_run_open(const tx_training *training, const tx_run_fact *own, size_t count,
+                      tx_run **run, tx_error *error);
 void tx_run_close(tx_run *run); /* NULL is allowed */
 
 /* For tx_fit(); of no run: NULL. */

@@ -21,8 +21,6 @@ typedef struct {
   tx_training shared;
   tx_label_set *sets; /* (count) */
   size_t count;
-  tx_buffer home;
-  char model_path[4096], cache_path[TX_PATH_SIZE];
   tx_error *error;
 } job;
 
@@ -143,7 +141,7 @@ static tx_status check_sources(const tx_train_options *o, tx_error *error) {
   return TX_OK;
 }
 
-static tx_status check_options(const tx_train_options *o, tx_error *error) {
+tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_sources(o, error));
   TX_TRY(tx_kernels_check(error));
   TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_FULL, error));
@@ -181,106 +179,6 @@ static tx_status check_options(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("max tokens", (double)o->max_tokens, 0, 1e9, error));
   TX_TRY(check_range("cache", (double)o->cache_mb, 0, 1 << 24, error));
   return check_method(o, error);
-}
-
-/* ---- opening ----------------------------------------------------------- */
-
-static tx_status check_input(const job *j, const char *input, const char *name) {
-  const char *out = j->shared.options->out;
-  if (!input || strcmp(input, "-") == 0 || !tx_file_same(input, out)) return TX_OK;
-  return tx_fail(j->error, TX_ERROR_ARGUMENT,
-                 "the output %s is the file of the %s; name another output", out, name);
-}
-
-/* Whatever the artifact cannot be written for is found before the work; and
- * what it would replace must not be what it is made of. */
-static tx_status check_output(job *j) {
-  const tx_train_options *o = j->shared.options;
-  char known[65];
-  TX_TRY(tx_model_locate(o->model, o->home, j->model_path, known, j->error));
-  TX_TRY(check_input(j, j->model_path, "model"));
-  TX_TRY(check_input(j, o->data, "training table"));
-  TX_TRY(check_input(j, o->validation, "validation table"));
-  for (size_t i = 0; i < o->head_count; i++) {
-    TX_TRY(check_input(j, o->heads[i].data, "training table"));
-  }
-  tx_writer *writer;
-  TX_TRY(tx_writer_open(o->out, &writer, j->error));
-  tx_writer_cancel(writer);
-  return TX_OK;
-}
-
-/* A rank beyond a matrix's smaller side says nothing more than that side. */
-static tx_status check_rank(const job *j) {
-  uint32_t targets = tx_label_set_adapter(&j->shared).targets;
-  for (int slot = 0; slot < TX_MATRICES; slot++) {
-    int64_t outputs, inputs;
-    tx_matrix_shape(j->shared.facts, (tx_matrix_slot)slot, &outputs, &inputs);
-    int64_t side = outputs < inputs ? outputs : inputs, rank = j->shared.options->rank;
-    if (outputs == 0 || !(targets >> slot & 1) || rank <= side) continue;
-    return tx_fail(j->error, TX_ERROR_ARGUMENT,
-                   "--rank is %" PRId64 ", but %s of %s is %" PRId64 " by %" PRId64
-                   "; it may be up to %" PRId64,
-                   rank, tx_matrix_stem((tx_matrix_slot)slot), j->shared.options->model, outputs,
-                   inputs, side);
-  }
-  return TX_OK;
-}
-
-/* The options against the model's own sizes. */
-static tx_status check_depth(const job *j) {
-  const tx_train_options *o = j->shared.options;
-  int64_t blocks = j->shared.facts->blocks, depth = o->depth > 0 ? o->depth : blocks;
-  if (o->depth > blocks || o->max_depth > blocks) {
-    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--%s is %d, but %s has %" PRId64 " block%s",
-                   o->depth > blocks ? "depth" : "max-depth",
-                   o->depth > blocks ? o->depth : o->max_depth, o->model, blocks,
-                   blocks == 1 ? "" : "s");
-  }
-  if (o->method == TX_METHOD_LORA) TX_TRY(check_rank(j));
-  bool trains = o->method != TX_METHOD_AUTO && o->method != TX_METHOD_HEAD;
-  if (trains && o->blocks > depth) {
-    return tx_fail(j->error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " block%s%s",
-                   o->blocks, o->model, depth, depth == 1 ? "" : "s", o->depth > 0 ? " at this --depth" : "");
-  }
-  return TX_OK;
-}
-
-static tx_status open_model(job *j) {
-  tx_training *t = &j->shared;
-  const tx_train_options *o = t->options;
-  TX_TRY(tx_model_open(j->model_path, NULL, &t->model, j->error));
-  t->facts = tx_model_facts(t->model);
-  uint64_t size;
-  const unsigned char *bytes = tx_gguf_bytes(tx_model_gguf(t->model), &size);
-  if (!tx_sha256_bytes(bytes, size, t->base_sha256)) return tx_fail_memory(j->error, 256, "a hash");
-  TX_TRY(tx_tokenizer_from_gguf(tx_model_gguf(t->model), &t->tokenizer, j->error));
-  TX_TRY(tx_pass_open(t->facts, &t->pass, j->error));
-  int64_t wanted = o->max_tokens;
-  t->max_tokens = wanted > 0 && wanted < t->facts->context ? wanted : t->facts->context;
-  return check_depth(j);
-}
-
-/* The home may not be there yet: a model given by its path needs none.  Without
- * one there is no cache, and no file for what does not fit in memory. */
-static void open_cache(job *j) {
-  tx_training *t = &j->shared;
-  t->trunk = (tx_trunk_cache){.model = t->model,
-                              .model_sha256 = t->base_sha256,
-                              .bound = (uint64_t)t->options->cache_mb << 20,
-                              .remember = t->options->head_count > 1,
-                              .scratch = "."};
-  tx_error error = {0};
-  if (tx_home(t->options->home, &j->home, &error) != TX_OK ||
-      tx_directory_make(j->home.data, &error) != TX_OK ||
-      tx_path_join(j->cache_path, j->home.data, "cache", &error) != TX_OK) {
-    tx_watch_note(t->watch, "no states are kept for another run: %s", error.message);
-    return;
-  }
-  t->trunk.scratch = j->home.data;
-  if (t->options->no_cache) return;
-  t->trunk.directory = j->cache_path;
-  if (t->trunk.bound > 0) t->memo = tx_memo_open(j->cache_path, t->trunk.bound);
 }
 
 /* ---- precision --------------------------------------------------------- */
@@ -380,6 +278,14 @@ static tx_status train_set(job *j, tx_label_set *set) {
   return TX_OK;
 }
 
+static tx_status open_run(tx_training *t, const tx_label_set *set, tx_error *error) {
+  const tx_dataset *validation = set->split.validation_table;
+  const tx_run_fact own[] = {
+      {"training rows with SHA-256", set->split.train_table->sha256},
+      {"validation rows with SHA-256", validation ? validation->sha256 : "none"}};
+  return tx_run_open(t, own, sizeof own / sizeof *own, &t->run, error);
+}
+
 /* All tables are read before the trunk runs, so that a wrong one is found soon. */
 static tx_status train_sets(job *j) {
   tx_training *t = &j->shared;
@@ -396,7 +302,7 @@ static tx_status train_sets(job *j) {
   if (j->count > 1 && o->method == TX_METHOD_AUTO) {
     tx_watch_note(t->watch, "the heads share the model's blocks: none is trained");
   }
-  if (j->count == 1) TX_TRY(tx_run_open(t, &j->sets[0], &t->run, j->error));
+  if (j->count == 1) TX_TRY(open_run(t, &j->sets[0], j->error));
   if (o->precision == TX_PRECISION_INT8) TX_TRY(make_int8(j, deepest(j)));
   for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
@@ -404,11 +310,10 @@ static tx_status train_sets(job *j) {
 
 static tx_status run(job *j) {
   tx_training *t = &j->shared;
-  TX_TRY(check_options(t->options, j->error));
-  TX_TRY(check_output(j));
-  TX_TRY(open_model(j));
+  TX_TRY(tx_training_check(t->options, j->error));
+  TX_TRY(tx_training_open(t, j->error));
   TX_TRY(check_memory(j));
-  open_cache(j);
+  tx_training_open_cache(t);
   TX_TRY(train_sets(j));
   /* Before the artifact: what was fitted is kept even where that cannot be written. */
   tx_memo_write(t->memo, t->watch);
@@ -420,13 +325,7 @@ static tx_status run(job *j) {
 static void job_free(job *j) {
   for (size_t i = 0; j->sets && i < j->count; i++) tx_label_set_free(&j->sets[i]);
   tx_free(j->sets);
-  tx_trunk_forget(&j->shared.trunk);
-  tx_memo_close(j->shared.memo, j->shared.watch);
-  tx_run_close(j->shared.run);
-  tx_pass_close(&j->shared.pass);
-  tx_tokenizer_free(j->shared.tokenizer);
-  tx_model_close(j->shared.model);
-  tx_buffer_free(&j->home);
+  tx_training_close(&j->shared);
 }
 
 tx_status tx_train(const tx_train_options *options, tx_train_report *report, const tx_watch *watch,

@@ -48,7 +48,7 @@ static const float *values_of(const writing *w, const tx_parameter *p) {
   size_t size = strlen(p->name), count = (size_t)(p->outputs * p->inputs);
   if (size < 7 || strcmp(p->name + size - 7, ".lora_b") != 0) return p->value;
   float *scaled = tx_arena_array(w->arena, count, sizeof *scaled);
-  float scale = (float)tx_label_set_adapter(w->training).scale;
+  float scale = (float)tx_training_adapter(w->training).scale;
   for (size_t i = 0; scaled && i < count; i++) scaled[i] = scale * p->value[i];
   return scaled;
 }
