@@ -2,69 +2,59 @@
 #include "formats/artifact.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/artifact_fields.h"
 #include "formats/nearest.h"
 #include "formats/table.h"
-
-/* What is optional is not written where it is 0 or empty, and that where it is missing. */
-typedef enum { AS_INT, AS_FLOAT, AS_OPTIONAL_FLOAT, AS_STRING, AS_OPTIONAL_STRING } field_kind;
-
-typedef struct {
-  const char *key; /* below the head's prefix */
-  field_kind kind;
-  size_t offset;
-  int64_t low, high; /* of numbers; INT64_MAX: no limit */
-  bool shared;       /* by all heads: stands at the first only */
-} field;
+#include "formats/tuned.h"
 
 #define FIELD(key, kind, member, low, high) \
   { key, kind, offsetof(tx_artifact_facts, member), low, high, false }
 #define SHARED(key, kind, member, low, high) \
   { key, kind, offsetof(tx_artifact_facts, member), low, high, true }
 
-static const field fields[] = {
-    SHARED("method", AS_STRING, method, 0, 0),
-    SHARED("template", AS_STRING, text_template, 0, 0),
-    FIELD("pooling", AS_STRING, pooling, 0, 0),
-    FIELD("depth", AS_INT, depth, 0, 1024),
-    FIELD("words", AS_OPTIONAL_FLOAT, words, 0, 1),
-    SHARED("precision", AS_OPTIONAL_STRING, precision, 0, 0),
-    SHARED("max_tokens", AS_INT, max_tokens, 1, 1 << 24),
-    SHARED("base.name", AS_STRING, base_name, 0, 0),
-    SHARED("base.sha256", AS_STRING, base_sha256, 0, 0),
-    FIELD("training.rows", AS_INT, train_rows, 1, INT64_MAX),
-    FIELD("training.validation_rows", AS_INT, val_rows, 0, INT64_MAX),
-    FIELD("training.tokens", AS_INT, tokens, 0, INT64_MAX),
-    FIELD("training.cut", AS_INT, cut, 0, INT64_MAX),
-    FIELD("training.data_sha256", AS_STRING, data_sha256, 0, 0),
-    FIELD("training.validation_sha256", AS_STRING, validation_sha256, 0, 0),
-    FIELD("training.seed", AS_INT, seed, INT64_MIN, INT64_MAX),
-    FIELD("training.blocks", AS_INT, blocks_trained, 0, 1024),
-    FIELD("training.epochs", AS_INT, epochs, 0, INT64_MAX),
-    FIELD("training.best_epoch", AS_INT, best_epoch, 0, INT64_MAX),
-    FIELD("training.batch", AS_INT, batch, 0, INT64_MAX),
-    FIELD("training.accumulate", AS_INT, accumulate, 0, INT64_MAX),
-    FIELD("training.trained_parameters", AS_INT, trained_parameters, 0, INT64_MAX),
-    FIELD("training.learning_rate", AS_FLOAT, learning_rate, 0, INT64_MAX),
-    FIELD("training.weight_decay", AS_FLOAT, weight_decay, 0, INT64_MAX),
-    FIELD("training.penalty", AS_FLOAT, penalty, 0, INT64_MAX),
-    FIELD("training.head_solver", AS_STRING, head_solver, 0, 0),
-    FIELD("training.class_weights", AS_STRING, class_weights, 0, 0),
-    FIELD("training.schedule", AS_STRING, schedule, 0, 0),
-    FIELD("training.command", AS_STRING, command, 0, 0),
-    FIELD("training.version", AS_STRING, version, 0, 0),
-    FIELD("validation.accuracy", AS_FLOAT, val_accuracy, 0, 1),
-    FIELD("validation.accuracy_lo", AS_FLOAT, val_lo, 0, 1),
-    FIELD("validation.accuracy_hi", AS_FLOAT, val_hi, 0, 1),
-    FIELD("validation.macro_f1", AS_FLOAT, val_macro_f1, 0, 1),
-    FIELD("validation.nll", AS_FLOAT, val_nll, 0, INT64_MAX),
-    FIELD("baseline.majority_label", AS_INT, majority_label, 0, INT32_MAX),
-    FIELD("baseline.majority", AS_FLOAT, majority_accuracy, 0, 1),
-    FIELD("baseline.linear", AS_FLOAT, linear_accuracy, 0, 1),
+static const tx_field fields[] = {
+    SHARED("method", TX_FIELD_STRING, method, 0, 0),
+    SHARED("template", TX_FIELD_STRING, text_template, 0, 0),
+    FIELD("pooling", TX_FIELD_STRING, pooling, 0, 0),
+    FIELD("depth", TX_FIELD_INT, depth, 0, 1024),
+    FIELD("words", TX_FIELD_OPTIONAL_FLOAT, words, 0, 1),
+    SHARED("precision", TX_FIELD_OPTIONAL_STRING, precision, 0, 0),
+    SHARED("max_tokens", TX_FIELD_INT, max_tokens, 1, 1 << 24),
+    SHARED("base.name", TX_FIELD_STRING, base_name, 0, 0),
+    SHARED("base.sha256", TX_FIELD_STRING, base_sha256, 0, 0),
+    FIELD("training.rows", TX_FIELD_INT, train_rows, 1, INT64_MAX),
+    FIELD("training.validation_rows", TX_FIELD_INT, val_rows, 0, INT64_MAX),
+    FIELD("training.tokens", TX_FIELD_INT, tokens, 0, INT64_MAX),
+    FIELD("training.cut", TX_FIELD_INT, cut, 0, INT64_MAX),
+    FIELD("training.data_sha256", TX_FIELD_STRING, data_sha256, 0, 0),
+    FIELD("training.validation_sha256", TX_FIELD_STRING, validation_sha256, 0, 0),
+    FIELD("training.seed", TX_FIELD_INT, seed, INT64_MIN, INT64_MAX),
+    FIELD("training.blocks", TX_FIELD_INT, blocks_trained, 0, 1024),
+    FIELD("training.epochs", TX_FIELD_INT, epochs, 0, INT64_MAX),
+    FIELD("training.best_epoch", TX_FIELD_INT, best_epoch, 0, INT64_MAX),
+    FIELD("training.batch", TX_FIELD_INT, batch, 0, INT64_MAX),
+    FIELD("training.accumulate", TX_FIELD_INT, accumulate, 0, INT64_MAX),
+    FIELD("training.trained_parameters", TX_FIELD_INT, trained_parameters, 0, INT64_MAX),
+    FIELD("training.learning_rate", TX_FIELD_FLOAT, learning_rate, 0, INT64_MAX),
+    FIELD("training.weight_decay", TX_FIELD_FLOAT, weight_decay, 0, INT64_MAX),
+    FIELD("training.penalty", TX_FIELD_FLOAT, penalty, 0, INT64_MAX),
+    FIELD("training.head_solver", TX_FIELD_STRING, head_solver, 0, 0),
+    FIELD("training.class_weights", TX_FIELD_STRING, class_weights, 0, 0),
+    FIELD("training.schedule", TX_FIELD_STRING, schedule, 0, 0),
+    FIELD("training.command", TX_FIELD_STRING, command, 0, 0),
+    FIELD("training.version", TX_FIELD_STRING, version, 0, 0),
+    FIELD("validation.accuracy", TX_FIELD_FLOAT, val_accuracy, 0, 1),
+    FIELD("validation.accuracy_lo", TX_FIELD_FLOAT, val_lo, 0, 1),
+    FIELD("validation.accuracy_hi", TX_FIELD_FLOAT, val_hi, 0, 1),
+    FIELD("validation.macro_f1", TX_FIELD_FLOAT, val_macro_f1, 0, 1),
+    FIELD("validation.nll", TX_FIELD_FLOAT, val_nll, 0, INT64_MAX),
+    FIELD("baseline.majority_label", TX_FIELD_INT, majority_label, 0, INT32_MAX),
+    FIELD("baseline.majority", TX_FIELD_FLOAT, majority_accuracy, 0, 1),
+    FIELD("baseline.linear", TX_FIELD_FLOAT, linear_accuracy, 0, 1),
 };
 
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -104,26 +94,6 @@ bool tx_is_head_name(tx_text name) {
 
 /* ---- writing ----------------------------------------------------------- */
 
-static void add_field(tx_gguf_writer *writer, size_t head, const field *f,
-                      const tx_artifact_facts *facts) {
-  char key[TX_ARTIFACT_KEY];
-  const char *place = (const char *)facts + f->offset;
-  tx_artifact_key(head, f->key, key);
-  switch (f->kind) {
-    case AS_INT: tx_gguf_add_int(writer, key, *(const int64_t *)(const void *)place); break;
-    case AS_FLOAT: tx_gguf_add_float(writer, key, *(const double *)(const void *)place); break;
-    case AS_OPTIONAL_FLOAT:
-      if (*(const double *)(const void *)place > 0) {
-        tx_gguf_add_float(writer, key, *(const double *)(const void *)place);
-      }
-      break;
-    default:
-      if (f->kind == AS_OPTIONAL_STRING && ((const tx_text *)(const void *)place)->size == 0) break;
-      tx_gguf_add_string(writer, key, *(const tx_text *)(const void *)place);
-      break;
-  }
-}
-
 void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *facts) {
   char key[TX_ARTIFACT_KEY];
   if (facts->head == 0) {
@@ -140,7 +110,9 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
   tx_artifact_key(facts->head, "labels", key);
   tx_gguf_add_strings(writer, key, facts->labels, facts->label_count);
   for (size_t i = 0; i < FIELDS; i++) {
-    if (facts->head == 0 || !fields[i].shared) add_field(writer, facts->head, &fields[i], facts);
+    if (facts->head > 0 && fields[i].shared) continue;
+    tx_artifact_key(facts->head, fields[i].key, key);
+    tx_field_write(&fields[i], facts, key, writer);
   }
 }
 
@@ -156,49 +128,11 @@ bool tx_artifact_is(const tx_gguf *gguf) {
 tx_status tx_artifact_refuse(const tx_gguf *gguf, tx_error *error) {
   if (!tx_artifact_is(gguf)) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
-                 "%s: this is a classifier, not a model; name the model it was trained on",
-                 tx_gguf_path(gguf));
+                 "%s: this is a %s, not a model; name the model it was trained on",
+                 tx_gguf_path(gguf), tx_tuned_is(gguf) ? "tuned model" : "classifier");
 }
 
 /* ---- reading ----------------------------------------------------------- */
-
-static tx_status read_int(const tx_gguf *gguf, const field *f, const char *key, void *place,
-                          tx_error *error) {
-  int64_t *value = place;
-  TX_TRY(tx_gguf_int(gguf, key, value, error));
-  if (*value >= f->low && *value <= f->high) return TX_OK;
-  return tx_fail(error, TX_ERROR_INPUT,
-                 "%s: %s is %" PRId64 ", outside %" PRId64 " to %" PRId64
-                 "; the artifact is damaged, train it again",
-                 tx_gguf_path(gguf), key, *value, f->low, f->high);
-}
-
-static tx_status read_float(const tx_gguf *gguf, const field *f, const char *key, void *place,
-                            tx_error *error) {
-  double *value = place;
-  TX_TRY(tx_gguf_float(gguf, key, value, error));
-  bool fits = f->high == INT64_MAX ? isfinite(*value) : *value <= (double)f->high;
-  if (*value >= (double)f->low && fits) return TX_OK;
-  return tx_fail(error, TX_ERROR_INPUT,
-                 "%s: %s is %g, which it cannot be; the artifact is damaged, train it again",
-                 tx_gguf_path(gguf), key, *value);
-}
-
-static tx_status read_field(const tx_gguf *gguf, const field *f, tx_artifact_facts *facts,
-                            tx_error *error) {
-  char key[TX_ARTIFACT_KEY];
-  void *place = (char *)facts + f->offset;
-  tx_artifact_key(f->shared ? 0 : facts->head, f->key, key);
-  switch (f->kind) {
-    case AS_INT: return read_int(gguf, f, key, place, error);
-    case AS_FLOAT: return read_float(gguf, f, key, place, error);
-    case AS_OPTIONAL_FLOAT:
-      return tx_gguf_has(gguf, key) ? read_float(gguf, f, key, place, error) : TX_OK;
-    case AS_OPTIONAL_STRING:
-      return tx_gguf_has(gguf, key) ? tx_gguf_string(gguf, key, place, error) : TX_OK;
-    default: return tx_gguf_string(gguf, key, place, error);
-  }
-}
 
 static tx_status fail_damaged(const tx_gguf *gguf, const char *what, tx_error *error) {
   return tx_fail(error, TX_ERROR_INPUT, "%s: %s; the artifact is damaged, train it again",
@@ -254,12 +188,6 @@ static tx_status read_heads(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   return TX_OK;
 }
 
-static bool is_sha256(tx_text hex) {
-  size_t digits = 0;
-  while (digits < hex.size && memchr("0123456789abcdef", hex.data[digits], 16)) digits++;
-  return digits == 64 && hex.size == 64;
-}
-
 /* What `facts->head` says of itself; the heads' names are known. */
 static tx_status read_head(const tx_gguf *gguf, tx_artifact_facts *facts, tx_error *error) {
   char key[TX_ARTIFACT_KEY];
@@ -268,7 +196,10 @@ static tx_status read_head(const tx_gguf *gguf, tx_artifact_facts *facts, tx_err
   if (tx_gguf_has(gguf, TX_F32_MATRICES)) {
     TX_TRY(tx_gguf_strings(gguf, TX_F32_MATRICES, &facts->f32_matrices, &facts->f32_count, error));
   }
-  for (size_t i = 0; i < FIELDS; i++) TX_TRY(read_field(gguf, &fields[i], facts, error));
+  for (size_t i = 0; i < FIELDS; i++) {
+    tx_artifact_key(fields[i].shared ? 0 : facts->head, fields[i].key, key);
+    TX_TRY(tx_field_read(&fields[i], gguf, key, facts, error));
+  }
   TX_TRY(check_labels(gguf, facts, error));
   if (facts->head == 0 || facts->blocks_trained == 0) return TX_OK;
   return fail_damaged(gguf, "one of its heads changes blocks that all of them share", error);
@@ -289,6 +220,10 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
                    "%s is a GGUF file but not a taxon classifier; train one with: taxon train",
                    path);
   }
+  if (tx_tuned_is(gguf)) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: this is a tuned model, not a classifier; use taxon generate", path);
+  }
   TX_TRY(tx_gguf_int(gguf, "taxon.format", &format, error));
   if (format != TX_ARTIFACT_FORMAT) {
     return tx_fail(error, TX_ERROR_INPUT,
@@ -299,7 +234,7 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   }
   TX_TRY(read_heads(gguf, facts, error));
   TX_TRY(read_head(gguf, facts, error));
-  if (!is_sha256(facts->base_sha256)) {
+  if (!tx_is_sha256(facts->base_sha256)) {
     return fail_damaged(gguf, "the hash of its base is not a SHA-256", error);
   }
   for (size_t i = 1; i < facts->head_count; i++) {
@@ -309,21 +244,11 @@ static tx_status read_facts(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   return TX_OK;
 }
 
-/* A damaged file of weights is fetched again; a classifier is the user's own. */
-static tx_status advise_training(tx_status status, tx_error *error) {
-  static const char fetch[] = "fetch it again", train[] = "train it again, or copy it again";
-  char *advice = error ? strstr(error->message, fetch) : NULL;
-  if (advice && advice + sizeof train <= error->message + sizeof error->message) {
-    memcpy(advice, train, sizeof train);
-  }
-  return status;
-}
-
 tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *facts,
                            tx_error *error) {
   *facts = (tx_artifact_facts){0};
   tx_status status = tx_gguf_open(path, gguf, error);
-  if (status != TX_OK) return advise_training(status, error);
+  if (status != TX_OK) return tx_advise_training(status, error);
   status = read_facts(*gguf, facts, error);
   if (status != TX_OK) {
     tx_gguf_close(*gguf);
