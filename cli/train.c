@@ -12,6 +12,7 @@
 
 /* In the order of the library's enums. */
 static const char *const methods[] = {"head", "last-block", "auto", "norms", "lora", "full", NULL};
+static const char *const attentions[] = {"causal", "bidirectional", NULL};
 static const char *const poolings[] = {"last", "mean", "first", "both", "attention", "auto", NULL};
 static const char *const solvers[] = {"convex", "sgd", NULL};
 static const char *const schedules[] = {"constant", "cosine", "linear", NULL};
@@ -26,11 +27,13 @@ typedef struct {
   char *text;
   option_list heads;        /* NAME:FILE */
   tx_label_source *sources; /* (heads.count), once they are read */
-  int format, method, pooling, solver, schedule, weights, precision, targets, sampling;
-  int64_t depth, max_depth, blocks, rank, epochs, batch, accumulate, patience, max_tokens, cache_mb;
+  int format, method, pooling, solver, schedule, weights, precision, targets, sampling,
+      attention;
+  int64_t depth, max_depth, blocks, rank, epochs, batch, accumulate, patience, max_tokens, cache_mb,
+      pad_to, batch_tokens;
   double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
-      ema, save_minutes;
-  bool no_cache, rank_stabilised, keep_activations;
+      ema, save_minutes, dropout;
+  bool no_cache, rank_stabilised, keep_activations, dora;
 } train;
 
 static train train_defaults(void) {
@@ -61,7 +64,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 46 };
+enum { OPTION_COUNT = 51 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -89,7 +92,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
                "where that is better",
        .choices = methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
-       .help = "the token, or tokens, that stand for the text; first: not with --method auto",
+       .help = "the token, or tokens, that stand for the text; first: not with --method auto; "
+               "attention: a learned mean, of trained blocks",
        .choices = poolings, .flags = OPTION_RESULT},
       {"depth", OPTION_INTEGER, &state->depth, "N", "blocks of the model that are run",
        .zero = "chosen by --method auto, else all", .least = 1, .most = 10000, .flags = OPTION_RESULT},
@@ -97,6 +101,10 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .zero = "all blocks", .least = 1, .most = 10000, .flags = OPTION_RESULT},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
        .zero = "what the model can read", .least = 1, .most = INT32_MAX, .flags = OPTION_RESULT},
+      {"pad-to", OPTION_INTEGER, &state->pad_to, "N",
+       "shorter texts are filled up with padding tokens, which the model reads as any other: to "
+       "show what padding costs",
+       .zero = "no padding", .least = 1, .most = INT32_MAX, .flags = OPTION_RESULT},
       {"class-weights", OPTION_CHOICE, &state->weights,
        .help = "balanced: each label counts the same in all", .choices = weights,
        .flags = OPTION_RESULT},
@@ -122,6 +130,9 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .zero = "5, or 2 for --method auto", .least = 1, .most = 100000, .flags = OPTION_RESULT},
       {"batch", OPTION_INTEGER, &state->batch, "N", "texts a step", .least = 1, .most = 65536,
        .flags = OPTION_RESULT},
+      {"batch-tokens", OPTION_INTEGER, &state->batch_tokens, "N",
+       "a step is of about so many tokens, long and short texts mixed, instead of --batch texts",
+       .zero = "by --batch", .least = 1, .most = 1 << 24, .flags = OPTION_RESULT},
       {"accumulate", OPTION_INTEGER, &state->accumulate, "N",
        "batches added up before the weights change", .least = 1, .most = 65536,
        .flags = OPTION_RESULT},
@@ -150,6 +161,9 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"ema", OPTION_REAL, &state->ema, "X",
        "the weights' exponential average is judged and kept; its decay a step", .zero = "none",
        .high = 0.999999, .flags = OPTION_RESULT},
+      {"attention", OPTION_CHOICE, &state->attention,
+       .help = "bidirectional: in the trained blocks a token sees those after it too",
+       .choices = attentions, .flags = OPTION_RESULT},
       {"keep-activations", OPTION_FLAG, &state->keep_activations,
        .help = "of all blocks, also where they take more than 256 MB: faster than computing them again"},
       {"label-smoothing", OPTION_REAL, &state->smoothing, "X",
@@ -174,6 +188,11 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .zero = "twice the rank", .above = true, .high = 1e6, .flags = OPTION_RESULT},
       {"rslora", OPTION_FLAG, &state->rank_stabilised,
        .help = "an adapter counts alpha / sqrt(rank) instead", .flags = OPTION_RESULT},
+      {"dropout", OPTION_REAL, &state->dropout, "X",
+       "share of an adapter's inputs that each step leaves out", .high = 0.99,
+       .flags = OPTION_RESULT},
+      {"dora", OPTION_FLAG, &state->dora,
+       .help = "train each output's length apart from its direction", .flags = OPTION_RESULT},
       {"targets", OPTION_CHOICE, &state->targets, .help = "the matrices of a block that have one",
        .choices = targets, .flags = OPTION_RESULT},
   };
@@ -207,6 +226,11 @@ static tx_train_options library_options(const train *state, const char *command)
   to.alpha = state->alpha;
   to.rank_stabilised = state->rank_stabilised;
   to.targets = (tx_targets)state->targets;
+  to.dropout = state->dropout;
+  to.dora = state->dora;
+  to.attention = (tx_attention)state->attention;
+  to.pad_to = state->pad_to;
+  to.batch_tokens = state->batch_tokens;
   to.epochs = (int)state->epochs;
   to.batch = (int)state->batch;
   to.accumulate = (int)state->accumulate;

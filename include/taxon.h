@@ -115,7 +115,7 @@ typedef struct tx_classifier_options {
                            one head mean; NULL: the first */
   tx_precision precision; /* auto: the artifact's */
   bool adapters_apart;  /* of --method lora: kept beside the base's matrices, not added to them:
-                           slower, and probabilities differ by rounding, about 1e-6 */
+                           slower, and probabilities differ by rounding, below 1e-5 */
 } tx_classifier_options;
 
 TX_API tx_classifier_options tx_classifier_defaults(void);
@@ -223,6 +223,10 @@ typedef enum tx_schedule {
   TX_SCHEDULE_COSINE,
   TX_SCHEDULE_LINEAR,
 } tx_schedule;
+typedef enum tx_attention {
+  TX_ATTENTION_CAUSAL,        /* as the model was made: a token sees those before it */
+  TX_ATTENTION_BIDIRECTIONAL, /* in the trained blocks it sees those after it too */
+} tx_attention;
 typedef enum tx_sampling {
   TX_SAMPLING_ALL,      /* every text once an epoch */
   TX_SAMPLING_BALANCED, /* as many texts, but each label as often as another, with repeats */
@@ -258,8 +262,14 @@ typedef struct tx_train_options {
   double alpha;        /* lora: the adapters count alpha / rank; 0: twice the rank */
   bool rank_stabilised; /* lora: alpha / sqrt(rank) instead */
   tx_targets targets;  /* lora */
+  double dropout;      /* lora: share of an adapter's inputs that a step leaves out, 0 to below 1 */
+  bool dora;           /* lora: each output's length is trained apart from its direction (DoRA, arXiv
+                          2402.09353) */
+  tx_attention attention; /* gradient steps through blocks */
   int epochs;          /* gradient training; 0: the method's own, 5, and 2 for auto's last block */
   int batch;           /* texts a step, from 1 */
+  int64_t batch_tokens; /* > 0: a step is of about so many tokens, long and short texts mixed,
+                           instead of so many texts; there are as many steps in each epoch */
   int accumulate;      /* steps of `batch` texts before the weights change, from 1: the same
                           weights, bit for bit, as a batch `accumulate` times as large */
   int patience;        /* epochs without a better validation loss before it stops; 0: the
@@ -284,6 +294,8 @@ typedef struct tx_train_options {
                              and later; auto: trained in fp32, and then int8 where the accuracy on the
                              validation rows falls by no more than TX_TOLERANCE points */
   int64_t max_tokens; /* longer texts are cut at the end; 0: the model's context */
+  int64_t pad_to;     /* shorter texts are filled up at the end with padding tokens, which the model
+                         sees as any other: to show what it costs; 0: no padding */
   int64_t cache_mb;   /* bound of the states, and of what fits came to, that are kept below the home
                          for later runs, the least recently used out first; and of states in memory,
                          beyond it a temporary file is used */

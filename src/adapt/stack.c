@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/random.h"
 #include "kernels/product.h"
 
 static float *take(tx_pass *pass, int64_t count, bool *failed) {
@@ -59,6 +60,23 @@ static tx_status make_batch(tx_pass *pass, const tx_states *states, tx_choice ch
   return tx_batch_make(pass, offsets, count, batch, error);
 }
 
+/* A text's own, another at each step: what dropout leaves out does not depend on the batch. */
+static tx_status make_streams(const tx_stack *stack, tx_pass *pass, tx_choice choice, int64_t from,
+                              int64_t count, tx_stack_run *run, tx_error *error) {
+  const tx_adapter_options *o = &stack->trained.options.adapter;
+  if (stack->trained.options.part != TX_TRAINED_ADAPTERS || o->dropout <= 0) return TX_OK;
+  uint64_t *streams = tx_arena_array(pass->arena, (size_t)count, sizeof *streams);
+  if (!streams) return tx_fail_memory(error, (uint64_t)count * 8, "dropout");
+  tx_random step = tx_random_seed(o->seed ^ (uint64_t)stack->trained.parameters.steps << 20);
+  uint64_t base = tx_random_next(&step);
+  for (int64_t i = 0; i < count; i++) {
+    tx_random text = tx_random_seed(base + (uint64_t)tx_choice_text(choice, from + i));
+    streams[i] = tx_random_next(&text);
+  }
+  run->streams = streams;
+  return TX_OK;
+}
+
 tx_status tx_stack_gather(const tx_stack *stack, tx_pass *pass, const tx_states *states,
                           tx_choice choice, int64_t from, int64_t count, tx_stack_run *run,
                           tx_error *error) {
@@ -68,6 +86,7 @@ tx_status tx_stack_gather(const tx_stack *stack, tx_pass *pass, const tx_states 
   *run = (tx_stack_run){0};
   TX_TRY(make_batch(pass, states, choice, from, count, &run->batch, error));
   run->wanted = tx_wanted_all(&run->batch);
+  TX_TRY(make_streams(stack, pass, choice, from, count, run, error));
   run->x = take(pass, run->batch.tokens * width, &failed);
   if (failed) return tx_fail_memory(error, (uint64_t)(run->batch.tokens * width) * 4, "a batch");
   if (!states->rows) {
@@ -104,6 +123,7 @@ tx_status tx_stack_forward(tx_stack *stack, tx_pass *pass, bool gradient, tx_sta
                            tx_error *error) {
   int64_t width = stack->trained.facts->width, blocks = blocks_of(stack);
   bool failed = false, keep = gradient && keeps_tapes(stack, run);
+  run->batch.streams = gradient ? run->streams : NULL;
   run->output = run->x;
   if (blocks == 0) return TX_OK;
   run->inputs = tx_arena_array(pass->arena, (size_t)blocks, sizeof *run->inputs);
@@ -116,7 +136,7 @@ tx_status tx_stack_forward(tx_stack *stack, tx_pass *pass, bool gradient, tx_sta
     run->output = take(pass, wanted.count * width, &failed);
     if (failed) return tx_fail_memory(error, (uint64_t)(wanted.count * width) * 4, "a step");
     tx_arena_mark mark = tx_arena_here(pass->arena);
-    tx_trained_ready(&stack->trained, i, false);
+    TX_TRY(tx_trained_ready(&stack->trained, i, false, error));
     TX_TRY(tx_block_forward(pass, &stack->trained.view[i], &run->batch, &wanted, x, run->output,
                             keep ? &run->tapes[i] : &own, error));
     if (keep) {
@@ -141,11 +161,11 @@ static tx_status block_backward(tx_stack *stack, tx_pass *pass, const tx_stack_r
     bool failed = false;
     float *again = take(pass, wanted.count * t->facts->width, &failed);
     if (failed) return tx_fail_memory(error, 0, "the blocks' gradient");
-    tx_trained_ready(t, i, false);
+    TX_TRY(tx_trained_ready(t, i, false, error));
     TX_TRY(tx_block_forward(pass, &t->view[i], &run->batch, &wanted, run->inputs[i], again, &own,
                             error));
   }
-  tx_trained_ready(t, i, true);
+  TX_TRY(tx_trained_ready(t, i, true, error));
   TX_TRY(tx_block_backward(pass, &t->view[i], t->transposed[i], &run->batch, &wanted, tape, dy, dx,
                            &t->gradient[i], error));
   tx_arena_release(pass->arena, mark);

@@ -30,6 +30,7 @@ typedef struct tx_stack_run {
   float *x;           /* (T, C), what comes in */
   float *output;      /* (R, C), after the last block; `x` where there is none */
   const int32_t *ids; /* (T), where the states are token ids; or NULL */
+  const uint64_t *streams; /* (B), of what a gradient drops; or NULL */
   float **inputs;     /* (blocks): (T, C), of each */
   tx_tape *tapes;     /* (blocks), or NULL: computed again */
 } tx_stack_run;

@@ -17,6 +17,7 @@ typedef struct {
   tx_trained *trained;
   int64_t next;
   bool bind, tied;
+  int64_t lengths; /* floats that are taken of the lengths' room */
 } walk;
 
 static tx_parameter *visit(walk *w, const char *name, int64_t outputs, int64_t inputs) {
@@ -70,6 +71,27 @@ static void walk_matrix(walk *w, int64_t index, tx_matrix_slot slot) {
   t->gradient[index].bias[slot] = bias->gradient;
 }
 
+/* The magnitude of a matrix with an adapter: a parameter, and room for what follows of it. */
+static void walk_magnitude(walk *w, int64_t index, tx_matrix_slot slot, const tx_parameter *a,
+                           const tx_parameter *b) {
+  tx_trained *t = w->trained;
+  const tx_matrix *matrix = &t->view[index].matrix[slot];
+  char name[80];
+  snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight.lora_m", number_of(t, index),
+           tx_matrix_stem(slot));
+  tx_parameter *length = visit(w, name, 1, matrix->outputs);
+  if (!w->bind) {
+    t->lengths_count += 3 * matrix->outputs;
+    return;
+  }
+  float *room = t->lengths + w->lengths;
+  w->lengths += 3 * matrix->outputs;
+  t->magnitude[index][slot] = (tx_magnitude){matrix, a, b, room, length};
+  t->adapter[index][slot].gain = room + matrix->outputs;
+  t->adapter[index][slot].inverse = room + 2 * matrix->outputs;
+  t->gradient[index].magnitude[slot] = length->gradient;
+}
+
 static void walk_adapter(walk *w, int64_t index, tx_matrix_slot slot) {
   tx_trained *t = w->trained;
   const tx_adapter_options *o = &t->options.adapter;
@@ -81,11 +103,20 @@ static void walk_adapter(walk *w, int64_t index, tx_matrix_slot slot) {
   name[strlen(name) - 1] = 'b';
   tx_parameter *b = visit(w, name, matrix->outputs, o->rank);
   a->matrix = b->matrix = true; /* of rank 1 too */
-  t->adapter[index][slot] = (tx_adapter){o->rank,   (float)o->scale, a->panels,
-                                         b->panels, a->transposed,   b->transposed};
-  matrix->adapter = &t->adapter[index][slot];
+  uint64_t number = (uint64_t)(number_of(t, index) * TX_MATRICES + slot + 1);
+  tx_adapter *adapter = &t->adapter[index][slot];
+  *adapter = (tx_adapter){.rank = o->rank,
+                          .scale = (float)o->scale,
+                          .a = a->panels,
+                          .b = b->panels,
+                          .a_transposed = a->transposed,
+                          .b_transposed = b->transposed,
+                          .dropout = (float)o->dropout,
+                          .salt = number * 0xbf58476d1ce4e5b9u};
+  matrix->adapter = adapter;
   t->gradient[index].adapter_a[slot] = a->gradient;
   t->gradient[index].adapter_b[slot] = b->gradient;
+  if (o->magnitudes) walk_magnitude(w, index, slot, a, b);
 }
 
 static bool trains_matrices(const tx_trained *t) {
@@ -127,7 +158,7 @@ static void walk_embeddings(walk *w) {
 }
 
 static void walk_all(tx_trained *t, const tx_model *model, bool bind) {
-  walk w = {t, 0, bind, tx_model_is_tied(model)};
+  walk w = {.trained = t, .bind = bind, .tied = tx_model_is_tied(model)};
   if (t->options.part == TX_TRAINED_MODEL) walk_embeddings(&w);
   for (int64_t i = 0; i < t->options.blocks; i++) walk_block(&w, i);
   if (t->options.blocks > 0 && t->options.part != TX_TRAINED_ADAPTERS) {
@@ -225,6 +256,18 @@ static void start_adapters(tx_trained *t) {
   }
 }
 
+/* A magnitude starts as the length of its row, so that nothing is changed. */
+static void start_magnitudes(tx_trained *t) {
+  for (int64_t i = 0; i < t->options.blocks; i++) {
+    for (int slot = 0; slot < TX_MATRICES; slot++) {
+      const tx_magnitude *m = &t->magnitude[i][slot];
+      if (!m->matrix) continue;
+      tx_row_lengths(m->matrix, (float *)(uintptr_t)m->lengths);
+      memcpy(m->length->value, m->lengths, (size_t)m->matrix->outputs * sizeof(float));
+    }
+  }
+}
+
 static tx_status read_values(tx_trained *t, const tx_model *model, tx_error *error) {
   for (int64_t i = 0; i < t->options.blocks; i++) {
     if (trains_matrices(t)) TX_TRY(read_matrices(t, model, i, error));
@@ -233,6 +276,7 @@ static tx_status read_values(tx_trained *t, const tx_model *model, tx_error *err
   if (t->options.blocks > 0 && t->options.part != TX_TRAINED_ADAPTERS) copy_output_norm(t, model);
   if (t->tokens) TX_TRY(read_embeddings(t, model, error));
   start_adapters(t);
+  start_magnitudes(t);
   tx_parameters_pack(&t->parameters);
   return TX_OK;
 }
@@ -289,13 +333,27 @@ static void pack_forward(tx_trained *t, int64_t index, float *to) {
   }
 }
 
-void tx_trained_ready(tx_trained *t, int64_t index, bool backward) {
-  if (!t->lazy) return;
+/* What is multiplied by follows from the adapters as they are now. */
+static tx_status refresh_gains(tx_trained *t, int64_t index, tx_error *error) {
+  for (int slot = 0; slot < TX_MATRICES; slot++) {
+    const tx_magnitude *m = &t->magnitude[index][slot];
+    const tx_adapter *adapter = &t->adapter[index][slot];
+    if (!m->matrix) continue;
+    TX_TRY(tx_magnitude_gain(tx_kernels_get(), m, (float *)(uintptr_t)adapter->gain,
+                             (float *)(uintptr_t)adapter->inverse, error));
+  }
+  return TX_OK;
+}
+
+tx_status tx_trained_ready(tx_trained *t, int64_t index, bool backward, tx_error *error) {
+  if (!backward) TX_TRY(refresh_gains(t, index, error));
+  if (!t->lazy) return TX_OK;
   if (backward) {
     pack_backward(t, index, t->place + (trains_matrices(t) ? block_floats(t) : 0));
   } else if (trains_matrices(t)) {
     pack_forward(t, index, t->place);
   }
+  return TX_OK;
 }
 
 /* The model's own blocks. */
@@ -344,7 +402,8 @@ static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
   t->transposed = tx_alloc_zero(blocks, sizeof *t->transposed);
   t->adapter = tx_alloc_zero(blocks, sizeof *t->adapter);
   t->weight = tx_alloc_zero(blocks, sizeof *t->weight);
-  if (!t->view || !t->gradient || !t->transposed || !t->adapter || !t->weight) {
+  t->magnitude = tx_alloc_zero(blocks, sizeof *t->magnitude);
+  if (!t->view || !t->gradient || !t->transposed || !t->adapter || !t->weight || !t->magnitude) {
     return tx_fail_memory(error, blocks * sizeof *t->view, "the trained blocks");
   }
   if (blocks > 0 && !trains_matrices(t)) borrow_blocks(t);
@@ -354,12 +413,14 @@ static tx_status build(tx_trained *t, const tx_model *model, tx_error *error) {
   uint64_t packed = t->options.packed > 0 ? t->options.packed : KEPT_PACKED;
   t->lazy = blocks > 0 && (!trains_matrices(t) || blocks * block_floats(t) > packed);
   if (t->lazy) TX_TRY(make_place(t, error));
-  int64_t capacity = t->options.blocks * 2 * (TX_MATRICES + TX_NORMS) + 8;
+  int64_t capacity = t->options.blocks * 3 * (TX_MATRICES + TX_NORMS) + 8;
   TX_TRY(tx_parameters_new(capacity, &t->parameters, error));
   walk_all(t, model, false);
   t->parameters.averaged = t->options.averaged;
   set_rates(t);
   TX_TRY(tx_parameters_allocate(&t->parameters, error));
+  t->lengths = tx_alloc_array((size_t)t->lengths_count, sizeof *t->lengths);
+  if (!t->lengths) return tx_fail_memory(error, (uint64_t)t->lengths_count * 4, "magnitudes");
   walk_all(t, model, true);
   return read_values(t, model, error);
 }
@@ -379,6 +440,8 @@ void tx_trained_free(tx_trained *t) {
   tx_free(t->transposed);
   tx_free(t->adapter);
   tx_free(t->weight);
+  tx_free(t->magnitude);
+  tx_free(t->lengths);
   tx_free(t->row_of);
   if (t->place) tx_pages_free(t->place, t->place_bytes);
   *t = (tx_trained){0};

@@ -5,7 +5,7 @@
 #ifndef TX_ADAPT_TRAINED_H
 #define TX_ADAPT_TRAINED_H
 
-#include "adapt/parameters.h"
+#include "adapt/magnitudes.h"
 #include "model/pass.h"
 
 typedef enum tx_trained_part {
@@ -21,6 +21,8 @@ typedef struct tx_adapter_options {
   int64_t rank;     /* from 1 to the smaller side of each matrix that has one */
   double scale;     /* alpha / rank, or alpha / sqrt(rank) (rsLoRA, arXiv 2312.03732) */
   uint32_t targets; /* bit `slot` set: that matrix has one */
+  double dropout;   /* share of the inputs of A that a gradient leaves out, 0..1 */
+  bool magnitudes;  /* each output's length is a parameter of its own (DoRA, arXiv 2402.09353) */
   uint64_t seed;
 } tx_adapter_options;
 
@@ -49,6 +51,9 @@ typedef struct tx_trained {
   tx_block_gradient *gradient;             /* (blocks) */
   const float *(*transposed)[TX_MATRICES]; /* (blocks): for dx = dy . W */
   tx_adapter (*adapter)[TX_MATRICES];      /* (blocks) */
+  tx_magnitude (*magnitude)[TX_MATRICES];  /* (blocks): without a matrix where there is none */
+  float *lengths;                          /* (lengths_count): of all of them */
+  int64_t lengths_count;
   tx_norm norm;                            /* the output norm */
   float *dnorm_weight, *dnorm_bias;        /* NULL: not trained */
   tx_parameter *tokens, *positions;        /* rows of embeddings (id_count, C), (positions, C); or NULL */
@@ -69,8 +74,8 @@ typedef struct tx_trained {
 tx_status tx_trained_new(const tx_model *model, tx_trained_options options, tx_trained *trained,
                          tx_error *error);
 /* Before a block, from 0, is run forward, and before its backward: its matrices are packed
- * where they are not kept so.  `view` and `transposed` hold until the next call. */
-void tx_trained_ready(tx_trained *trained, int64_t index, bool backward);
+ * where they are not kept so, and gains follow from the adapters as they are now.  `view` and `transposed` hold until the next call. */
+tx_status tx_trained_ready(tx_trained *trained, int64_t index, bool backward, tx_error *error);
 /* x (count, C): the embeddings as they are now; where they are trained, of tokens that are all
  * among those, and the gradient dx at them is added to theirs one token after another. */
 tx_status tx_trained_embed(const tx_trained *trained, const int32_t *ids, const int64_t *positions,

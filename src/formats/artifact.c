@@ -24,6 +24,8 @@ static const tx_field fields[] = {
     FIELD("words", TX_FIELD_OPTIONAL_FLOAT, words, 0, 1),
     SHARED("precision", TX_FIELD_OPTIONAL_STRING, precision, 0, 0),
     SHARED("max_tokens", TX_FIELD_INT, max_tokens, 1, 1 << 24),
+    SHARED("pad_to", TX_FIELD_OPTIONAL_INT, pad_to, 1, 1 << 24),
+    FIELD("attention", TX_FIELD_OPTIONAL_STRING, attention, 0, 0),
     SHARED("base.name", TX_FIELD_STRING, base_name, 0, 0),
     SHARED("base.sha256", TX_FIELD_STRING, base_sha256, 0, 0),
     FIELD("training.rows", TX_FIELD_INT, train_rows, 1, INT64_MAX),

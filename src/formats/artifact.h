@@ -38,6 +38,10 @@ typedef struct tx_artifact_facts {
   tx_text pooling;       /* "last", "mean", "first" */
   int64_t depth;         /* blocks that are run */
   int64_t max_tokens;
+  int64_t pad_to;        /* shorter texts are filled up to so many tokens; 0, where the key is
+                            missing: none is */
+  tx_text attention;     /* "bidirectional": of the trained blocks; of length 0, where the key is
+                            missing: as the model has it */
   tx_text base_name, base_sha256;
   int64_t blocks_trained;
   int64_t train_rows, val_rows, tokens, cut;

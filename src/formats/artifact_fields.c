@@ -8,8 +8,9 @@
 void tx_field_write(const tx_field *f, const void *facts, const char *key,
                     tx_gguf_writer *writer) {
   const void *place = (const char *)facts + f->offset;
-  if (f->kind == TX_FIELD_INT) {
-    tx_gguf_add_int(writer, key, *(const int64_t *)place);
+  if (f->kind == TX_FIELD_INT || f->kind == TX_FIELD_OPTIONAL_INT) {
+    int64_t value = *(const int64_t *)place;
+    if (f->kind == TX_FIELD_INT || value != 0) tx_gguf_add_int(writer, key, value);
   } else if (f->kind == TX_FIELD_FLOAT || f->kind == TX_FIELD_OPTIONAL_FLOAT) {
     double value = *(const double *)place;
     if (f->kind == TX_FIELD_FLOAT || value > 0) tx_gguf_add_float(writer, key, value);
@@ -47,6 +48,8 @@ tx_status tx_field_read(const tx_field *f, const tx_gguf *gguf, const char *key,
   switch (f->kind) {
     case TX_FIELD_INT: return read_int(gguf, f, key, place, error);
     case TX_FIELD_FLOAT: return read_float(gguf, f, key, place, error);
+    case TX_FIELD_OPTIONAL_INT:
+      return tx_gguf_has(gguf, key) ? read_int(gguf, f, key, place, error) : TX_OK;
     case TX_FIELD_OPTIONAL_FLOAT:
       return tx_gguf_has(gguf, key) ? read_float(gguf, f, key, place, error) : TX_OK;
     case TX_FIELD_OPTIONAL_STRING:

@@ -10,6 +10,7 @@
 /* What is optional is not written where it is 0 or empty, and that where it is missing. */
 typedef enum tx_field_kind {
   TX_FIELD_INT,            /* int64_t */
+  TX_FIELD_OPTIONAL_INT,
   TX_FIELD_FLOAT,          /* double */
   TX_FIELD_OPTIONAL_FLOAT,
   TX_FIELD_STRING,         /* tx_text */

@@ -31,6 +31,7 @@ typedef struct tx_batch { /* borrowed arrays */
    * no parent of another's; NULL: none.  Where there is one, `parents` counts for nothing. */
   tx_stretch *const *past;
   int64_t block;            /* of the model, which is being run; for `past` alone */
+  const uint64_t *streams;  /* (B) or NULL: what a stretch's dropout is drawn from; NULL: none */
   bool two_way;             /* a token sees those after it too, whatever the architecture says */
 } tx_batch;
 

@@ -309,9 +309,9 @@ static tx_status find_matrix(const tx_model *model, int64_t block, tx_matrix_slo
                              error));
   *adapter = *weight;
   if (model->apart) {
-    weight->low_a = weight->low_b = NULL;
+    weight->low_a = weight->low_b = weight->low_m = NULL;
   } else {
-    adapter->low_a = adapter->low_b = NULL;
+    adapter->low_a = adapter->low_b = adapter->low_m = NULL;
   }
   return TX_OK;
 }
@@ -333,8 +333,10 @@ static void lay_out_adapter(tx_matrix *matrix, const tx_weight *weight, unsigned
   tx_adapter *adapter = carve(memory, at, sizeof *adapter);
   float *a = carve(memory, at, tx_packed_size(matrix->inputs, rank) * sizeof(float));
   float *b = carve(memory, at, tx_packed_size(rank, matrix->outputs) * sizeof(float));
+  float *gain = NULL;
+  if (weight->low_m) gain = carve(memory, at, (uint64_t)matrix->outputs * sizeof(float));
   if (!memory) return;
-  *adapter = (tx_adapter){.rank = rank, .scale = 1, .a = a, .b = b};
+  *adapter = (tx_adapter){.rank = rank, .scale = 1, .a = a, .b = b, .gain = gain};
   matrix->adapter = adapter;
 }
 
@@ -404,6 +406,20 @@ tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to,
                  f32 ? "f32" : model->dtype == TX_DTYPE_INT8 ? "int8" : "the file's types", (double)limit / 1e6, f32 ? " or --precision int8" : "");
 }
 
+/* A row at a time, with what the adapter adds. */
+static tx_status load_gain(const tx_matrix *matrix, const tx_weight *weight, tx_error *error) {
+  float *row = tx_alloc_array((size_t)matrix->inputs, sizeof *row);
+  if (!row) return tx_fail_memory(error, (uint64_t)matrix->inputs * 4, "an adapter");
+  tx_weight sum = *weight;
+  sum.low_m = NULL;
+  for (int64_t n = 0; n < matrix->outputs; n++) {
+    tx_weight_rows(&sum, n, 1, row);
+    tx_weight_gain(weight, row, n, (float *)(uintptr_t)&matrix->adapter->gain[n]);
+  }
+  tx_free(row);
+  return TX_OK;
+}
+
 static tx_status load_adapter(const tx_model *model, const tx_matrix *matrix,
                               const tx_weight *weight, tx_error *error) {
   int64_t rank = matrix->adapter->rank;
@@ -417,7 +433,7 @@ static tx_status load_adapter(const tx_model *model, const tx_matrix *matrix,
     TX_TRY(tx_weight_check(&part, values, rows[i] * columns[i], error));
     tx_pack(values, 1, columns[i], columns[i], rows[i], panels[i]);
   }
-  return TX_OK;
+  return weight->low_m ? load_gain(matrix, weight, error) : TX_OK;
 }
 
 static tx_status load_vectors(tx_model *model, int64_t block, tx_error *error) {

@@ -8,12 +8,17 @@
 #include "model/architecture.h"
 
 /* A low-rank change beside a matrix: y += scale * (x . A^T) . B^T with A (rank, inputs)
- * and B (outputs, rank).  (Hu et al., LoRA, arXiv 2106.09685.) */
+ * and B (outputs, rank) (Hu et al., LoRA, arXiv 2106.09685); and perhaps a gain: the sum,
+ * without the bias, is multiplied by magnitude / length, output by output, length being that
+ * of W + scale B A (Liu et al., DoRA, arXiv 2402.09353). */
 typedef struct tx_adapter {
   int64_t rank;
   float scale;
   const float *a, *b;                       /* packed, as `panels` of a matrix */
   const float *a_transposed, *b_transposed; /* packed for dx = dy . W; for a backward only */
+  const float *gain, *inverse; /* (outputs), or NULL; inverse: 1 / length, for a backward only */
+  float dropout;               /* share of A's inputs that a batch with streams leaves out */
+  uint64_t salt;               /* of the streams: another for each adapter */
 } tx_adapter;
 
 typedef struct tx_matrix { /* y = x . W^T + bias, W (outputs, inputs) */

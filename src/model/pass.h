@@ -41,6 +41,7 @@ typedef struct tx_tape {
   float *middle;                             /* (R, C), the residual stream after attention */
   float *gate, *up;                          /* (R, F); gate NULL where not gated */
   float *low[TX_MATRICES];                   /* (R or T, rank): scale * x . A^T of adapters */
+  float *plain[TX_MATRICES];                 /* (R or T, outputs): without gain and bias; or NULL */
   float *attention_mean, *attention_inverse; /* (T): of the norms */
   float *mlp_mean, *mlp_inverse;             /* (R) */
   /* What the backward makes again where it was let go (tx_tape_slim): */
@@ -74,6 +75,7 @@ typedef struct tx_block_gradient {
   float *matrix[TX_MATRICES], *bias[TX_MATRICES];
   float *norm_weight[TX_NORMS], *norm_bias[TX_NORMS];
   float *adapter_a[TX_MATRICES], *adapter_b[TX_MATRICES]; /* (rank, inputs), (outputs, rank) */
+  float *magnitude[TX_MATRICES];                          /* (outputs); a length counts as fixed */
 } tx_block_gradient;
 
 /* `transposed[slot]`: the slot's weight packed for dx = dy . W, that is depth =

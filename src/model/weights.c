@@ -2,6 +2,7 @@
 #include "model/weights.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,6 +71,15 @@ static tx_status find_low(const tx_gguf *changes, const char *name, tx_weight *w
                    tx_gguf_path(changes), names[0], names[1]);
   }
   weight->low_a = a, weight->low_b = b;
+  snprintf(names[0], sizeof names[0], "%s.lora_m", name);
+  const tx_tensor *m = tx_gguf_tensor(changes, names[0]);
+  if (!m) return TX_OK;
+  TX_TRY(check_shape(changes, m, weight->rows, 1, error));
+  if (m->type != TX_TENSOR_F32) {
+    return tx_fail(error, TX_ERROR_INPUT, "%s: %s must be F32; train the artifact again",
+                   tx_gguf_path(changes), names[0]);
+  }
+  weight->low_m = m;
   return TX_OK;
 }
 
@@ -132,10 +142,26 @@ static void add_low(const tx_weight *weight, int64_t from, int64_t count, float 
   }
 }
 
+void tx_weight_gain(const tx_weight *weight, const float *row, int64_t index, float *gain) {
+  double square = 0;
+  for (int64_t i = 0; i < weight->columns; i++) square += (double)row[i] * (double)row[i];
+  float length = ((const float *)(const void *)weight->low_m->data)[index];
+  *gain = square > 0 ? (float)((double)length / sqrt(square)) : 0;
+}
+
+static void bring_to_length(const tx_weight *weight, int64_t from, int64_t count, float *values) {
+  for (int64_t row = 0; row < count; row++) {
+    float *at = values + row * weight->columns, gain;
+    tx_weight_gain(weight, at, from + row, &gain);
+    for (int64_t i = 0; i < weight->columns; i++) at[i] *= gain;
+  }
+}
+
 void tx_weight_rows(const tx_weight *weight, int64_t from, int64_t count, float *values) {
   tx_dequantize(weight->tensor->type, tx_weight_blocks(weight, from), count * weight->columns,
                 values);
   if (weight->low_a) add_low(weight, from, count, values);
+  if (weight->low_m) bring_to_length(weight, from, count, values);
 }
 
 tx_status tx_weight_check(const tx_weight *weight, const float *values, int64_t count,

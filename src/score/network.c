@@ -29,7 +29,8 @@ typedef struct {
   tx_model *model;
   tx_tokenizer *tokenizer;
   tx_pass pass;
-  int64_t max_tokens, batch_tokens;
+  tx_encoding encoding;
+  int64_t batch_tokens;
   bool measured; /* which matrices stay fp32 in int8 */
   network_head *heads; /* (count) */
   size_t count, chosen;
@@ -232,8 +233,11 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
   TX_TRY(open_base(n, artifact, facts, options.model_path, error));
   tx_model_set_adapters_apart(n->model, options.adapters_apart);
   const tx_facts *model = tx_model_facts(n->model);
-  n->max_tokens = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;
-  if (n->max_tokens > model->context) n->max_tokens = model->context;
+  int64_t most = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;
+  n->encoding = (tx_encoding){most < model->context ? most : model->context, facts->pad_to};
+  if (facts->attention.size > 0) {
+    tx_model_set_two_way(n->model, facts->depth - facts->blocks_trained);
+  }
   n->batch_tokens = options.batch_tokens > 0 ? options.batch_tokens : TX_BATCH_TOKENS;
   for (size_t i = 0; i < n->count; i++) TX_TRY(read_head(n, artifact, &facts[i], error));
   TX_TRY(tx_tokenizer_from_gguf(tx_model_gguf(n->model), &n->tokenizer, error));
@@ -359,7 +363,7 @@ static tx_status score_texts(asking *a, const tx_text *texts, size_t count, tx_s
   for (size_t from = 0; from < count; from += TEXTS_AT_A_TIME) {
     size_t part = count - from < TEXTS_AT_A_TIME ? count - from : TEXTS_AT_A_TIME;
     tx_encoded encoded;
-    TX_TRY(tx_encode(n->tokenizer, texts + from, (int64_t)part, n->max_tokens, &encoded, error));
+    TX_TRY(tx_encode(n->tokenizer, texts + from, (int64_t)part, n->encoding, &encoded, error));
     relay r = {watch, (int64_t)from, (int64_t)part, (int64_t)count};
     tx_watch relayed = {.report = relay_report, .cancelled = relay_cancelled, .context = &r};
     tx_status status = score_encoded(a, &encoded, from, watch ? &relayed : NULL, error);

@@ -73,7 +73,7 @@ tx_status tx_precision_measure(tx_model *model, tx_pass *pass, const tx_tokenize
   int64_t longest = tx_model_facts(model)->context;
   if (longest > TX_SPIKES_TOKENS) longest = TX_SPIKES_TOKENS;
   tx_encoded encoded;
-  TX_TRY(tx_encode(tokenizer, texts, (int64_t)count, longest, &encoded, error));
+  TX_TRY(tx_encode(tokenizer, texts, (int64_t)count, (tx_encoding){longest, 0}, &encoded, error));
   tx_sequences sample = {encoded.count, encoded.ids, encoded.offsets};
   tx_status status = tx_spikes_keep(model, pass, &sample, depth, watch, error);
   tx_encoded_free(&encoded);

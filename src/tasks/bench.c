@@ -206,7 +206,7 @@ static tx_status run_texts(job *j, size_t from, size_t count, float *features,
                            tx_bench_texts *out) {
   tx_encoded encoded;
   const tx_facts *facts = tx_model_facts(j->model);
-  TX_TRY(tx_encode(j->tokenizer, j->texts + from, (int64_t)count, facts->context, &encoded,
+  TX_TRY(tx_encode(j->tokenizer, j->texts + from, (int64_t)count, (tx_encoding){facts->context, 0}, &encoded,
                    j->error));
   const tx_sequences sequences = {encoded.count, encoded.ids, encoded.offsets};
   tx_status status = tx_trunk_features(j->model, &j->pass, &sequences, facts->blocks,

@@ -228,6 +228,8 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
   put(whole, object, "pooling", text_json(f->pooling));
   put(whole, object, "words", json_real(f->words));
   put(whole, object, "max_tokens", json_integer(f->max_tokens));
+  if (f->pad_to > 0) put(whole, object, "pad_to", json_integer(f->pad_to));
+  if (f->attention.size > 0) put(whole, object, "attention", text_json(f->attention));
   put(whole, object, "precision", f->precision.size > 0 ? text_json(f->precision) : json_string("f32"));
   if (f->precision.size > 0) put(whole, object, "f32_matrices", matrices_json(f, whole));
   put(whole, object, "base", base);

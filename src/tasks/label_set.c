@@ -26,7 +26,7 @@ enum { FOLDS = 5 };
 
 static tx_status encode_rows(tx_training *t, const tx_labelled *rows, tx_rows_of_states *to,
                              tx_error *error) {
-  TX_TRY(tx_encode(t->tokenizer, rows->texts, rows->count, t->max_tokens, &to->tokens, error));
+  TX_TRY(tx_encode(t->tokenizer, rows->texts, rows->count, (tx_encoding){t->max_tokens, t->options->pad_to}, &to->tokens, error));
   to->singles = tx_alloc_array((size_t)rows->count + 1, sizeof *to->singles);
   if (!to->singles) return tx_fail_memory(error, (uint64_t)rows->count * 8, "the rows");
   for (int64_t i = 0; i <= rows->count; i++) to->singles[i] = i;
@@ -402,6 +402,9 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   set->depth = o->depth > 0 ? o->depth : t->facts->blocks;
   set->pooling = o->pooling == TX_POOLING_AUTO ? TX_POOLING_LAST : o->pooling;
   set->blocks = blocks_of(o, set->depth);
+  if (o->attention == TX_ATTENTION_BIDIRECTIONAL) {
+    tx_model_set_two_way(t->model, set->depth - set->blocks);
+  }
   tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
   if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
   bool full = o->method == TX_METHOD_FULL;

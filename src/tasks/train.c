@@ -51,6 +51,19 @@ static tx_status check_range(const char *name, double value, double low, double 
                  low, high);
 }
 
+static bool trains_blocks(const tx_train_options *o) {
+  return o->method != TX_METHOD_AUTO && o->method != TX_METHOD_HEAD;
+}
+
+/* What is learned of tokens' states takes gradient steps through blocks. */
+static tx_status check_blocks(const tx_train_options *o, tx_error *error) {
+  bool pools = o->pooling == TX_POOLING_ATTENTION;
+  if (trains_blocks(o) || (!pools && o->attention == TX_ATTENTION_CAUSAL)) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "%s is for methods that train blocks: last-block, norms, lora and full",
+                 pools ? "--pooling attention" : "--attention bidirectional");
+}
+
 /* What auto chooses cannot be asked of it as well. */
 static tx_status check_method(const tx_train_options *o, tx_error *error) {
   bool all = o->method == TX_METHOD_NORMS || o->method == TX_METHOD_LORA ||
@@ -155,6 +168,10 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("blocks", o->blocks, 0, TX_MAX_BLOCKS, error));
   TX_TRY(check_range("rank", o->rank, 1, 1 << 16, error));
   TX_TRY(check_range("alpha", o->alpha, 0, 1e6, error));
+  TX_TRY(check_range("dropout", o->dropout, 0, 0.99, error));
+  TX_TRY(check_range("attention", (int)o->attention, 0, TX_ATTENTION_BIDIRECTIONAL, error));
+  TX_TRY(check_range("batch tokens", (double)o->batch_tokens, 0, 1 << 24, error));
+  TX_TRY(check_range("pad to", (double)o->pad_to, 0, 1 << 24, error));
   TX_TRY(check_range("targets", (int)o->targets, 0, TX_TARGETS_QUERY_VALUE, error));
   TX_TRY(check_range("epochs", o->epochs, 0, 1e6, error));
   TX_TRY(check_range("batch", o->batch, 1, 1 << 16, error));
@@ -178,6 +195,7 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("penalty", o->penalty, 0, 1e6, error));
   TX_TRY(check_range("max tokens", (double)o->max_tokens, 0, 1e9, error));
   TX_TRY(check_range("cache", (double)o->cache_mb, 0, 1 << 24, error));
+  TX_TRY(check_blocks(o, error));
   return check_method(o, error);
 }
 

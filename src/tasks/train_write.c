@@ -122,6 +122,9 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .pooling = tx_text_of(tx_pooling_name(set->pooling)),
       .depth = set->depth,
       .max_tokens = t->max_tokens,
+      .pad_to = o->pad_to,
+      .attention =
+          tx_text_of(o->attention == TX_ATTENTION_BIDIRECTIONAL ? "bidirectional" : ""),
       .precision = tx_text_of(t->precision == TX_PRECISION_INT8 ? "int8" : ""),
       .f32_matrices = w->f32_matrices,
       .f32_count = w->f32_count,

@@ -138,6 +138,8 @@ tx_adapter_options tx_training_adapter(const tx_training *t) {
   return (tx_adapter_options){.rank = o->rank,
                               .scale = alpha / (o->rank_stabilised ? sqrt(rank) : rank),
                               .targets = targets[o->targets],
+                              .dropout = o->dropout,
+                              .magnitudes = o->dora,
                               .seed = o->seed};
 }
 
@@ -160,6 +162,7 @@ uint64_t tx_training_activations(const tx_training *t) {
 tx_fit_options tx_training_steps(const tx_training *t) {
   const tx_train_options *o = t->options;
   return (tx_fit_options){.batch = o->batch,
+                          .batch_tokens = o->batch_tokens,
                           .accumulate = o->accumulate,
                           .weight_decay = o->weight_decay,
                           .warm_up = o->warm_up,

@@ -25,7 +25,7 @@ struct tx_tokenizer {
   tx_lexicon words;
   tx_splitter *splitter;
   tx_specials specials; /* control, unknown and user-defined tokens */
-  int64_t bos, eos;
+  int64_t bos, eos, padding;
 };
 
 /* What is needed while a tokenizer is made. */
@@ -276,6 +276,7 @@ tx_status tx_tokenizer_new(const tx_vocabulary *vocabulary, tx_tokenizer **token
   m.made = tx_alloc_zero(1, sizeof *m.made);
   if (!m.made) return tx_fail_memory(error, sizeof *m.made, "a tokenizer");
   m.made->bos = vocabulary->bos;
+  m.made->padding = vocabulary->padding;
   m.made->eos = vocabulary->eos;
   tx_status status = make(&m);
   tx_lexicon_free(&m.spellings);
@@ -302,6 +303,7 @@ void tx_tokenizer_free(tx_tokenizer *tokenizer) {
 size_t tx_tokenizer_count(const tx_tokenizer *tokenizer) { return tokenizer->count; }
 int64_t tx_tokenizer_bos(const tx_tokenizer *tokenizer) { return tokenizer->bos; }
 int64_t tx_tokenizer_eos(const tx_tokenizer *tokenizer) { return tokenizer->eos; }
+int64_t tx_tokenizer_padding(const tx_tokenizer *tokenizer) { return tokenizer->padding; }
 
 tx_text tx_tokenizer_bytes(const tx_tokenizer *tokenizer, int64_t id) {
   if (id < 0 || (uint64_t)id >= tokenizer->count) return (tx_text){NULL, 0};

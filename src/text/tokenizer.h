@@ -43,6 +43,7 @@ void tx_tokenizer_free(tx_tokenizer *tokenizer);
 size_t tx_tokenizer_count(const tx_tokenizer *tokenizer);
 int64_t tx_tokenizer_bos(const tx_tokenizer *tokenizer); /* -1: none */
 int64_t tx_tokenizer_eos(const tx_tokenizer *tokenizer);
+int64_t tx_tokenizer_padding(const tx_tokenizer *tokenizer);
 
 /* A growing list of ids, reused from text to text. */
 typedef struct tx_ids {

@@ -24,6 +24,8 @@ typedef struct {
   int32_t ids[512]; /* those of the texts, rising, each once */
 } fixture;
 
+static bool two_way; /* the trained blocks of fixtures that are opened see what comes after too */
+
 static const char *const pooling_names[] = {"last", "mean", "first"};
 
 /* The golden head; of a text's second part its weights backwards. */
@@ -69,6 +71,7 @@ static fixture open_part(const char *name, tx_pooling pooling, int64_t blocks, t
   snprintf(path, sizeof path, "tests/golden/tiny_%s.gguf", name);
   ASSERT_OK(tx_model_open(path, NULL, &f.model, error));
   const tx_facts *facts = tx_model_facts(f.model);
+  if (two_way) tx_model_set_two_way(f.model, facts->blocks - blocks);
   ASSERT_OK(tx_model_load(f.model, 0, facts->blocks, error));
   ASSERT_OK(tx_pass_open(facts, &f.pass, error));
   snprintf(path, sizeof path, "tiny_%s_grad.gguf", name);
@@ -276,6 +279,24 @@ static void test_finite_differences(void **state) {
   check_differences("gpt2", 2, TX_TRAINED_NORMS);
 }
 
+static void test_two_way_attention(void **state) {
+  (void)state;
+  two_way = true;
+  check_differences("llama", 3, TX_TRAINED_ALL);
+  check_differences("gpt2", 2, TX_TRAINED_ADAPTERS);
+  fixture f = open_fixture("llama", TX_POOLING_FIRST, 1);
+  two_way = false;
+  fixture one_way = open_fixture("llama", TX_POOLING_FIRST, 1);
+  float features[4 * 64], others[4 * 64];
+  tx_choice all = {NULL, 0};
+  assert_true(tx_tail_width(f.tail) == 64 && f.states.count == 4);
+  ASSERT_OK(tx_tail_features(f.tail, &f.pass, &f.states, all, features, NULL, error));
+  ASSERT_OK(tx_tail_features(one_way.tail, &one_way.pass, &f.states, all, others, NULL, error));
+  assert_memory_equal(features, others, 64 * 4); /* a single token has nothing after it */
+  assert_memory_not_equal(features + 64, others + 64, 64 * 4);
+  close_fixture(&f), close_fixture(&one_way);
+}
+
 /* What a block's gradient needs is kept or computed again, packed weights are kept or
  * packed when they are needed, and a step is taken whole or in parts, on one thread or
  * more: the same bits. */
@@ -472,6 +493,7 @@ int main(void) {
       cmocka_unit_test(test_gradients_of_gpt2),
       cmocka_unit_test(test_steps_of_adamw),
       cmocka_unit_test(test_finite_differences),
+      cmocka_unit_test(test_two_way_attention),
       cmocka_unit_test(test_parts_of_a_step_are_the_step),
       cmocka_unit_test(test_losses),
       cmocka_unit_test(test_rates_fall_by_layer),

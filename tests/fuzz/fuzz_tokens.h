@@ -40,7 +40,7 @@ static inline void check_encode(const tx_tokenizer *tokenizer, tx_text text, int
                                 const tx_ids *whole) {
   tx_error error = {0};
   tx_encoded encoded;
-  MUST(tx_encode(tokenizer, &text, 1, most, &encoded, &error) == TX_OK);
+  MUST(tx_encode(tokenizer, &text, 1, (tx_encoding){most, 0}, &encoded, &error) == TX_OK);
   int64_t count = (int64_t)whole->count > most ? most : (int64_t)whole->count;
   MUST(encoded.offsets[0] == 0 && encoded.offsets[1] == (count ? count : 1));
   MUST(encoded.cut == ((int64_t)whole->count > most));

@@ -70,6 +70,41 @@ static void check_learns(const char *model, tx_method method) {
   tx_classifier_close(classifier);
 }
 
+/* Each way that a text may be read or steps be taken: it differs from the plain one, and the
+ * artifact answers as was measured. */
+static void test_ways_of_training(void **state) {
+  (void)state;
+  static const char *const ways[] = {"plain", "pooling",      "two-way", "padded", "dora",
+                                     "drops", "by tokens", "two-way and padded"};
+  double plain = 0;
+  for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
+    for (int which = 0; which < 2; which++) {
+      tx_train_options options = options_for(which ? gpt2 : llama, TX_METHOD_LORA, "way.taxon");
+      if (way == 1) options.pooling = TX_POOLING_ATTENTION;
+      if (way == 2 || way == 7) options.attention = TX_ATTENTION_BIDIRECTIONAL;
+      if (way == 3 || way == 7) options.pad_to = 40;
+      if (way == 4) options.dora = true;
+      if (way == 5) options.dropout = 0.2;
+      if (way == 6) options.batch_tokens = 60;
+      tx_train_report report = made_train(options);
+      if (way == 0) plain = which ? plain : report.val_nll;
+      if (way > 0 && which == 0 && report.val_nll == plain) fail_msg("%s changes nothing", ways[way]);
+      tx_classifier *classifier = made_open(made("way.taxon"));
+      tx_evaluation evaluation;
+      MADE_OK(tx_evaluate(classifier, options.validation, options.table, &evaluation, NULL, error));
+      if (fabs(evaluation.nll - report.val_nll) > 1e-5) {
+        fail_msg("%s: %g in training, %g later", ways[way], report.val_nll, evaluation.nll);
+      }
+      tx_evaluation_free(&evaluation);
+      tx_classifier_close(classifier);
+      float *merged = answers(made("way.taxon"), false, TX_PRECISION_F32);
+      float *apart = answers(made("way.taxon"), true, TX_PRECISION_F32);
+      if (difference(merged, apart) > 1e-5) fail_msg("%s: %g", ways[way], difference(merged, apart));
+      free(merged), free(apart);
+    }
+  }
+}
+
 static void test_they_learn(void **state) {
   (void)state;
   check_learns(llama, TX_METHOD_NORMS);
@@ -237,6 +272,7 @@ static void test_broken_embeddings(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_they_learn),
+      cmocka_unit_test(test_ways_of_training),
       cmocka_unit_test(test_merged_or_apart),
       cmocka_unit_test(test_apart_in_int8),
       cmocka_unit_test(test_the_same_bytes_on_any_threads),

@@ -61,8 +61,8 @@ static void test_options_out_of_range(void **state) {
 static void test_choices_out_of_range(void **state) {
   (void)state;
   REFUSE_OPTION(method, (tx_method)6, "method is 6; it must lie between 0 and 5");
-  REFUSE_OPTION(pooling, (tx_pooling)5, "pooling is 5; it must lie between 0 and 4");
-  REFUSE_OPTION(pooling, (tx_pooling)-1, "pooling is -1; it must lie between 0 and 4");
+  REFUSE_OPTION(pooling, (tx_pooling)6, "pooling is 6; it must lie between 0 and 5");
+  REFUSE_OPTION(pooling, (tx_pooling)-1, "pooling is -1; it must lie between 0 and 5");
   REFUSE_OPTION(head_solver, (tx_head_solver)7, "head solver is 7; it must lie between 0 and 1");
   REFUSE_OPTION(schedule, (tx_schedule)3, "schedule is 3; it must lie between 0 and 2");
   REFUSE_OPTION(class_weights, (tx_class_weights)-5,

@@ -37,7 +37,7 @@ static void check_limits(const char *name) {
   for (int64_t limit = 1; limit < 40; limit++) {
     tx_encoded encoded;
     int64_t cut = 0;
-    ASSERT_OK(tx_encode(tokenizer, list, TEXTS, limit, &encoded, error));
+    ASSERT_OK(tx_encode(tokenizer, list, TEXTS, (tx_encoding){limit, 0}, &encoded, error));
     assert_int_equal(encoded.count, TEXTS);
     assert_int_equal(encoded.offsets[0], 0);
     for (int i = 0; i < TEXTS; i++) {
@@ -74,7 +74,7 @@ static void test_control_tokens_stay_text(void **state) {
   tx_tokenizer *tokenizer = tiny("tiny_llama.gguf");
   tx_text text = tx_text_of("<|endoftext|>");
   tx_encoded encoded;
-  ASSERT_OK(tx_encode(tokenizer, &text, 1, 100, &encoded, error));
+  ASSERT_OK(tx_encode(tokenizer, &text, 1, (tx_encoding){100, 0}, &encoded, error));
   assert_true(encoded.offsets[1] > 3);
   for (int64_t i = 0; i < encoded.offsets[1]; i++) assert_true(encoded.ids[i] > 2);
   tx_encoded_free(&encoded);
@@ -90,7 +90,7 @@ static void test_a_long_text(void **state) {
   for (int i = 0; i < SIZE; i++) letters[i] = i % 5 == 4 ? ' ' : 'a';
   tx_text list[2] = {{letters, SIZE}, {"one", 3}};
   tx_encoded encoded;
-  ASSERT_OK(tx_encode(tokenizer, list, 2, 128, &encoded, error));
+  ASSERT_OK(tx_encode(tokenizer, list, 2, (tx_encoding){128, 0}, &encoded, error));
   assert_int_equal(encoded.offsets[1], 128);
   assert_int_equal(encoded.cut, 1);
   tx_encoded_free(&encoded);
@@ -102,7 +102,7 @@ static void test_no_texts(void **state) {
   (void)state;
   tx_tokenizer *tokenizer = tiny("tiny_gpt2.gguf");
   tx_encoded encoded;
-  ASSERT_OK(tx_encode(tokenizer, NULL, 0, 10, &encoded, error));
+  ASSERT_OK(tx_encode(tokenizer, NULL, 0, (tx_encoding){10, 0}, &encoded, error));
   assert_int_equal(encoded.count, 0);
   assert_int_equal(encoded.offsets[0], 0);
   tx_encoded_free(&encoded);
@@ -128,7 +128,7 @@ static void test_a_vocabulary_of_two_letters(void **state) {
     for (int i = 0; i < 100; i++) list[i] = tx_text_of(i % 3 ? "  z" : i % 2 ? "" : "ab");
     for (int from = 0; from < 2; from++) { /* the first text is one with and one without tokens */
       tx_encoded encoded;
-      ASSERT_OK(tx_encode(tokenizer, list + from, 100 - from, 10, &encoded, error));
+      ASSERT_OK(tx_encode(tokenizer, list + from, 100 - from, (tx_encoding){10, 0}, &encoded, error));
       for (int i = 0; i < 100 - from; i++) {
         bool letters = (i + from) % 6 == 0;
         int64_t at = encoded.offsets[i];

@@ -100,7 +100,7 @@ static int encode_texts(void *tokenizer) {
   static const tx_text texts[] = {{"aaa b", 5}, {"", 0}, {"a", 1}};
   tx_encoded encoded;
   tx_error error = {0};
-  tx_status status = tx_encode(tokenizer, texts, 3, 10, &encoded, &error);
+  tx_status status = tx_encode(tokenizer, texts, 3, (tx_encoding){10, 0}, &encoded, &error);
   assert_int_equal(status, error.status);
   if (status == TX_OK) assert_int_equal(encoded.offsets[3], 6);
   tx_encoded_free(&encoded);
@@ -109,7 +109,7 @@ static int encode_texts(void *tokenizer) {
 
 static int encode_nothing(void *tokenizer) {
   tx_encoded encoded;
-  tx_status status = tx_encode(tokenizer, (const tx_text[]){{"", 0}}, 1, 10, &encoded, NULL);
+  tx_status status = tx_encode(tokenizer, (const tx_text[]){{"", 0}}, 1, (tx_encoding){10, 0}, &encoded, NULL);
   tx_encoded_free(&encoded);
   return (int)status;
 }
