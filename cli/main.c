@@ -28,6 +28,7 @@ static const verb verbs[] = {
     {"eval", "measure a classifier on labelled texts", verb_eval},
     {"predict", "classify texts", verb_predict},
     {"quantize", "make a classifier faster in int8, if its answers bear it", verb_quantize},
+    {"export", "write a classifier or a model for llama.cpp, transformers or PEFT", verb_export},
     {"bench", "measure this machine, and a model on it", verb_bench},
 };
 

@@ -448,6 +448,47 @@ TX_API tx_status tx_quantize(const char *classifier, tx_quantize_options options
                              tx_error *error);
 TX_API void tx_quantization_free(tx_quantization *quantization);
 
+/* ---- for other programs ------------------------------------------------ */
+
+typedef enum tx_export_form {
+  TX_EXPORT_GGUF,        /* model.gguf: the whole model, for llama.cpp */
+  TX_EXPORT_SAFETENSORS, /* config.json, model.safetensors, tokenizer.json: for transformers */
+  TX_EXPORT_PEFT,        /* of --method lora: adapter_config.json, adapter_model.safetensors */
+} tx_export_form;
+
+typedef struct tx_export_options {
+  const char *home;
+  const char *model; /* as of tx_classifier_options */
+  const char *head;  /* of a classifier of several: the one that is written; NULL: the first */
+  tx_export_form to;
+  const char *out;   /* directory, made where it is not there; required */
+  bool half;         /* floats are written as F16, not F32; in GGUF only those of tensors that
+                        training changed, the others stay as they are in the base */
+  bool replace;      /* files of these names that are there already; false: they are refused */
+} tx_export_options;
+
+TX_API tx_export_options tx_export_defaults(void);
+
+enum { TX_EXPORT_FILES = 8 };
+
+typedef struct tx_export_report {
+  bool classifier;   /* false: a language model */
+  int labels;        /* of the head that was written; 0 of a language model */
+  int depth;         /* blocks that were written */
+  int64_t changed;   /* tensors that are not the base's */
+  size_t file_count; /* names in `out`, in the order in which they were written */
+  struct {
+    char name[64];
+    int64_t bytes;
+  } files[TX_EXPORT_FILES];
+} tx_export_report;
+
+/* Writes a classifier, or a model by name or path, in a form that other programs load.
+ * Each file appears whole or not at all; after a failure none of those is left that were
+ * not there before. */
+TX_API tx_status tx_export(const char *what, tx_export_options options, tx_export_report *report,
+                           const tx_watch *watch, tx_error *error);
+
 /* ---- models and data --------------------------------------------------- */
 
 /* What `pull` knows by name. */

@@ -15,8 +15,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written a
 enum { ALIGNMENT = 32, MAX_KEY = 65535, MAX_TENSOR_NAME = 63, MAX_NAMES = 1 << 16 };
 
 typedef struct payload {
-  const void *data; /* borrowed */
+  const void *data; /* borrowed; NULL: of `rows` */
   uint64_t size;
+  const tx_rows *rows;
+  bool half;
 } payload;
 
 struct tx_gguf_writer {
@@ -109,6 +111,10 @@ void tx_gguf_add_int(tx_gguf_writer *writer, const char *key, int64_t value) {
   if (begin_key(writer, key, TX_GGUF_I64)) put_u64(&writer->keys, (uint64_t)value);
 }
 
+void tx_gguf_add_u32(tx_gguf_writer *writer, const char *key, uint32_t value) {
+  if (begin_key(writer, key, TX_GGUF_U32)) put_u32(&writer->keys, value);
+}
+
 void tx_gguf_add_float(tx_gguf_writer *writer, const char *key, double value) {
   if (begin_key(writer, key, TX_GGUF_F64)) {
     tx_buffer_append(&writer->keys, &value, sizeof value);
@@ -179,8 +185,8 @@ static bool is_left_out(const char *key, const char *const *without, size_t coun
   return strcmp(key, "general.alignment") == 0;
 }
 
-void tx_gguf_add_all(tx_gguf_writer *writer, const tx_gguf *from, const char *const *without,
-                     size_t count) {
+void tx_gguf_add_keys(tx_gguf_writer *writer, const tx_gguf *from, const char *const *without,
+                      size_t count) {
   for (size_t i = 0; i < from->keys.count && writer->error.status == TX_OK; i++) {
     tx_text name = from->keys.items[i];
     char *key = tx_copy_bytes(name.data, name.size);
@@ -191,6 +197,11 @@ void tx_gguf_add_all(tx_gguf_writer *writer, const tx_gguf *from, const char *co
     if (!is_left_out(key, without, count)) add_entry(writer, from, key, &from->entries[i]);
     tx_free(key);
   }
+}
+
+void tx_gguf_add_all(tx_gguf_writer *writer, const tx_gguf *from, const char *const *without,
+                     size_t count) {
+  tx_gguf_add_keys(writer, from, without, count);
   for (size_t i = 0; i < tx_gguf_tensor_count(from); i++) {
     const tx_tensor *tensor = tx_gguf_tensor_at(from, i);
     tx_gguf_add_tensor(writer, tensor->name, tensor->type, tensor->dimensions, tensor->shape,
@@ -238,16 +249,17 @@ static bool measure_tensor(tx_gguf_writer *writer, const char *name, tx_tensor_t
   return true;
 }
 
-void tx_gguf_add_tensor(tx_gguf_writer *writer, const char *name, tx_tensor_type type,
-                        int dimensions, const int64_t *shape, const void *data) {
-  uint64_t bytes, next;
+static void add_payload(tx_gguf_writer *writer, const char *name, tx_tensor_type type,
+                        int dimensions, const int64_t *shape, payload item) {
+  uint64_t next;
   if (writer->error.status != TX_OK ||
-      !measure_tensor(writer, name, type, dimensions, shape, &bytes)) {
+      !measure_tensor(writer, name, type, dimensions, shape, &item.size)) {
     return;
   }
-  if (!data || !tx_add(writer->offset, bytes, &next) || !tx_add(next, ALIGNMENT - 1, &next)) {
+  bool there = item.data || item.rows;
+  if (!there || !tx_add(writer->offset, item.size, &next) || !tx_add(next, ALIGNMENT - 1, &next)) {
     MISUSED(writer, "tensor '%s' %s", name,
-            data ? "does not fit into a file; leave it out" : "has no data; give it some");
+            there ? "does not fit into a file; leave it out" : "has no data; give it some");
     return;
   }
   if (!take_name(writer, "tensor", name, MAX_TENSOR_NAME, &writer->tensor_names,
@@ -259,9 +271,25 @@ void tx_gguf_add_tensor(tx_gguf_writer *writer, const char *name, tx_tensor_type
   for (int i = 0; i < dimensions; i++) put_u64(&writer->tensors, (uint64_t)shape[i]);
   put_u32(&writer->tensors, (uint32_t)type);
   put_u64(&writer->tensors, writer->offset);
-  payload item = {data, bytes};
   tx_buffer_append(&writer->payloads, &item, sizeof item);
   writer->offset = next & ~(uint64_t)(ALIGNMENT - 1);
+}
+
+void tx_gguf_add_tensor(tx_gguf_writer *writer, const char *name, tx_tensor_type type,
+                        int dimensions, const int64_t *shape, const void *data) {
+  add_payload(writer, name, type, dimensions, shape, (payload){.data = data});
+}
+
+void tx_gguf_add_rows(tx_gguf_writer *writer, const char *name, bool half, int dimensions,
+                      const int64_t *shape, const tx_rows *rows) {
+  int64_t count = 1;
+  tx_tensor_type type = half ? TX_TENSOR_F16 : TX_TENSOR_F32;
+  for (int i = 1; i < dimensions && i < TX_TENSOR_DIMENSIONS; i++) count *= shape[i];
+  if (dimensions < 1 || rows->columns != shape[0] || rows->rows != count) {
+    MISUSED(writer, "tensor '%s' has rows of another shape; give it its own", name);
+    return;
+  }
+  add_payload(writer, name, type, dimensions, shape, (payload){.rows = rows, .half = half});
 }
 
 /* ---- the file ---------------------------------------------------------- */
@@ -289,7 +317,8 @@ static tx_status put_file(const tx_gguf_writer *writer, tx_writer *file, tx_erro
   for (uint64_t i = 0; i < writer->tensor_count; i++) {
     payload item;
     memcpy(&item, writer->payloads.data + i * sizeof item, sizeof item);
-    TX_TRY(tx_writer_add(file, item.data, item.size, error));
+    TX_TRY(item.rows ? tx_rows_write(item.rows, item.half, file, error)
+                     : tx_writer_add(file, item.data, item.size, error));
     TX_TRY(put_padding(file, item.size, error)); /* after the last one too: ggml expects it */
   }
   return TX_OK;

@@ -251,6 +251,7 @@ void tx_model_close(tx_model *model) {
 
 const tx_facts *tx_model_facts(const tx_model *model) { return &model->facts; }
 const tx_gguf *tx_model_gguf(const tx_model *model) { return model->gguf; }
+const tx_gguf *tx_model_changes(const tx_model *model) { return model->changes; }
 const tx_norm *tx_model_output_norm(const tx_model *model) { return &model->output_norm; }
 
 void tx_model_set_dtype(tx_model *model, tx_dtype dtype) {

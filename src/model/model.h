@@ -56,6 +56,7 @@ void tx_model_close(tx_model *model);
 
 const tx_facts *tx_model_facts(const tx_model *model);
 const tx_gguf *tx_model_gguf(const tx_model *model);
+const tx_gguf *tx_model_changes(const tx_model *model); /* NULL: none */
 
 /* How the matrices of blocks that are loaded from now on are kept.  Norms, biases,
  * attention and the residual stream stay fp32, and so do matrices among the changes.

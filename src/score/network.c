@@ -87,30 +87,17 @@ static void network_free(tx_scorer *self) {
 
 /* ---- opening ----------------------------------------------------------- */
 
-static tx_status check_base(const network *n, const tx_artifact_facts *facts, const char *path,
-                            tx_error *error) {
+static tx_status check_base(const tx_model *model, const tx_artifact_facts *facts,
+                            const char *path, tx_error *error) {
   char hex[TX_SHA256_HEX];
   uint64_t size;
-  const unsigned char *bytes = tx_gguf_bytes(tx_model_gguf(n->model), &size);
+  const unsigned char *bytes = tx_gguf_bytes(tx_model_gguf(model), &size);
   if (!tx_sha256_bytes(bytes, size, hex)) return tx_fail_memory(error, 256, "a hash");
   if (memcmp(hex, facts->base_sha256.data, 64) == 0) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
                  "the classifier was trained on another base model: it needs SHA-256 %.64s, but %s "
                  "has %s; pull the right model or train again on this one",
                  facts->base_sha256.data, path, hex);
-}
-
-/* A changed tensor that does not fit is most likely the sign of another base,
- * which is what to say then. */
-static tx_status open_base(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
-                           const char *path, tx_error *error) {
-  tx_error misfit = {0};
-  tx_status status = tx_model_open(path, artifact, &n->model, &misfit);
-  if (status == TX_OK) return check_base(n, facts, path, error);
-  if (tx_model_open(path, NULL, &n->model, NULL) == TX_OK) {
-    TX_TRY(check_base(n, facts, path, error));
-  }
-  return tx_fail_with(error, &misfit);
 }
 
 /* What a later program may write and this one would pass over. */
@@ -126,6 +113,30 @@ static tx_status check_known(const tx_gguf *artifact, const tx_artifact_facts *f
                  tx_show_name(method ? facts->text_template : facts->method, shown));
 }
 
+/* A model that failed its check is closed. */
+static tx_status close_after(tx_status status, tx_model **model) {
+  if (status == TX_OK) return TX_OK;
+  tx_model_close(*model);
+  *model = NULL;
+  return status;
+}
+
+/* A changed tensor that does not fit is most likely the sign of another base,
+ * which is what to say then. */
+tx_status tx_network_base(const tx_gguf *artifact, const tx_artifact_facts *facts,
+                          const char *path, tx_model **model, tx_error *error) {
+  tx_error misfit = {0};
+  TX_TRY(check_known(artifact, facts, error));
+  if (tx_model_open(path, artifact, model, &misfit) != TX_OK) {
+    bool whole = tx_model_open(path, NULL, model, NULL) == TX_OK;
+    if (whole) TX_TRY(close_after(check_base(*model, facts, path, error), model));
+    tx_model_close(*model);
+    *model = NULL;
+    return tx_fail_with(error, &misfit);
+  }
+  return close_after(check_base(*model, facts, path, error), model);
+}
+
 static tx_status fail_head(const tx_gguf *artifact, size_t head, tx_error *error) {
   char key[TX_ARTIFACT_KEY];
   tx_artifact_tensor(head, "weight", key);
@@ -134,32 +145,41 @@ static tx_status fail_head(const tx_gguf *artifact, size_t head, tx_error *error
                  tx_gguf_path(artifact), head == 0 ? "the head" : key);
 }
 
-static tx_status read_weights(network_head *h, const tx_gguf *artifact, size_t head,
-                              tx_error *error) {
+tx_status tx_network_head(const tx_gguf *artifact, const tx_artifact_facts *facts, int64_t width,
+                          const float **weights, const float **biases, tx_error *error) {
   char names[2][TX_ARTIFACT_KEY];
-  tx_artifact_tensor(head, "weight", names[0]);
-  tx_artifact_tensor(head, "bias", names[1]);
+  tx_artifact_tensor(facts->head, "weight", names[0]);
+  tx_artifact_tensor(facts->head, "bias", names[1]);
   const tx_tensor *weight = tx_gguf_tensor(artifact, names[0]);
   const tx_tensor *bias = tx_gguf_tensor(artifact, names[1]);
-  int64_t labels = h->labels;
+  int64_t labels = (int64_t)facts->label_count;
   if (!weight || !bias || weight->type != TX_TENSOR_F32 || bias->type != TX_TENSOR_F32 ||
-      weight->shape[0] != h->width || weight->shape[1] != labels || weight->dimensions != 2 ||
+      weight->shape[0] != width || weight->shape[1] != labels || weight->dimensions != 2 ||
       bias->dimensions != 1 || bias->shape[0] != labels) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s: %s or %s is missing or not [%" PRId64 ", %" PRId64
                    "] of F32; the artifact is damaged, train it again",
-                   tx_gguf_path(artifact), names[0], names[1], h->width, labels);
+                   tx_gguf_path(artifact), names[0], names[1], width, labels);
   }
-  const float *values = (const float *)(const void *)weight->data;
-  h->weight = tx_alloc_array(tx_packed_size(h->width, labels), sizeof(float));
-  h->bias = tx_alloc_array((size_t)labels, sizeof(float));
-  if (!h->weight || !h->bias) return tx_fail_memory(error, weight->size, "the head");
-  memcpy(h->bias, bias->data, (size_t)labels * sizeof(float));
+  *weights = (const float *)(const void *)weight->data;
+  *biases = (const float *)(const void *)bias->data;
   int64_t damaged = 0;
-  for (int64_t i = 0; i < h->width * labels; i++) damaged += !(values[i] - values[i] == 0);
-  for (int64_t i = 0; i < labels; i++) damaged += !(h->bias[i] - h->bias[i] == 0);
-  if (damaged) return fail_head(artifact, head, error);
-  tx_pack(values, 1, h->width, h->width, labels, h->weight);
+  for (int64_t i = 0; i < width * labels; i++) damaged += !((*weights)[i] - (*weights)[i] == 0);
+  for (int64_t i = 0; i < labels; i++) damaged += !((*biases)[i] - (*biases)[i] == 0);
+  return damaged ? fail_head(artifact, facts->head, error) : TX_OK;
+}
+
+static tx_status read_weights(network_head *h, const tx_gguf *artifact,
+                              const tx_artifact_facts *facts, tx_error *error) {
+  const float *weight, *bias;
+  TX_TRY(tx_network_head(artifact, facts, h->width, &weight, &bias, error));
+  h->weight = tx_alloc_array(tx_packed_size(h->width, h->labels), sizeof(float));
+  h->bias = tx_alloc_array((size_t)h->labels, sizeof(float));
+  if (!h->weight || !h->bias) {
+    return tx_fail_memory(error, (uint64_t)(h->width * h->labels) * 4, "the head");
+  }
+  memcpy(h->bias, bias, (size_t)h->labels * sizeof(float));
+  tx_pack(weight, 1, h->width, h->width, h->labels, h->weight);
   return TX_OK;
 }
 
@@ -199,7 +219,7 @@ static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifac
                    "; the artifact is damaged, train it again",
                    tx_gguf_path(artifact), h->depth, h->depth == 1 ? "" : "s", model->blocks);
   }
-  return read_weights(h, artifact, facts->head, error);
+  return read_weights(h, artifact, facts, error);
 }
 
 /* Blocks that are loaded keep their form: they are let go. */
@@ -229,8 +249,7 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
                                tx_network_options options, tx_error *error) {
   n->heads = tx_alloc_zero(n->count, sizeof *n->heads);
   if (!n->heads) return tx_fail_memory(error, n->count * sizeof *n->heads, "the heads");
-  TX_TRY(check_known(artifact, facts, error));
-  TX_TRY(open_base(n, artifact, facts, options.model_path, error));
+  TX_TRY(tx_network_base(artifact, facts, options.model_path, &n->model, error));
   tx_model_set_adapters_apart(n->model, options.adapters_apart);
   const tx_facts *model = tx_model_facts(n->model);
   int64_t most = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;

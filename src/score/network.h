@@ -24,6 +24,15 @@ tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *fact
                           size_t chosen, tx_network_options options, tx_scorer **scorer,
                           tx_error *error);
 
+/* What tx_network_open checks and reads first: the base model with the artifact's changes,
+ * whose blocks are not loaded; it must be the very file that the artifact names.  And a
+ * head's weights (labels, width) and biases (labels), borrowed from the artifact, finite;
+ * width: of the pooled features. */
+tx_status tx_network_base(const tx_gguf *artifact, const tx_artifact_facts *facts,
+                          const char *path, tx_model **model, tx_error *error);
+tx_status tx_network_head(const tx_gguf *artifact, const tx_artifact_facts *facts, int64_t width,
+                          const float **weights, const float **biases, tx_error *error);
+
 /* Of all heads, each block run once.  probabilities (heads): (count, labels of the
  * head) each.  The bits are those of score() with the head chosen. */
 tx_status tx_network_score_heads(tx_scorer *network, const tx_text *texts, size_t count,

@@ -98,8 +98,9 @@ static tx_status add_words(tx_classifier *c, tx_error *error) {
   return tx_blend_new(network, words, share, &c->scorer, error);
 }
 
-static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx_error *error) {
-  char path[4096], known[65], *name = NULL;
+tx_status tx_classifier_base(const tx_classifier *c, tx_classifier_options options,
+                             char path[4096], tx_error *error) {
+  char known[65], *name = NULL;
   if (!options.model) {
     tx_text base = c->facts[0].base_name;
     name = tx_copy_bytes(base.data, base.size);
@@ -107,7 +108,12 @@ static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx
   }
   tx_status status = tx_model_locate(name ? name : options.model, options.home, path, known, error);
   tx_free(name);
-  TX_TRY(status);
+  return status;
+}
+
+static tx_status open_scorer(tx_classifier *c, tx_classifier_options options, tx_error *error) {
+  char path[4096];
+  TX_TRY(tx_classifier_base(c, options, path, error));
   tx_network_options network = {path, options.max_tokens, options.batch_tokens, options.precision,
                                 options.adapters_apart};
   TX_TRY(tx_network_open(c->artifact, c->facts, c->heads, c->chosen, network, &c->scorer, error));
@@ -142,11 +148,10 @@ static tx_status classifier_build(tx_classifier *c, const char *path, tx_classif
   tx_artifact_facts first;
   TX_TRY(tx_artifact_open(path, &c->artifact, &first, error));
   TX_TRY(read_heads(c, &first, error));
-  TX_TRY(choose_head(c, options.head, error));
-  return open_scorer(c, options, error);
+  return choose_head(c, options.head, error);
 }
 
-tx_status tx_classifier_open(const char *path, tx_classifier_options options,
+tx_status tx_classifier_read(const char *path, tx_classifier_options options,
                              tx_classifier **classifier, tx_error *error) {
   *classifier = NULL;
   tx_classifier *c = tx_alloc_zero(1, sizeof *c);
@@ -158,6 +163,16 @@ tx_status tx_classifier_open(const char *path, tx_classifier_options options,
   }
   *classifier = c;
   return TX_OK;
+}
+
+tx_status tx_classifier_open(const char *path, tx_classifier_options options,
+                             tx_classifier **classifier, tx_error *error) {
+  TX_TRY(tx_classifier_read(path, options, classifier, error));
+  tx_status status = open_scorer(*classifier, options, error);
+  if (status == TX_OK) return TX_OK;
+  tx_classifier_close(*classifier);
+  *classifier = NULL;
+  return status;
 }
 
 void tx_classifier_close(tx_classifier *classifier) {

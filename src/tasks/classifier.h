@@ -14,7 +14,17 @@ struct tx_classifier {
   size_t heads;             /* from 1 */
   size_t chosen;            /* the one that the calls of one head are about */
   tx_scorer *network;       /* owned by `scorer` */
-  tx_scorer *scorer;        /* the network; of one head maybe blended with the words */
+  tx_scorer *scorer;        /* the network; of one head maybe blended with the words; NULL: only
+                               read */
 };
+
+/* The artifact with its facts and labels, and the head that the options choose, but no
+ * scorer: the base model need not be there. */
+tx_status tx_classifier_read(const char *path, tx_classifier_options options,
+                             tx_classifier **classifier, tx_error *error);
+
+/* Where its base model is, as the options or the artifact name it. */
+tx_status tx_classifier_base(const tx_classifier *classifier, tx_classifier_options options,
+                             char path[4096], tx_error *error);
 
 #endif

@@ -1,0 +1,55 @@
+/* What the forms of an export share: the model with its changes, the head, and the
+ * files that are written. */
+#ifndef TX_TASKS_EXPORT_H
+#define TX_TASKS_EXPORT_H
+
+#include <jansson.h>
+
+#include "base/memory.h"
+#include "formats/rows.h"
+#include "model/merged.h"
+#include "tasks/classifier.h"
+
+typedef struct tx_exporting {
+  tx_export_options options;
+  tx_classifier *classifier; /* NULL: a model by itself */
+  tx_model *model;
+  const tx_artifact_facts *facts; /* of the chosen head; NULL: there is none */
+  tx_pooling pooling;
+  int64_t depth;           /* blocks that are written */
+  const float *weight;     /* of the head: (labels, features) */
+  const float *bias;       /* (labels) */
+  int64_t features;
+  tx_arena *arena; /* what is borrowed until the files are written */
+  tx_export_report *report;
+  const tx_watch *watch;
+} tx_exporting;
+
+/* The path of a file in the output directory, which must not be there yet. */
+tx_status tx_export_path(const tx_exporting *e, const char *name, char path[4096],
+                         tx_error *error);
+/* A file that has been written joins the report. */
+tx_status tx_export_wrote(tx_exporting *e, const char *name, tx_error *error);
+
+tx_status tx_export_text(tx_exporting *e, const char *name, const char *text, size_t size,
+                         tx_error *error);
+/* Takes `object`; NULL, as after a lack of memory, is reported. */
+tx_status tx_export_json(tx_exporting *e, const char *name, json_t *object, tx_error *error);
+
+/* A tensor of the model's file that is written, as rows; the arena's. */
+typedef struct tx_export_tensor {
+  tx_merged merged;
+  tx_rows rows;
+} tx_export_tensor;
+
+/* What is written of the model's file: tensors (*count) of blocks below the depth, and of
+ * no block.  New, the arena's. */
+tx_status tx_export_tensors(tx_exporting *e, tx_export_tensor **tensors, size_t *count,
+                            tx_error *error);
+
+/* The forms.  Files of the output directory have been looked for before. */
+tx_status tx_export_gguf(tx_exporting *e, tx_error *error);
+tx_status tx_export_safetensors(tx_exporting *e, tx_error *error);
+tx_status tx_export_peft(tx_exporting *e, tx_error *error);
+
+#endif
