@@ -132,9 +132,11 @@ tx_status tx_export_json(tx_exporting *e, const char *name, json_t *object, tx_e
   return status;
 }
 
-/* Without leave to replace any, all that were written are new ones. */
+/* Without leave to replace any, all that were written are new ones; and so is all that is
+ * in a new directory. */
 static void remove_written(const tx_exporting *e) {
   char path[4096];
+  if (e->made_directory) tx_directory_remove(e->options.out);
   for (size_t i = 0; !e->options.replace && i < e->report->file_count; i++) {
     if (tx_path_join(path, e->options.out, e->report->files[i].name, NULL) == TX_OK) {
       tx_file_remove(path);
@@ -188,7 +190,9 @@ static tx_status run(tx_exporting *e, const char *what, tx_error *error) {
   TX_TRY(check_options(what, &e->options, error));
   TX_TRY(open_what(e, what, error));
   e->report->depth = (int)e->depth;
+  bool there = tx_file_look(e->options.out).exists;
   TX_TRY(tx_directory_make(e->options.out, error));
+  e->made_directory = !there;
   switch (e->options.to) {
     case TX_EXPORT_GGUF: return tx_export_gguf(e, error);
     case TX_EXPORT_SAFETENSORS: return tx_export_safetensors(e, error);

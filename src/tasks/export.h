@@ -20,6 +20,7 @@ typedef struct tx_exporting {
   const float *weight;     /* of the head: (labels, features) */
   const float *bias;       /* (labels) */
   int64_t features;
+  bool made_directory; /* it was not there before */
   tx_arena *arena; /* what is borrowed until the files are written */
   tx_export_report *report;
   const tx_watch *watch;

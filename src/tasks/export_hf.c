@@ -110,6 +110,41 @@ tx_status tx_hf_check_files(const tx_exporting *e, const char *const *names, tx_
   return TX_OK;
 }
 
+/* ---- the head ------------------------------------------------------------- */
+
+static tx_status read_floats(void *context, int64_t from, int64_t count, float *values,
+                             tx_error *error) {
+  const tx_rows *head = context;
+  (void)error;
+  memcpy(values, (const float *)head->context + from * head->columns,
+         (size_t)(count * head->columns) * sizeof *values);
+  return TX_OK;
+}
+
+/* Of values in memory, (rows, columns); the arena's. */
+static tx_rows *rows_of(tx_exporting *e, const float *values, int64_t rows, int64_t columns) {
+  static const char name[] = "the head";
+  tx_rows *made = tx_arena_array(e->arena, 2, sizeof *made);
+  if (!made) return NULL;
+  made[1] = (tx_rows){rows, columns, NULL, (void *)(uintptr_t)values, name};
+  made[0] = (tx_rows){rows, columns, read_floats, &made[1], name};
+  return made;
+}
+
+tx_status tx_hf_add_head(tx_exporting *e, const char *prefix, tx_safetensors *writer,
+                         tx_error *error) {
+  char names[2][TX_HF_NAME];
+  int64_t labels = (int64_t)e->facts->label_count;
+  tx_rows *weight = rows_of(e, e->weight, labels, e->features);
+  tx_rows *bias = rows_of(e, e->bias, 1, labels);
+  if (!weight || !bias) return tx_fail_memory(error, 256, "the head");
+  snprintf(names[0], TX_HF_NAME, "%sscore.weight", prefix);
+  snprintf(names[1], TX_HF_NAME, "%sscore.bias", prefix);
+  tx_safetensors_add(writer, names[0], e->options.half, 2, weight);
+  tx_safetensors_add(writer, names[1], e->options.half, 1, bias);
+  return TX_OK;
+}
+
 /* ---- config.json ---------------------------------------------------------- */
 
 static int64_t table_rows(const tx_exporting *e, const char *name, int64_t otherwise) {

@@ -3,6 +3,7 @@
 #ifndef TX_TASKS_EXPORT_HF_H
 #define TX_TASKS_EXPORT_HF_H
 
+#include "formats/safetensors_write.h"
 #include "tasks/export.h"
 
 enum { TX_HF_NAME = 160 };
@@ -21,6 +22,10 @@ tx_hf_layout tx_hf_layout_of(const tx_facts *facts, const tx_merged *merged);
 
 /* The row of a llama file's matrix, of heads of size D, that is row `row` there. */
 int64_t tx_hf_row(int64_t row, int64_t head_size);
+
+/* "PREFIXscore.weight" and "PREFIXscore.bias". */
+tx_status tx_hf_add_head(tx_exporting *e, const char *prefix, tx_safetensors *writer,
+                         tx_error *error);
 
 /* config.json: of a classifier, or of a language model.  And of a classifier the Python
  * file that its config names. */

@@ -90,35 +90,6 @@ static tx_status add_output(tx_exporting *e, const tx_export_tensor *embedding,
   return TX_OK;
 }
 
-static tx_status read_floats(void *context, int64_t from, int64_t count, float *values,
-                             tx_error *error) {
-  const tx_rows *head = context;
-  (void)error;
-  memcpy(values, (const float *)head->context + from * head->columns,
-         (size_t)(count * head->columns) * sizeof *values);
-  return TX_OK;
-}
-
-/* Of values in memory, (rows, columns); the arena's. */
-static tx_rows *rows_of(tx_exporting *e, const float *values, int64_t rows, int64_t columns,
-                        const char *name) {
-  tx_rows *made = tx_arena_array(e->arena, 2, sizeof *made);
-  if (!made) return NULL;
-  made[1] = (tx_rows){rows, columns, NULL, (void *)(uintptr_t)values, name};
-  made[0] = (tx_rows){rows, columns, read_floats, &made[1], name};
-  return made;
-}
-
-static tx_status add_head(tx_exporting *e, tx_safetensors *writer, tx_error *error) {
-  int64_t labels = (int64_t)e->facts->label_count;
-  tx_rows *weight = rows_of(e, e->weight, labels, e->features, "the head");
-  tx_rows *bias = rows_of(e, e->bias, 1, labels, "the head");
-  if (!weight || !bias) return tx_fail_memory(error, 256, "the head");
-  tx_safetensors_add(writer, "score.weight", e->options.half, 2, weight);
-  tx_safetensors_add(writer, "score.bias", e->options.half, 1, bias);
-  return TX_OK;
-}
-
 static tx_status add_model(tx_exporting *e, tx_safetensors *writer, bool *tied, tx_error *error) {
   tx_export_tensor *tensors;
   size_t count;
@@ -132,7 +103,7 @@ static tx_status add_model(tx_exporting *e, tx_safetensors *writer, bool *tied, 
     TX_TRY(add_output(e, &tensors[i], writer, error));
     *tied = false;
   }
-  return e->facts ? add_head(e, writer, error) : TX_OK;
+  return e->facts ? tx_hf_add_head(e, "", writer, error) : TX_OK;
 }
 
 static tx_status write_model(tx_exporting *e, bool *tied, tx_error *error) {
@@ -147,7 +118,7 @@ static tx_status write_model(tx_exporting *e, bool *tied, tx_error *error) {
 }
 
 tx_status tx_export_safetensors(tx_exporting *e, tx_error *error) {
-  static const char *const names[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
+  static const char *const names[] = {"config.json", "modeling_taxon.py", "tokenizer.json", "tokenizer_config.json",
                                       NULL};
   bool tied;
   TX_TRY(tx_hf_check(e, error));
