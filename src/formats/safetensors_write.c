@@ -8,6 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/memory.h"
+#include "formats/nearest.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written as they lie");
 
@@ -65,8 +66,9 @@ static bool measure(tx_safetensors *writer, const char *name, bool half, int dim
     MISUSED(writer, "tensor '%s' is larger than any file; reshape it", name);
     return false;
   }
-  if (name[0] == '\0' || json_object_get(writer->header, name)) {
-    MISUSED(writer, "the name '%s' is empty, reserved or used twice; choose another", name);
+  if (name[0] == '\0' || !tx_is_utf8(tx_text_of(name)) || json_object_get(writer->header, name)) {
+    MISUSED(writer, "the name '%s' is empty, not UTF-8, reserved or used twice; choose another",
+            name);
     return false;
   }
   return true;
@@ -90,8 +92,7 @@ void tx_safetensors_add(tx_safetensors *writer, const char *name, bool half, int
     return;
   }
   if (json_object_set_new(writer->header, name, fact) != 0) {
-    MISUSED(writer, "the name of a tensor is not UTF-8, or there is no memory for it; choose "
-                    "another name");
+    (void)tx_fail_memory(&writer->error, 256, "a tensor's facts");
     return;
   }
   writer->offset = end;

@@ -32,14 +32,31 @@ static void add_tensor(tx_exporting *e, const tx_export_tensor *t, tx_gguf_write
   if (strcmp(tensor->name, "token_embd.weight") == 0) add_output(e, t, writer);
 }
 
+/* How llama.cpp pools when it is asked for embeddings: its numbers; 0: not as we do. */
+static uint32_t pooling_type(const tx_exporting *e) {
+  switch (e->pooling) {
+    case TX_POOLING_MEAN: return 1;
+    case TX_POOLING_FIRST: return 2;
+    case TX_POOLING_LAST: return 3;
+    default: return 0;
+  }
+}
+
+static void add_keys(const tx_exporting *e, tx_gguf_writer *writer) {
+  const char *name = tx_model_facts(e->model)->architecture->name;
+  char blocks[96], pooling[96];
+  const char *const without[] = {blocks, pooling};
+  snprintf(blocks, sizeof blocks, "%s.block_count", name);
+  snprintf(pooling, sizeof pooling, "%s.pooling_type", name);
+  tx_gguf_add_keys(writer, tx_model_gguf(e->model), without, e->facts ? 2 : 1);
+  tx_gguf_add_u32(writer, blocks, (uint32_t)e->depth);
+  if (e->facts && pooling_type(e) > 0) tx_gguf_add_u32(writer, pooling, pooling_type(e));
+}
+
 static tx_status add_model(tx_exporting *e, tx_gguf_writer *writer, tx_error *error) {
-  char blocks[96];
-  const char *const without[] = {blocks};
   tx_export_tensor *tensors;
   size_t count;
-  snprintf(blocks, sizeof blocks, "%s.block_count", tx_model_facts(e->model)->architecture->name);
-  tx_gguf_add_keys(writer, tx_model_gguf(e->model), without, 1);
-  tx_gguf_add_u32(writer, blocks, (uint32_t)e->depth);
+  add_keys(e, writer);
   TX_TRY(tx_export_tensors(e, &tensors, &count, error));
   for (size_t i = 0; i < count; i++) add_tensor(e, &tensors[i], writer);
   return TX_OK;

@@ -189,15 +189,24 @@ static bool put_token(const tx_exporting *e, json_t *object, const char *key, co
   return put(object, key, json_integer(id));
 }
 
+bool tx_hf_put_text(json_t *object, tx_text key, json_t *value) {
+  char *copy = tx_copy_bytes(key.data, key.size);
+  if (!copy) json_decref(value);
+  bool done = copy && json_object_set_new(object, copy, value) == 0;
+  tx_free(copy);
+  return done;
+}
+
 static bool put_labels(const tx_exporting *e, json_t *object) {
   json_t *names = json_object(), *ids = json_object();
-  bool whole = put(object, "id2label", names) && put(object, "label2id", ids);
+  bool whole = put(object, "id2label", names);
+  whole = put(object, "label2id", ids) && whole;
   for (size_t i = 0; whole && i < e->facts->label_count; i++) {
     char id[24];
     tx_text label = e->facts->labels[i];
     snprintf(id, sizeof id, "%zu", i);
     whole = put(names, id, json_stringn(label.data, label.size)) &&
-            json_object_setn_new(ids, label.data, label.size, json_integer((json_int_t)i)) == 0;
+            tx_hf_put_text(ids, label, json_integer((json_int_t)i));
   }
   return whole;
 }
@@ -206,12 +215,12 @@ static bool put_labels(const tx_exporting *e, json_t *object) {
  * one, and answer without its bias and its pooling. */
 static bool put_classifier(const tx_exporting *e, json_t *object) {
   bool gpt2 = is_gpt2(tx_model_facts(e->model));
-  json_t *classes = json_pack(
-      "{s:s, s:s}", "AutoConfig", "modeling_taxon.TaxonConfig",
-      "AutoModelForSequenceClassification", "modeling_taxon.TaxonForSequenceClassification");
   return put(object, "model_type", json_string(gpt2 ? "taxon_gpt2" : "taxon_llama")) &&
          put(object, "architectures", json_pack("[s]", "TaxonForSequenceClassification")) &&
-         put(object, "auto_map", classes) &&
+         put(object, "auto_map",
+             json_pack("{s:s, s:s}", "AutoConfig", "modeling_taxon.TaxonConfig",
+                       "AutoModelForSequenceClassification",
+                       "modeling_taxon.TaxonForSequenceClassification")) &&
          put(object, "pooling", json_string(tx_pooling_name(e->pooling))) &&
          put(object, "problem_type", json_string("single_label_classification")) &&
          put_labels(e, object);

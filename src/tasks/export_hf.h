@@ -38,6 +38,9 @@ tx_status tx_hf_write_tokenizer(tx_exporting *e, tx_error *error);
 /* What transformers' model of this name would compute otherwise. */
 tx_status tx_hf_check(const tx_exporting *e, tx_error *error);
 
+/* A text as a key, which holds no NUL.  Takes `value`; false: out of memory. */
+bool tx_hf_put_text(json_t *object, tx_text key, json_t *value);
+
 /* Those of `names` (ends with NULL) that may not be written are told before the work. */
 tx_status tx_hf_check_files(const tx_exporting *e, const char *const *names, tx_error *error);
 

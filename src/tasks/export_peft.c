@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "formats/nearest.h"
 #include "score/network.h"
 #include "tasks/export_hf.h"
 
@@ -148,7 +149,8 @@ static bool put(json_t *object, const char *key, json_t *value) {
  * What stands in the artifact is scaled already: alpha is the rank. */
 static bool put_modules(json_t *object, const adapters *found) {
   json_t *modules = json_array(), *ranks = json_object();
-  bool whole = put(object, "target_modules", modules) && put(object, "rank_pattern", ranks);
+  bool whole = put(object, "target_modules", modules);
+  whole = put(object, "rank_pattern", ranks) && whole;
   for (size_t i = 0; whole && i < found->count; i++) {
     const adapter *x = &found->items[i];
     whole = json_array_append_new(modules, json_string(x->module)) == 0 &&
@@ -166,10 +168,12 @@ static tx_status write_config(tx_exporting *e, const adapters *found, tx_error *
       "{s:s, s:s, s:I, s:I, s:f, s:s, s:b, s:b, s:b, s:b}", "peft_type", "LORA", "task_type",
       e->facts ? "SEQ_CLS" : "CAUSAL_LM", "r", rank, "lora_alpha", rank, "lora_dropout", 0.0, "bias",
       "none", "fan_in_fan_out", (int)gpt2, "inference_mode", 1, "use_rslora", 0, "use_dora", 0);
-  json_t *saved = e->facts ? json_pack("[s]", "score") : json_null();
-  json_t *name = json_stringn(base.data, base.size);
-  bool whole = object && put(object, "base_model_name_or_path", name ? name : json_null()) &&
-               put(object, "modules_to_save", saved) && put_modules(object, found);
+  bool named = tx_is_utf8(base);
+  bool whole = object &&
+               put(object, "base_model_name_or_path",
+                   named ? json_stringn(base.data, base.size) : json_null()) &&
+               put(object, "modules_to_save", e->facts ? json_pack("[s]", "score") : json_null()) &&
+               put_modules(object, found);
   if (!whole) json_decref(object);
   return tx_export_json(e, "adapter_config.json", whole ? object : NULL, error);
 }

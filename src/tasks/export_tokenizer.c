@@ -2,8 +2,9 @@
  * transformers gives the same ids. */
 #include <string.h>
 
+#include "formats/nearest.h"
 #include "tasks/export_hf.h"
-#include "text/tokenizer.h"
+#include "text/vocabulary.h"
 
 typedef struct {
   const tx_gguf *gguf;
@@ -57,7 +58,7 @@ static bool add_token(json_t *list, tx_text token, size_t id, bool special) {
   return entry && json_array_append_new(list, entry) == 0;
 }
 
-/* Control and unknown tokens are special; what its user defined is always parsed. */
+/* Control and unknown tokens are special; what the model defines itself is always parsed. */
 static json_t *added_tokens(const vocabulary *v) {
   json_t *list = json_array();
   bool whole = list != NULL;
@@ -77,8 +78,7 @@ static json_t *model(const vocabulary *v) {
   json_t *ids = json_object(), *merges = json_array();
   bool whole = ids && merges;
   for (size_t i = 0; whole && i < v->count; i++) {
-    whole = json_object_setn_new(ids, v->tokens[i].data, v->tokens[i].size,
-                                 json_integer((json_int_t)i)) == 0;
+    whole = tx_hf_put_text(ids, v->tokens[i], json_integer((json_int_t)i));
   }
   for (size_t i = 0; whole && i < v->merge_count; i++) {
     whole = json_array_append_new(merges, text_json(v->merges[i])) == 0;
@@ -102,15 +102,16 @@ static json_t *tokenizer(const vocabulary *v) {
   return whole ? object : NULL;
 }
 
-/* Which jansson does not take, and would report as a lack of memory. */
+/* Merges are of tokens, which tx_tokenizer_from_gguf has seen to. */
 static tx_status check_texts(const vocabulary *v, tx_error *error) {
+  tx_tokenizer *tokenizer;
+  TX_TRY(tx_tokenizer_from_gguf(v->gguf, &tokenizer, error));
+  tx_tokenizer_free(tokenizer);
   for (size_t i = 0; i < v->count; i++) {
-    json_t *one = text_json(v->tokens[i]);
-    bool good = one != NULL;
-    json_decref(one);
-    if (good) continue;
+    tx_text token = v->tokens[i];
+    if (tx_is_utf8(token) && !memchr(token.data, '\0', token.size)) continue;
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: token %zu is not UTF-8, which tokenizer.json must be; export it --to gguf",
+                   "%s: token %zu is not UTF-8 without NUL, which tokenizer.json must be; export it --to gguf",
                    tx_gguf_path(v->gguf), i);
   }
   return TX_OK;
@@ -137,6 +138,7 @@ static bool put_template(const vocabulary *v, json_t *object) {
   tx_text text;
   if (!tx_gguf_has(v->gguf, "tokenizer.chat_template")) return true;
   if (tx_gguf_string(v->gguf, "tokenizer.chat_template", &text, NULL) != TX_OK) return true;
+  if (!tx_is_utf8(text)) return true;
   return put(object, "chat_template", text_json(text));
 }
 
