@@ -12,6 +12,7 @@
 
 /* In the order of the library's enums. */
 static const char *const methods[] = {"head", "last-block", "auto", "norms", "lora", "full", NULL};
+static const char *const inits[] = {"pretrained", "random", NULL};
 static const char *const attentions[] = {"causal", "bidirectional", NULL};
 static const char *const poolings[] = {"last", "mean", "first", "both", "attention", "auto", NULL};
 static const char *const solvers[] = {"convex", "sgd", NULL};
@@ -28,9 +29,9 @@ typedef struct {
   option_list heads;        /* NAME:FILE */
   tx_label_source *sources; /* (heads.count), once they are read */
   int format, method, pooling, solver, schedule, weights, precision, targets, sampling,
-      attention;
+      attention, init;
   int64_t depth, max_depth, blocks, rank, epochs, batch, accumulate, patience, max_tokens, cache_mb,
-      pad_to, batch_tokens;
+      pad_to, batch_tokens, layers, width;
   double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
       ema, save_minutes, dropout;
   bool no_cache, rank_stabilised, keep_activations, dora;
@@ -64,7 +65,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 51 };
+enum { OPTION_COUNT = 54 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -99,6 +100,14 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .zero = "chosen by --method auto, else all", .least = 1, .most = 10000, .flags = OPTION_RESULT},
       {"max-depth", OPTION_INTEGER, &state->max_depth, "N", "the deepest that --method auto tries",
        .zero = "all blocks", .least = 1, .most = 10000, .flags = OPTION_RESULT},
+      {"init", OPTION_CHOICE, &state->init,
+       .help = "random: the model's architecture and vocabulary with random weights, drawn by the "
+               "seed; a model of its own, which is kept in the home",
+       .choices = inits, .flags = OPTION_RESULT},
+      {"layers", OPTION_INTEGER, &state->layers, "N", "blocks of a random model",
+       .zero = "the model's", .least = 1, .most = 1024, .flags = OPTION_RESULT},
+      {"width", OPTION_INTEGER, &state->width, "N", "of a random model, a multiple of its head size",
+       .zero = "the model's", .least = 2, .most = 1 << 17, .flags = OPTION_RESULT},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
        .zero = "what the model can read", .least = 1, .most = INT32_MAX, .flags = OPTION_RESULT},
       {"pad-to", OPTION_INTEGER, &state->pad_to, "N",
@@ -226,6 +235,9 @@ static tx_train_options library_options(const train *state, const char *command)
   to.alpha = state->alpha;
   to.rank_stabilised = state->rank_stabilised;
   to.targets = (tx_targets)state->targets;
+  to.init = (tx_init)state->init;
+  to.layers = (int)state->layers;
+  to.width = (int)state->width;
   to.dropout = state->dropout;
   to.dora = state->dora;
   to.attention = (tx_attention)state->attention;

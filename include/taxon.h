@@ -239,9 +239,17 @@ typedef struct tx_label_source {
   const char *data; /* training table */
 } tx_label_source;
 
+typedef enum tx_init {
+  TX_INIT_PRETRAINED, /* the model's weights */
+  TX_INIT_RANDOM,     /* random ones, of its architecture and vocabulary, drawn by the seed: a model of
+                         its own, that is kept under the home */
+} tx_init;
+
 typedef struct tx_train_options {
   const char *home;
   const char *model;      /* name or path; required */
+  tx_init init;
+  int layers, width;      /* of a random model; 0: those of `model` */
   const char *data;       /* training table; required unless there are heads */
   const tx_label_source *heads; /* (head_count), names distinct: instead of data and validation;
                                    a tenth of each table validates; the method is auto or head,

@@ -442,6 +442,40 @@ static tx_status pull_path(const char *from, const char *home, tx_pulled *pulled
   return TX_OK;
 }
 
+/* ---- models that are made here ---- */
+
+static tx_status write_made(const char *home, const char *name, const char *source,
+                            tx_gguf_writer *writer, const char *path, const tx_watch *watch,
+                            tx_error *error) {
+  tx_receipt receipt = {0};
+  TX_TRY(tx_gguf_commit(writer, path, error));
+  TX_TRY(tx_look_at_model(path, &receipt, error));
+  TX_TRY(tx_hash_file(path, "verify", watch, receipt.sha256, error));
+  snprintf(receipt.source, sizeof receipt.source, "%s", source);
+  return tx_receipt_write(home, name, receipt, error);
+}
+
+tx_status tx_model_keep(const char *home, const char *name, const char *source,
+                        tx_gguf_writer *writer, char path[4096], const tx_watch *watch,
+                        tx_error *error) {
+  tx_lock lock;
+  tx_receipt receipt;
+  bool there = false;
+  TX_TRY(tx_model_path(home, name, ".gguf", path, error));
+  TX_TRY(make_models(home, error));
+  TX_TRY(tx_home_lock(home, name, &lock, watch, error));
+  tx_status status = tx_receipt_read(home, name, &receipt, &there, error);
+  bool same = there && strcmp(receipt.source, source) == 0 && tx_file_look(path).exists;
+  if (status == TX_OK && !same) {
+    status = tx_file_look(path).exists && there
+                 ? tx_fail(error, TX_ERROR_INPUT,
+                           "another model is called %s already (%s); remove that one", name, path)
+                 : write_made(home, name, source, writer, path, watch, error);
+  }
+  tx_lock_free(&lock);
+  return status;
+}
+
 /* ---- either ---- */
 
 static tx_status fail_unknown(const char *what, tx_error *error) {

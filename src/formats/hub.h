@@ -13,6 +13,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "formats/gguf_write.h"
 
 /* Appends `home`, or where it is NULL or empty TAXON_HOME, else
  * $XDG_CACHE_HOME/taxon, else $HOME/.cache/taxon. */
@@ -24,5 +25,12 @@ tx_status tx_home(const char *home, tx_buffer *path, tx_error *error);
  * while size and time of the file are those of the receipt; else "". */
 tx_status tx_model_locate(const char *name_or_path, const char *home, char path[4096],
                           char sha256_known[65], tx_error *error);
+
+/* Keeps a model that is made here as models/NAME.gguf (path) under `home`, which is the place
+ * itself, with a receipt that names the source.  One of that name from the same source is
+ * taken as it is; from another it is refused. */
+tx_status tx_model_keep(const char *home, const char *name, const char *source,
+                        tx_gguf_writer *writer, char path[4096], const tx_watch *watch,
+                        tx_error *error);
 
 #endif

@@ -157,6 +157,14 @@ static tx_status check_sources(const tx_train_options *o, tx_error *error) {
 tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_sources(o, error));
   TX_TRY(tx_kernels_check(error));
+  TX_TRY(check_range("init", (int)o->init, 0, TX_INIT_RANDOM, error));
+  TX_TRY(check_range("layers", o->layers, 0, TX_MAX_BLOCKS, error));
+  TX_TRY(check_range("width", o->width, 0, 1 << 17, error));
+  if (o->init != TX_INIT_RANDOM && (o->layers > 0 || o->width > 0)) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "--%s is of a model with random weights: give --init random too",
+                   o->layers > 0 ? "layers" : "width");
+  }
   TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_FULL, error));
   TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_AUTO, error));
   TX_TRY(check_range("head solver", (int)o->head_solver, 0, TX_HEAD_SGD, error));

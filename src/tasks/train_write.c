@@ -128,7 +128,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .precision = tx_text_of(t->precision == TX_PRECISION_INT8 ? "int8" : ""),
       .f32_matrices = w->f32_matrices,
       .f32_count = w->f32_count,
-      .base_name = tx_text_of(o->model),
+      .base_name = tx_text_of(tx_training_base_name(t)),
       .base_sha256 = tx_text_of(t->base_sha256),
       .blocks_trained = set->blocks,
       .train_rows = set->split.train.count,

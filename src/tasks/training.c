@@ -10,6 +10,7 @@
 #include "base/watch.h"
 #include "formats/file.h"
 #include "formats/hub.h"
+#include "tasks/random_base.h"
 #include "tasks/run.h"
 #include "text/vocabulary.h"
 
@@ -90,8 +91,19 @@ static tx_status open_model(tx_training *t, tx_error *error) {
   return check_depth(t, error);
 }
 
+const char *tx_training_base_name(const tx_training *t) {
+  return t->base_name[0] ? t->base_name : t->options->model;
+}
+
 tx_status tx_training_open(tx_training *t, tx_error *error) {
+  const tx_train_options *o = t->options;
   TX_TRY(check_output(t, error));
+  if (o->init == TX_INIT_RANDOM) {
+    char base[sizeof t->model_path];
+    memcpy(base, t->model_path, sizeof base);
+    TX_TRY(tx_random_base(o->home, base, o->model, o->layers, o->width, o->seed, t->base_name,
+                          t->model_path, t->watch, error));
+  }
   return open_model(t, error);
 }
 

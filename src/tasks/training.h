@@ -24,11 +24,15 @@ typedef struct tx_training {
   struct tx_run *run; /* checkpoints and log of gradient steps; or NULL */
   tx_memo *memo;      /* what fits of earlier runs came to; or NULL */
   char base_sha256[65];
+  char base_name[256]; /* of a random model; else "": as the options have it */
   int64_t max_tokens;
   tx_precision precision; /* of the frozen blocks: f32 or int8 */
   tx_buffer home;
   char model_path[4096], cache_path[TX_PATH_SIZE];
 } tx_training;
+
+/* What the artifact calls its base. */
+const char *tx_training_base_name(const tx_training *training);
 
 /* The options against one another (in train.c). */
 tx_status tx_training_check(const tx_train_options *options, tx_error *error);
