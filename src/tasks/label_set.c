@@ -249,8 +249,24 @@ static void random_head(uint64_t seed, int64_t width, int classes, float *weight
   for (int c = 0; c < classes; c++) bias[c] = (float)(bound * (2 * tx_random_uniform(&random) - 1));
 }
 
-/* The head on what the untrained blocks give; a head alone has it as its states. */
-static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) {
+/* Where all blocks are trained, what they give before the first step is the model's own, which
+ * an earlier run may have left. */
+static tx_status recall_start(tx_training *t, tx_label_set *set, tx_states *pooled,
+                              tx_error *error) {
+  bool all = set->blocks > 0 && set->blocks == set->depth;
+  bool own = t->options->attention == TX_ATTENTION_CAUSAL; /* else it is no longer the model's */
+  if (!all || !own || t->options->head_solver != TX_HEAD_CONVEX) return TX_OK;
+  bool learned = set->pooling == TX_POOLING_ATTENTION; /* a mean at first */
+  tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, learned ? TX_POOLING_MEAN : set->pooling};
+  TX_TRY(recall(t, &set->train, want, pooled, error));
+  tx_model_unload(t->model, 0, t->facts->blocks);
+  return TX_OK;
+}
+
+/* The head on what the untrained blocks give: a head alone has it as its states; or it is
+ * `pooled` (rows, F) already; or NULL. */
+static tx_status start_head(tx_training *t, tx_label_set *set, const float *pooled,
+                            tx_error *error) {
   int64_t width = tx_tail_width(set->tail), classes = set->split.classes;
   int64_t rows = set->split.train.count;
   bool convex = t->options->head_solver == TX_HEAD_CONVEX;
@@ -263,6 +279,8 @@ static tx_status start_head(tx_training *t, tx_label_set *set, tx_error *error) 
     random_head(t->options->seed, width, (int)classes, weight, bias);
   } else if (set->blocks == 0) {
     status = solve_head(t, set, set->train.states.rows, weight, bias, error);
+  } else if (pooled) {
+    status = solve_head(t, set, pooled, weight, bias, error);
   } else {
     tx_choice all = {NULL, 0};
     status = tx_tail_features(set->tail, &t->pass, &set->train.states, all, features, t->watch,
@@ -370,8 +388,8 @@ static void mark_tokens(const tx_rows_of_states *rows, uint8_t *seen, int64_t *l
   }
 }
 
-/* In place of states: the embeddings are trained, so the token ids are what is read. */
-static tx_status take_ids(const tx_training *t, tx_label_set *set, tx_error *error) {
+/* Of embeddings that are trained: whose. */
+static tx_status choose_ids(const tx_training *t, tx_label_set *set, tx_error *error) {
   size_t vocabulary = (size_t)t->facts->vocabulary;
   uint8_t *seen = tx_alloc_zero(vocabulary, 1);
   set->ids = tx_alloc_array(vocabulary, sizeof *set->ids);
@@ -385,13 +403,17 @@ static tx_status take_ids(const tx_training *t, tx_label_set *set, tx_error *err
     if (seen[id]) set->ids[set->id_count++] = (int32_t)id;
   }
   tx_free(seen);
+  return TX_OK;
+}
+
+/* In place of states, where the first block is trained. */
+static void take_ids(const tx_training *t, tx_label_set *set) {
   tx_rows_of_states *both[] = {&set->train, &set->validation};
   for (int i = 0; i < 2; i++) {
     const tx_encoded *tokens = &both[i]->tokens;
     both[i]->states =
         tx_states_of_ids(tokens->count, tokens->offsets, t->facts->width, tokens->ids);
   }
-  return TX_OK;
 }
 
 /* A head, or blocks too, at one depth and pooling that were asked for. */
@@ -407,10 +429,18 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   }
   tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
   if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
-  bool full = o->method == TX_METHOD_FULL;
-  TX_TRY(full ? take_ids(t, set, error) : recall_both(t, set, want, error));
-  TX_TRY(new_tail(t, set, error));
-  TX_TRY(start_head(t, set, error));
+  if (o->method == TX_METHOD_FULL) TX_TRY(choose_ids(t, set, error));
+  if (set->blocks > 0 && set->blocks == set->depth) {
+    take_ids(t, set);
+  } else {
+    TX_TRY(recall_both(t, set, want, error));
+  }
+  tx_states pooled = {0};
+  TX_TRY(recall_start(t, set, &pooled, error));
+  tx_status status = new_tail(t, set, error);
+  if (status == TX_OK) status = start_head(t, set, pooled.rows, error);
+  tx_states_free(&pooled);
+  TX_TRY(status);
   if (set->blocks > 0 || o->head_solver == TX_HEAD_SGD) TX_TRY(take_gradient_steps(t, set, error));
   return score_rows(t, set, set->tail, probabilities, error);
 }
@@ -530,7 +560,7 @@ static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
   TX_TRY(take_features(t, set, &set->train, error));
   TX_TRY(take_features(t, set, &set->validation, error));
   TX_TRY(new_tail(t, set, error));
-  TX_TRY(start_head(t, set, error));
+  TX_TRY(start_head(t, set, NULL, error));
   TX_TRY(score_rows(t, set, set->tail, probabilities, error));
   if (!frozen) TX_TRY(try_words(t, set, probabilities, error));
   if (frozen || set->depth == 0 || !worth_trying(t, set, probabilities)) return TX_OK;
