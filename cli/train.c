@@ -13,7 +13,7 @@
 /* In the order of the library's enums. */
 static const char *const methods[] = {"head", "last-block", "auto", "norms", "lora", "full", NULL};
 static const char *const inits[] = {"pretrained", "random", NULL};
-static const char *const attentions[] = {"causal", "bidirectional", NULL};
+static const char *const attentions[] = {"causal", "bidirectional", "two-way", NULL};
 static const char *const poolings[] = {"last", "mean", "first", "both", "attention", "auto", NULL};
 static const char *const solvers[] = {"convex", "sgd", NULL};
 static const char *const schedules[] = {"constant", "cosine", "linear", NULL};
@@ -171,7 +171,7 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        "the weights' exponential average is judged and kept; its decay a step", .zero = "none",
        .high = 0.999999, .flags = OPTION_RESULT},
       {"attention", OPTION_CHOICE, &state->attention,
-       .help = "bidirectional: in the trained blocks a token sees those after it too",
+       .help = "bidirectional: in the trained blocks a token sees those after it too; two-way: in all blocks",
        .choices = attentions, .flags = OPTION_RESULT},
       {"keep-activations", OPTION_FLAG, &state->keep_activations,
        .help = "of all blocks, also where they take more than 256 MB: faster than computing them again"},

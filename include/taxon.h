@@ -226,6 +226,7 @@ typedef enum tx_schedule {
 typedef enum tx_attention {
   TX_ATTENTION_CAUSAL,        /* as the model was made: a token sees those before it */
   TX_ATTENTION_BIDIRECTIONAL, /* in the trained blocks it sees those after it too */
+  TX_ATTENTION_TWO_WAY,       /* in the others too: what the model was not made for */
 } tx_attention;
 typedef enum tx_sampling {
   TX_SAMPLING_ALL,      /* every text once an epoch */
@@ -273,7 +274,7 @@ typedef struct tx_train_options {
   double dropout;      /* lora: share of an adapter's inputs that a step leaves out, 0 to below 1 */
   bool dora;           /* lora: each output's length is trained apart from its direction (DoRA, arXiv
                           2402.09353) */
-  tx_attention attention; /* gradient steps through blocks */
+  tx_attention attention; /* of methods that train blocks */
   int epochs;          /* gradient training; 0: the method's own, 5, and 2 for auto's last block */
   int batch;           /* texts a step, from 1 */
   int64_t batch_tokens; /* > 0: a step is of about so many tokens, long and short texts mixed,

@@ -64,8 +64,12 @@ static tx_cache_key key_of(const recall *r, int64_t text) {
   char name[192], precision[32];
   bool probe = r->want.kind == TX_TRUNK_PROBE;
   name_precision(r->cache->model, precision, sizeof precision);
-  int size = snprintf(name, sizeof name, "%.64s%s %d %" PRId64 " %d", r->cache->model_sha256,
-                      precision, (int)r->want.kind, probe ? 0 : r->want.depth,
+  char ahead[32] = "";
+  if (tx_model_is_two_way(r->cache->model, r->want.depth)) {
+    snprintf(ahead, sizeof ahead, " two-way %" PRId64, tx_model_two_way(r->cache->model));
+  }
+  int size = snprintf(name, sizeof name, "%.64s%s%s %d %" PRId64 " %d", r->cache->model_sha256,
+                      precision, ahead, (int)r->want.kind, probe ? 0 : r->want.depth,
                       r->want.kind == TX_TRUNK_POOLED ? (int)r->want.pooling : 0);
   const int32_t *ids = r->sequences->ids + r->sequences->offsets[text];
   size_t bytes = (size_t)(r->sequences->offsets[text + 1] - r->sequences->offsets[text]) * sizeof *ids;

@@ -263,8 +263,10 @@ void tx_model_set_two_way(tx_model *model, int64_t first) {
   model->two_way = model->facts.blocks - first;
 }
 
+int64_t tx_model_two_way(const tx_model *model) { return model->facts.blocks - model->two_way; }
+
 bool tx_model_is_two_way(const tx_model *model, int64_t depth) {
-  return depth > model->facts.blocks - model->two_way;
+  return depth > tx_model_two_way(model);
 }
 tx_dtype tx_model_dtype(const tx_model *model) { return model->dtype; }
 

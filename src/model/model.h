@@ -81,6 +81,7 @@ void tx_model_set_adapters_apart(tx_model *model, bool apart);
 /* Attention of blocks from `first` on sees what comes after a token too, though the model was
  * made to look back alone; the number of blocks at first: none does.  Holds for blocks that are loaded from now on. */
 void tx_model_set_two_way(tx_model *model, int64_t first);
+int64_t tx_model_two_way(const tx_model *model); /* `first` */
 bool tx_model_is_two_way(const tx_model *model, int64_t depth); /* one of the first `depth` does */
 
 /* Matrices that stay fp32 where the others become bytes: those whose inputs have

@@ -245,6 +245,21 @@ static tx_status choose_precision(network *n, const tx_gguf *artifact,
   return set_precision(n, wanted == TX_PRECISION_AUTO ? own : wanted, NULL, 0, NULL, error);
 }
 
+static tx_status set_attention(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
+                               tx_error *error) {
+  bool all = is(facts->attention, "two-way"), trained = is(facts->attention, "bidirectional");
+  if (facts->attention.size == 0) return TX_OK;
+  if (!all && !trained) {
+    char shown[TX_SHOWN_SIZE];
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: the attention '%s' is not known; use the taxon that wrote it or train again",
+                   tx_gguf_path(artifact), tx_show_name(facts->attention, shown));
+  }
+  int64_t first = facts->depth - facts->blocks_trained;
+  tx_model_set_two_way(n->model, all || first < 0 ? 0 : first);
+  return TX_OK;
+}
+
 static tx_status network_build(network *n, const tx_gguf *artifact, const tx_artifact_facts *facts,
                                tx_network_options options, tx_error *error) {
   n->heads = tx_alloc_zero(n->count, sizeof *n->heads);
@@ -254,9 +269,7 @@ static tx_status network_build(network *n, const tx_gguf *artifact, const tx_art
   const tx_facts *model = tx_model_facts(n->model);
   int64_t most = options.max_tokens > 0 ? options.max_tokens : facts->max_tokens;
   n->encoding = (tx_encoding){most < model->context ? most : model->context, facts->pad_to};
-  if (facts->attention.size > 0) {
-    tx_model_set_two_way(n->model, facts->depth - facts->blocks_trained);
-  }
+  TX_TRY(set_attention(n, artifact, facts, error));
   n->batch_tokens = options.batch_tokens > 0 ? options.batch_tokens : TX_BATCH_TOKENS;
   for (size_t i = 0; i < n->count; i++) TX_TRY(read_head(n, artifact, &facts[i], error));
   TX_TRY(tx_tokenizer_from_gguf(tx_model_gguf(n->model), &n->tokenizer, error));

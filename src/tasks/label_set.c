@@ -254,8 +254,7 @@ static void random_head(uint64_t seed, int64_t width, int classes, float *weight
 static tx_status recall_start(tx_training *t, tx_label_set *set, tx_states *pooled,
                               tx_error *error) {
   bool all = set->blocks > 0 && set->blocks == set->depth;
-  bool own = t->options->attention == TX_ATTENTION_CAUSAL; /* else it is no longer the model's */
-  if (!all || !own || t->options->head_solver != TX_HEAD_CONVEX) return TX_OK;
+  if (!all || t->options->head_solver != TX_HEAD_CONVEX) return TX_OK;
   bool learned = set->pooling == TX_POOLING_ATTENTION; /* a mean at first */
   tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, learned ? TX_POOLING_MEAN : set->pooling};
   TX_TRY(recall(t, &set->train, want, pooled, error));
@@ -424,8 +423,9 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   set->depth = o->depth > 0 ? o->depth : t->facts->blocks;
   set->pooling = o->pooling == TX_POOLING_AUTO ? TX_POOLING_LAST : o->pooling;
   set->blocks = blocks_of(o, set->depth);
-  if (o->attention == TX_ATTENTION_BIDIRECTIONAL) {
-    tx_model_set_two_way(t->model, set->depth - set->blocks);
+  if (o->attention != TX_ATTENTION_CAUSAL) {
+    bool all = o->attention == TX_ATTENTION_TWO_WAY;
+    tx_model_set_two_way(t->model, all ? 0 : set->depth - set->blocks);
   }
   tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
   if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};

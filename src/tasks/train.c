@@ -61,7 +61,9 @@ static tx_status check_blocks(const tx_train_options *o, tx_error *error) {
   if (trains_blocks(o) || (!pools && o->attention == TX_ATTENTION_CAUSAL)) return TX_OK;
   return tx_fail(error, TX_ERROR_ARGUMENT,
                  "%s is for methods that train blocks: last-block, norms, lora and full",
-                 pools ? "--pooling attention" : "--attention bidirectional");
+                 pools ? "--pooling attention"
+                       : o->attention == TX_ATTENTION_TWO_WAY ? "--attention two-way"
+                                                              : "--attention bidirectional");
 }
 
 /* What auto chooses cannot be asked of it as well. */
@@ -177,7 +179,7 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("rank", o->rank, 1, 1 << 16, error));
   TX_TRY(check_range("alpha", o->alpha, 0, 1e6, error));
   TX_TRY(check_range("dropout", o->dropout, 0, 0.99, error));
-  TX_TRY(check_range("attention", (int)o->attention, 0, TX_ATTENTION_BIDIRECTIONAL, error));
+  TX_TRY(check_range("attention", (int)o->attention, 0, TX_ATTENTION_TWO_WAY, error));
   TX_TRY(check_range("batch tokens", (double)o->batch_tokens, 0, 1 << 24, error));
   TX_TRY(check_range("pad to", (double)o->pad_to, 0, 1 << 24, error));
   TX_TRY(check_range("targets", (int)o->targets, 0, TX_TARGETS_QUERY_VALUE, error));

@@ -101,6 +101,8 @@ static tx_status add_depths(const writing *w, tx_error *error) {
   return TX_OK;
 }
 
+/* As of the artifact: nothing where it is the model's. */
+static const char *const attention_names[] = {"", "bidirectional", "two-way"};
 static const char *const schedule_names[] = {"constant", "cosine", "linear"};
 
 static tx_status add_facts(const writing *w, tx_error *error) {
@@ -124,7 +126,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .max_tokens = t->max_tokens,
       .pad_to = o->pad_to,
       .attention =
-          tx_text_of(o->attention == TX_ATTENTION_BIDIRECTIONAL ? "bidirectional" : ""),
+          tx_text_of(attention_names[o->attention]),
       .precision = tx_text_of(t->precision == TX_PRECISION_INT8 ? "int8" : ""),
       .f32_matrices = w->f32_matrices,
       .f32_count = w->f32_count,

@@ -75,13 +75,14 @@ static void check_learns(const char *model, tx_method method) {
 static void test_ways_of_training(void **state) {
   (void)state;
   static const char *const ways[] = {"plain", "pooling",      "two-way", "padded", "dora",
-                                     "drops", "by tokens", "two-way and padded"};
+                                     "drops", "by tokens", "two-way and padded", "all two-way"};
   double plain = 0;
   for (size_t way = 0; way < sizeof ways / sizeof *ways; way++) {
     for (int which = 0; which < 2; which++) {
       tx_train_options options = options_for(which ? gpt2 : llama, TX_METHOD_LORA, "way.taxon");
       if (way == 1) options.pooling = TX_POOLING_ATTENTION;
       if (way == 2 || way == 7) options.attention = TX_ATTENTION_BIDIRECTIONAL;
+      if (way == 8) options.attention = TX_ATTENTION_TWO_WAY, options.blocks = 1;
       if (way == 3 || way == 7) options.pad_to = 40;
       if (way == 4) options.dora = true;
       if (way == 5) options.dropout = 0.2;
