@@ -1,5 +1,5 @@
 /* tx_train: from tables and a base model to an artifact.  The order of the steps
- * stands in run(); one label set's are in label_set.c, writing in train_write.c. */
+ * stands in run(); one label set's are in label_set*.c, writing in train_write.c. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,0 +1,115 @@
+/* What a label set's trained end is worth on the validation rows. */
+#include "tasks/label_set_parts.h"
+
+#include <inttypes.h>
+
+#include "adapt/loss.h"
+#include "base/watch.h"
+#include "kernels/product.h"
+#include "trust/comparison.h"
+#include "trust/metrics.h"
+
+tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, tx_tail *tail,
+                            float *probabilities, tx_error *error) {
+  int64_t width = tx_tail_width(tail), classes = set->split.classes;
+  int64_t count = set->split.validation.count;
+  float *features = tx_alloc_array((size_t)(count * (width + classes)), sizeof(float));
+  float *head = tx_alloc_array(tx_packed_size(width, classes), sizeof(float));
+  tx_status status = features && head ? TX_OK : tx_fail_memory(error, (uint64_t)count, "scores");
+  tx_choice all = {NULL, 0};
+  if (status == TX_OK) {
+    status = tx_tail_features(tail, &t->pass, &set->validation.states, all, features, t->watch,
+                              error);
+  }
+  if (status == TX_OK) {
+    float *logits = features + count * width;
+    tx_pack(tx_tail_head_weight(tail), 1, width, width, classes, head);
+    tx_product product = {.kernels = t->pass.kernels,
+                          .rows = count,
+                          .depth = width,
+                          .columns = classes,
+                          .x = features,
+                          .x_row = width,
+                          .x_step = 1,
+                          .panels = head,
+                          .bias = tx_tail_head_bias(tail),
+                          .y = logits,
+                          .y_row = classes};
+    tx_product_run(&product);
+    tx_softmax(logits, count, (int)classes, probabilities);
+  }
+  tx_free(features), tx_free(head);
+  return status;
+}
+
+void tx_label_set_take_scores(tx_label_set *set, const float *probabilities) {
+  const tx_labelled *rows = &set->split.validation;
+  tx_metrics metrics;
+  tx_metrics_compute(probabilities, rows->labels, rows->count, set->split.classes, &metrics, NULL,
+                     NULL);
+  tx_interval interval = tx_wilson(metrics.correct, rows->count);
+  set->val_accuracy = metrics.accuracy;
+  set->val_lo = interval.lo, set->val_hi = interval.hi;
+  set->val_macro_f1 = metrics.macro_f1, set->val_nll = metrics.nll;
+}
+
+/* Even if every error of the head went, six rows are the fewest from which a
+ * paired test (McNemar's, two-sided) sees a difference: 2 / 2^6 is below 0.05. */
+enum { FEWEST_ERRORS = 6 };
+
+bool tx_label_set_worth_trying(const tx_training *t, const tx_label_set *set, const float *head) {
+  const tx_labelled *rows = &set->split.validation;
+  tx_metrics metrics;
+  tx_metrics_compute(head, rows->labels, rows->count, set->split.classes, &metrics, NULL, NULL);
+  int64_t errors = rows->count - metrics.correct;
+  if (errors >= FEWEST_ERRORS) return true;
+  tx_watch_note(t->watch,
+                "last block: not trained, the head errs on %" PRId64 " of %" PRId64
+                " validation texts, too few to see a gain in",
+                errors, rows->count);
+  return false;
+}
+
+tx_status tx_label_set_better(const tx_training *t, const tx_label_set *set, const char *what,
+                              const float *new, const float *old, double level, bool *better,
+                              tx_error *error) {
+  const tx_labelled *rows = &set->split.validation;
+  int classes = set->split.classes;
+  double *gains = tx_alloc_array((size_t)rows->count, sizeof *gains);
+  if (!gains) return tx_fail_memory(error, (uint64_t)rows->count * 8, "the comparison");
+  tx_metrics of_new, of_old;
+  tx_metrics_compute(new, rows->labels, rows->count, classes, &of_new, NULL, NULL);
+  tx_metrics_compute(old, rows->labels, rows->count, classes, &of_old, NULL, NULL);
+  for (int64_t i = 0; i < rows->count; i++) {
+    int64_t at = i * classes + rows->labels[i];
+    gains[i] = tx_row_loss(old[at]) - tx_row_loss(new[at]);
+  }
+  double p = tx_mean_above_zero(gains, rows->count);
+  tx_free(gains);
+  *better = p < level && of_new.correct >= of_old.correct;
+  tx_watch_note(t->watch,
+                "%s: validation loss %.4f, accuracy %.4f; without %.4f, %.4f; p %.2g: %s", what,
+                of_new.nll, of_new.accuracy, of_old.nll, of_old.accuracy, p,
+                *better ? "kept" : "not kept");
+  return TX_OK;
+}
+
+void tx_label_set_compare_int8(const tx_training *t, const tx_label_set *set, const float *bytes,
+                               bool *accepted) {
+  const tx_labelled *rows = &set->split.validation;
+  int classes = set->split.classes;
+  int64_t changed = 0, right[2] = {0, 0};
+  for (int64_t i = 0; i < rows->count; i++) {
+    int32_t before = tx_top_label(set->scores + i * classes, classes);
+    int32_t after = tx_top_label(bytes + i * classes, classes);
+    changed += before != after;
+    right[0] += before == rows->labels[i], right[1] += after == rows->labels[i];
+  }
+  double points = 100 * (double)(right[0] - right[1]) / (double)rows->count;
+  *accepted = points <= TX_TOLERANCE;
+  tx_watch_note(t->watch,
+                "int8: %" PRId64 " of %" PRId64
+                " answers to validation texts change, %+.2f points of accuracy: %s",
+                changed, rows->count, right[0] == right[1] ? 0 : -points,
+                *accepted ? "kept" : "not kept");
+}
