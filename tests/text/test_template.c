@@ -1,0 +1,263 @@
+/* Templates against Jinja2 as transformers sets it up; what is refused, and where;
+ * marks; bounds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "base/memory.h"
+#include "golden/templates.h"
+#include "text/template.h"
+
+enum { ROWS = sizeof golden_expressions / sizeof *golden_expressions };
+
+/* ---- variables --------------------------------------------------------- */
+
+static tx_value value_of(tx_arena *arena, const json_t *json);
+
+static tx_value list_of(tx_arena *arena, const json_t *json) {
+  tx_list *list = tx_arena_alloc(arena, sizeof *list);
+  *list = (tx_list){.count = json_array_size(json)};
+  list->items = tx_arena_array(arena, list->count, sizeof *list->items);
+  for (size_t i = 0; i < list->count; i++) {
+    list->items[i] = value_of(arena, json_array_get(json, i));
+  }
+  return tx_value_list(list);
+}
+
+static tx_value dict_of(tx_arena *arena, json_t *json) {
+  tx_dict *dict = tx_arena_alloc(arena, sizeof *dict);
+  *dict = (tx_dict){.capacity = json_object_size(json)};
+  dict->keys = tx_arena_array(arena, dict->capacity, sizeof *dict->keys);
+  dict->values = tx_arena_array(arena, dict->capacity, sizeof *dict->values);
+  const char *key;
+  json_t *value;
+  json_object_foreach(json, key, value) {
+    dict->keys[dict->count] = tx_value_text(tx_text_of(key));
+    dict->values[dict->count++] = value_of(arena, value);
+  }
+  return tx_value_dict(dict);
+}
+
+static tx_value value_of(tx_arena *arena, const json_t *json) {
+  switch (json_typeof(json)) {
+    case JSON_OBJECT: return dict_of(arena, (json_t *)(uintptr_t)json);
+    case JSON_ARRAY: return list_of(arena, json);
+    case JSON_STRING: return tx_value_text(tx_text_of(json_string_value(json)));
+    case JSON_INTEGER: return tx_value_integer(json_integer_value(json));
+    case JSON_REAL: return tx_value_real(json_real_value(json));
+    case JSON_TRUE: return tx_value_bool(true);
+    case JSON_FALSE: return tx_value_bool(false);
+    case JSON_NULL: break;
+  }
+  return tx_value_none();
+}
+
+/* ---- rendering --------------------------------------------------------- */
+
+typedef struct rendering {
+  tx_status status;
+  tx_error error;
+  tx_buffer text, marks;
+} rendering;
+
+static rendering render_with(const char *source, const tx_template_variable *variables,
+                             size_t count) {
+  rendering r = {0};
+  tx_template *made;
+  assert_true(tx_buffer_append_string(&r.text, "kept "));
+  assert_true(tx_buffer_append_string(&r.marks, "kept "));
+  r.status = tx_template_new(tx_text_of(source), "t", &made, &r.error);
+  if (r.status == TX_OK) {
+    r.status = tx_template_render(made, variables, count, &r.text, &r.marks, &r.error);
+    tx_template_free(made);
+  } else {
+    assert_null(made);
+  }
+  assert_int_equal(r.status, r.error.status);
+  assert_int_equal(r.text.size, r.marks.size);
+  if (r.status != TX_OK) assert_int_equal(r.text.size, 5);
+  return r;
+}
+
+static void free_rendering(rendering *r) {
+  tx_buffer_free(&r->text);
+  tx_buffer_free(&r->marks);
+}
+
+static void check(const char *source, const tx_template_variable *variables, size_t count,
+                  const char *want) {
+  rendering r = render_with(source, variables, count);
+  char sentence[2048];
+  if (!want && r.status == TX_OK) fail_msg("%s\nwas not refused: %s", source, r.text.data);
+  if (!want) assert_int_equal(r.status, TX_ERROR_INPUT);
+  if (want && r.status != TX_OK) {
+    fail_msg("%s\n%s", source, tx_error_sentence(&r.error, sentence, sizeof sentence));
+  }
+  if (want && strcmp(r.text.data + 5, want) != 0) {
+    fail_msg("%s\ngot  %s\nwant %s", source, r.text.data + 5, want);
+  }
+  free_rendering(&r);
+}
+
+static void refuse(const char *source, int64_t line, const char *part) {
+  rendering r = render_with(source, NULL, 0);
+  assert_int_equal(r.status, TX_ERROR_INPUT);
+  if (!strstr(r.error.message, part) || r.error.line != line) {
+    fail_msg("%s\n%s:%ld: %s", source, r.error.where, (long)r.error.line, r.error.message);
+  }
+  free_rendering(&r);
+}
+
+static void test_golden(void **state) {
+  (void)state;
+  tx_arena *arena = tx_arena_new();
+  json_t *json = json_loads(golden_variables, 0, NULL);
+  assert_non_null(arena);
+  assert_non_null(json);
+  tx_template_variable variables[16];
+  size_t count = 0;
+  const char *name;
+  json_t *value;
+  json_object_foreach(json, name, value) {
+    assert_true(count < 16);
+    variables[count++] = (tx_template_variable){name, value_of(arena, value)};
+  }
+  for (size_t i = 0; i < ROWS; i++) {
+    check(golden_expressions[i][0], variables, count, golden_expressions[i][1]);
+  }
+  json_decref(json);
+  tx_arena_free(arena);
+}
+
+static void test_refused(void **state) {
+  (void)state;
+  refuse("a\n{{ x | sorted }}", 2, "\"sorted\" stands where a filter that is known");
+  refuse("{{ x is lovely }}", 1, "\"lovely\" stands where a test that is known");
+  refuse("\n\n{% include 'x' %}", 3, "\"include\" stands where a statement");
+  refuse("{% if x %}\n{% for y in z %}\n{% endif %}", 3, "\"endif\" stands where a statement");
+  refuse("x\n{% if x %}\n", 2, "not closed by {% endif %}");
+  refuse("{% for x in y %}", 1, "not closed by {% endfor %}");
+  refuse("{{ 'a\n' }}\n{{ 'abc }}", 3, "a string is not closed");
+  refuse("{{ strftime_now('%d') }}", 1, "the function strftime_now is not understood");
+  refuse("{{ 'x'.format(1) }}", 1, "the method format of a string is not understood");
+  refuse("\n{{ raise_exception('no\n\x1bway') }}", 2, "refuses these messages: no  way");
+  refuse("{{ 1 +\n none }}", 1, "a number + none makes no sense");
+  refuse("{{ a.b }}", 1, "b is wanted of a, which is not defined");
+  refuse("{% for x in [1] %}{{ loop.changed }}{% endfor %}", 1, "loop.changed is not understood");
+  refuse("{{ '\\N{DASH}' }}", 1, "an escape that is not understood");
+  refuse("{{ '\\ud800' }}", 1, "an escape that is not understood");
+  refuse("{{ 9223372036854775807 + 1 }}", 1, "too large");
+  refuse("{{ 9223372036854775808 }}", 1, "a smaller number");
+  refuse("{{ -9223372036854775807 - 1 // 1 }}{{ (-9223372036854775807 - 1) // -1 }}", 1,
+         "too large");
+  refuse("{{ 'a' % 1 }}", 1, "makes no sense");
+  refuse("{% set f = raise_exception %}{{ f('x') }}", 1, "cannot be called");
+  refuse("{{ range }}", 1, "a macro cannot be printed");
+  refuse("{{ x|join(1, 2, 3) }}", 1, "the filter join is given arguments");
+  refuse("{{ x|tojson(sort_keys=true) }}", 1, "tojson is understood with an indent");
+  refuse("{% macro m() %}{% endmacro %}{{ m(1) }}", 1, "the macro m is given arguments");
+  refuse("{% set a, b = [1] %}", 1, "2 names are given the values of a list of 1");
+  refuse("{{ x }} \x01 {{ \x01 }}", 1, "'?' is not understood inside a tag");
+}
+
+/* ---- marks ------------------------------------------------------------- */
+
+static void test_marks(void **state) {
+  (void)state;
+  static const unsigned char marks[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const tx_template_variable x = {"x", tx_value_string((tx_string){" a\"b,c\n ", 8, marks})};
+  static const struct {
+    const char *source, *text, *marks; /* a digit a byte */
+  } rows[] = {
+      {"<{{ x }}>", "< a\"b,c\n >", "0123456780"},
+      {"{{ '[' + x|trim ~ ']' }}", "[a\"b,c]", "0234560"},
+      {"{{ x[1:4] }}{{ x[1] }}", "a\"ba", "2342"},
+      {"{{ x.split(',')[1] }}", "c\n ", "678"},
+      {"{{ x|trim|upper }}", "A\"B,C", "23456"},
+      {"{{ x|trim|replace(',', '<>') }}", "a\"b<>c", "234006"},
+      {"{{ x.strip()|tojson }}", "\"a\\\"b,c\"", "02334560"},
+      {"{{ [x.strip()] }}", "['a\"b,c']", "002345600"},
+      {"{% set y %}-{{ x.strip() }}{% endset %}{{ y }}{{ y[::-1] }}", "-a\"b,cc,b\"a-",
+       "023456654320"},
+      {"{% macro m(y) %}{{ y[1] }}.{% endmacro %}{{ m(x) }}", "a.", "20"},
+      {"{% for c in x.strip() %}{{ c }}{{ loop.index }}{% endfor %}", "a1\"2b3,4c5", "2030405060"},
+      {"{{ x.split(',')|join('+') }}", " a\"b+c\n ", "12340678"},
+      {"{{ x == 'y' }}{{ x|length }}", "False8", "000000"},
+  };
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    rendering r = render_with(rows[i].source, &x, 1);
+    assert_int_equal(r.status, TX_OK);
+    assert_string_equal(r.text.data + 5, rows[i].text);
+    assert_int_equal(strlen(rows[i].marks), r.marks.size - 5);
+    for (size_t j = 5; j < r.marks.size; j++) {
+      if (r.marks.data[j] != rows[i].marks[j - 5] - '0') {
+        fail_msg("%s: byte %zu is marked %d", rows[i].source, j - 5, r.marks.data[j]);
+      }
+    }
+    free_rendering(&r);
+  }
+}
+
+/* ---- bounds ------------------------------------------------------------ */
+
+static void refuse_nested(const char *before, const char *part, size_t times, const char *after,
+                          const char *close, const char *why) {
+  tx_buffer source = {0};
+  assert_true(tx_buffer_append_string(&source, before));
+  for (size_t i = 0; i < times; i++) assert_true(tx_buffer_append_string(&source, part));
+  assert_true(tx_buffer_append_string(&source, after));
+  for (size_t i = 0; i < times && *close; i++) assert_true(tx_buffer_append_string(&source, close));
+  assert_true(tx_buffer_append_string(&source, strstr(source.data, "{{") ? " }}" : ""));
+  rendering r = render_with(source.data, NULL, 0);
+  assert_int_equal(r.status, TX_ERROR_INPUT);
+  if (!strstr(r.error.message, why)) fail_msg("%.40s: %s", source.data, r.error.message);
+  free_rendering(&r);
+  tx_buffer_free(&source);
+}
+
+static void refuse_repeated(const char *before, const char *part, size_t times, const char *after,
+                            const char *why) {
+  refuse_nested(before, part, times, after, "", why);
+}
+
+static void test_bounds(void **state) {
+  (void)state;
+  static const char deep[] = "nested deeper than 64";
+  refuse_nested("{{ ", "(", 10000, "1", ")", deep);
+  refuse_nested("{{ ", "[", 10000, "", "]", deep);
+  refuse_nested("{{ ", "{1:", 10000, "1", "}", deep);
+  refuse_nested("{{ ", "x(", 10000, "", ")", deep);
+  refuse_nested("{{ ", "x[", 10000, "1", "]", deep);
+  refuse_repeated("{{ ", "not ", 10000, "1", deep);
+  refuse_repeated("{{ ", "-", 10000, "1", deep);
+  refuse_repeated("{{ ", "1 if 1 else ", 10000, "1", deep);
+  refuse_repeated("", "{% if 1 %}", 10000, "", deep);
+  refuse_repeated("", "{% for x in y %}", 10000, "", deep);
+  refuse_repeated("{{ 1", " + 1", 10000, "", "deeper than 256");
+  refuse_repeated("{{ x", "|trim", 10000, "", "deeper than 256");
+  refuse_repeated("{{ 1", " is eq 1", 10000, "", "deeper than 256");
+  refuse_repeated("", " ", TX_TEMPLATE_SOURCE + 1, "", "bytes long");
+  static const char loop[] = "{% for i in range(100000) %}";
+  refuse_repeated("", loop, 2, "{% endfor %}{% endfor %}", "more memory than it may have");
+  refuse_repeated("{% for i in range(100000) %}{{ 1", " + 1", 100, "}}{% endfor %}{{ 1",
+                  "does not come to an end");
+  refuse_repeated("{% set n = namespace(x='aaaaaaaaaaaaaaaa') %}", "{% set n.x = n.x + n.x %}", 40,
+                  "", "more than 8388608 bytes");
+  refuse_repeated("{% set n = namespace(x=[1]) %}", "{% set n.x = n.x + n.x %}", 40, "", "memory");
+  refuse_repeated("{% set n = namespace(x=[1]) %}{% for i in range(1000) %}",
+                  "{% set n.x = [n.x] %}", 1, "{% endfor %}{{ n.x", "deeper than 256");
+  refuse_repeated("{% set n = namespace(x=[1]) %}{% for i in range(1000) %}",
+                  "{% set n.x = [n.x] %}", 1, "{% endfor %}{{ n.x|tojson", "deeper than 256");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_refused),
+                                     cmocka_unit_test(test_marks), cmocka_unit_test(test_bounds)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
