@@ -384,6 +384,12 @@ static const tx_special *next_special(const encoding *e, tx_text text, size_t fr
   }
 }
 
+static tx_status push_special(encoding *e, const tx_special *special) {
+  TX_TRY(ids_reserve(e->ids, 1, e->error));
+  e->ids->ids[e->ids->count++] = special->id;
+  return TX_OK;
+}
+
 static tx_status encode(encoding *e, tx_text text) {
   size_t at = 0;
   while (at < text.size && e->ids->count < e->limit) {
@@ -392,15 +398,42 @@ static tx_status encode(encoding *e, tx_text text) {
     if (!special) start = text.size;
     TX_TRY(encode_plain(e, (tx_text){text.data + at, start - at}));
     if (!special || e->ids->count >= e->limit) break;
-    TX_TRY(ids_reserve(e->ids, 1, e->error));
-    e->ids->ids[e->ids->count++] = special->id;
+    TX_TRY(push_special(e, special));
     at = start + special->spelling.size;
   }
   return TX_OK;
 }
 
-tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool special,
-                              size_t limit, tx_ids *ids, tx_error *error) {
+/* The tokens of text[*from, end), but for what follows the last control token
+ * spelled in text[at, end): from there on *from counts. */
+static tx_status encode_controls(encoding *e, tx_text text, size_t at, size_t end, size_t *from) {
+  const tx_special *special;
+  size_t start;
+  tx_text run = {text.data, end};
+  while ((special = tx_specials_next(&e->tokenizer->specials, run, at, &start))) {
+    at = start + special->spelling.size;
+    if (!special->on_request) continue; /* encode() finds it again */
+    TX_TRY(encode(e, (tx_text){text.data + *from, start - *from}));
+    TX_TRY(push_special(e, special));
+    *from = at;
+  }
+  return TX_OK;
+}
+
+/* Control tokens only where no byte is foreign; the rest in one piece from one to
+ * the next, whoever wrote it. */
+static tx_status encode_marked(encoding *e, tx_text text, const unsigned char *foreign) {
+  size_t from = 0;
+  for (size_t at = 0, end; at < text.size; at = end) {
+    for (end = at + 1; end < text.size && !foreign[end] == !foreign[at];) end++;
+    if (!foreign[at]) TX_TRY(encode_controls(e, text, at, end, &from));
+  }
+  return encode(e, (tx_text){text.data + from, text.size - from});
+}
+
+static tx_status encode_all(const tx_tokenizer *tokenizer, tx_text text, bool special,
+                            const unsigned char *foreign, size_t limit, tx_ids *ids,
+                            tx_error *error) {
   if (text.size > INT32_MAX) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "a text of %zu bytes is too long for the tokenizer; cut it below 2 GiB",
@@ -411,9 +444,20 @@ tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool 
   e.limit = limit ? limit : SIZE_MAX;
   e.split = tx_split_new(tokenizer->splitter);
   if (!e.split) return tx_fail_memory(error, sizeof(void *) * 16, "a tokenizer's working memory");
-  tx_status status = encode(&e, text);
+  tx_status status = foreign ? encode_marked(&e, text, foreign) : encode(&e, text);
   tx_split_free(e.split);
   tx_bpe_scratch_free(&e.scratch);
   if (status != TX_OK) ids->count = before;
   return status;
+}
+
+tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool special,
+                              size_t limit, tx_ids *ids, tx_error *error) {
+  return encode_all(tokenizer, text, special, NULL, limit, ids, error);
+}
+
+tx_status tx_tokenizer_encode_marked(const tx_tokenizer *tokenizer, tx_text text,
+                                     const unsigned char *foreign, tx_ids *ids, tx_error *error) {
+  static const unsigned char none[1];
+  return encode_all(tokenizer, text, false, text.size ? foreign : none, 0, ids, error);
 }

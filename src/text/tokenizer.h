@@ -69,6 +69,13 @@ void tx_ids_free(tx_ids *ids);
 tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool special,
                               size_t limit, tx_ids *ids, tx_error *error);
 
+/* The same for a text of which some bytes were written by someone else: control and
+ * unknown tokens are parsed only where none of their bytes is foreign.  Everything
+ * else is as it would be without marks: words and user-defined tokens run across the
+ * borders.  foreign: (text.size), 0 or not; NULL for an empty text only. */
+tx_status tx_tokenizer_encode_marked(const tx_tokenizer *tokenizer, tx_text text,
+                                     const unsigned char *foreign, tx_ids *ids, tx_error *error);
+
 /* The bytes of one token, borrowed: what it stands for in the text.  A control
  * token's own spelling.  {NULL, 0} for an id out of range. */
 tx_text tx_tokenizer_bytes(const tx_tokenizer *tokenizer, int64_t id);
