@@ -34,6 +34,11 @@ tx_character_kind tx_character_find(uint32_t point) {
   return TX_CHARACTER_OTHER;
 }
 
+bool tx_character_is_space(uint32_t point) {
+  if (point >= 0x80) return tx_character_find(point) == TX_CHARACTER_SPACE;
+  return (point >= 0x09 && point <= 0x0d) || (point >= 0x1c && point <= 0x20);
+}
+
 size_t tx_character_decode(const unsigned char *data, size_t size, uint32_t *point) {
   utf8proc_int32_t found;
   utf8proc_ssize_t length = utf8proc_iterate(data, size < 4 ? (utf8proc_ssize_t)size : 4, &found);

@@ -6,6 +6,7 @@
 #ifndef TX_TEXT_CHARACTERS_H
 #define TX_TEXT_CHARACTERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@ typedef enum tx_character_kind {
 
 /* For code points from U+0080; ASCII is the caller's. */
 tx_character_kind tx_character_find(uint32_t point);
+
+/* As Python's str.isspace() has it, from U+0000: \s, and the separators U+001C to U+001F. */
+bool tx_character_is_space(uint32_t point);
 
 /* The length of the valid character at the start of `size` > 0 bytes, 1 to 4;
  * 0 where there is none (a stray or missing continuation, an overlong form, a

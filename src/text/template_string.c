@@ -62,11 +62,7 @@ size_t tx_character_size(tx_string string, size_t at) {
 bool tx_string_space(tx_string string, size_t at, size_t *size) {
   uint32_t point;
   *size = tx_character_decode((const unsigned char *)string.data + at, string.size - at, &point);
-  if (!*size) return false;
-  return (point >= 0x09 && point <= 0x0d) || (point >= 0x1c && point <= 0x20) || point == 0x85 ||
-         point == 0xa0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200a) ||
-         point == 0x2028 || point == 0x2029 || point == 0x202f || point == 0x205f ||
-         point == 0x3000;
+  return *size && tx_character_is_space(point);
 }
 
 size_t tx_string_length(tx_string string) {
