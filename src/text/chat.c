@@ -47,8 +47,8 @@ static tx_status copy_token(tx_chat *chat, const tx_gguf *gguf, const char *key,
   TX_TRY(tx_gguf_int(gguf, key, &id, error));
   TX_TRY(tx_gguf_strings(gguf, "tokenizer.ggml.tokens", &tokens, &count, error));
   if (id < 0 || (uint64_t)id >= count) {
-    return REFUSE(gguf, "%s is %" PRId64 " of a vocabulary of %zu; the file is damaged or was badly "
-                  "converted, fetch it again", key, id, count);
+    return REFUSE(gguf, "%s is %" PRId64 " of a vocabulary of %zu; the file is damaged or was "
+                  "badly converted, fetch it again", key, id, count);
   }
   token->data = tx_arena_string(chat->arena, tokens[id].data, tokens[id].size);
   token->size = tokens[id].size;
@@ -67,8 +67,8 @@ static tx_status read_tokens(tx_chat *chat, const tx_gguf *gguf, tx_error *error
 static tx_status own_template(const tx_gguf *gguf, tx_text *source, tx_error *error) {
   static const char key[] = "tokenizer.chat_template";
   if (tx_gguf_has(gguf, key)) return tx_gguf_string(gguf, key, source, error);
-  return REFUSE(gguf, "the model has no chat template (%s is missing); choose one that is built in, "
-                "alpaca or chatml, or use a model that was tuned to chat", key);
+  return REFUSE(gguf, "the model has no chat template (%s is missing); choose one that is built "
+                "in, alpaca or chatml, or use a model that was tuned to chat", key);
 }
 
 /* Without them a turn's end would be letters like any others. */
@@ -84,8 +84,8 @@ static tx_status check_chatml(const tx_gguf *gguf, tx_error *error) {
     }
   }
   if (found == 2) return TX_OK;
-  return REFUSE(gguf, "the vocabulary has no tokens <|im_start|> and <|im_end|>, which the template "
-                "chatml needs; choose the template alpaca");
+  return REFUSE(gguf, "the vocabulary has no tokens <|im_start|> and <|im_end|>, which the "
+                "template chatml needs; choose the template alpaca");
 }
 
 static tx_status choose(tx_chat *chat, const tx_gguf *gguf, const char *name, tx_text *source,
@@ -186,8 +186,8 @@ static tx_status check_role(const tx_chat_message *message, size_t number, tx_er
     if (tx_chat_is_role(message, roles[i])) return TX_OK;
   }
   return tx_fail(error, TX_ERROR_INPUT,
-                 "message %zu has the role \"%s\", where system, user, assistant and tool are known; "
-                 "correct it",
+                 "message %zu has the role \"%s\", where system, user, assistant and tool are "
+                 "known; correct it",
                  number + 1, tx_template_show(message->role).text);
 }
 

@@ -23,7 +23,8 @@ static tx_status loop_attribute(tx_run *run, const tx_loop *loop, tx_text name, 
                {"depth", tx_value_integer(1)}, /* of recursion, which there is not */
                {"depth0", tx_value_integer(0)},
                {"previtem", index > 0 ? items->items[index - 1] : tx_value_undefined(name)},
-               {"nextitem", index + 1 < count ? items->items[index + 1] : tx_value_undefined(name)}};
+               {"nextitem", index + 1 < count ? items->items[index + 1]
+                                              : tx_value_undefined(name)}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (!tx_text_equal(name, known[i].name)) continue;
     *value = known[i].value;
@@ -120,7 +121,9 @@ tx_status tx_value_slice(tx_run *run, tx_value of, const tx_value bounds[3], tx_
 
 tx_status tx_run_arguments(tx_run *run, const tx_node *first, tx_arguments *arguments) {
   size_t count = 0, named = 0;
-  for (const tx_node *n = first; n; n = n->next) *(n->kind == TX_NODE_KEYWORD ? &named : &count) += 1;
+  for (const tx_node *n = first; n; n = n->next) {
+    *(n->kind == TX_NODE_KEYWORD ? &named : &count) += 1;
+  }
   tx_value *values, *by_name;
   tx_text *names;
   TX_TRY(tx_run_take(run, count, sizeof *values, &values));

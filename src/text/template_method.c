@@ -102,7 +102,9 @@ tx_status tx_method_replace(tx_run *run, tx_value self, const tx_value *argument
   if (tx_given(arguments[2]) && arguments[2].kind != TX_VALUE_NONE) {
     TX_TRY(tx_want_whole(run, arguments[2], "an argument of replace", &most));
   }
-  if (!old.size) return TX_RUN_FAIL(run, "replace is given an empty string; mend the chat template");
+  if (!old.size) {
+    return TX_RUN_FAIL(run, "replace is given an empty string; mend the chat template");
+  }
   TX_TRY(tx_run_spend(run, string.size));
   tx_builder builder = {0};
   size_t from = 0;
@@ -186,7 +188,8 @@ METHOD(find) {
   TX_TRY(tx_run_spend(run, self.string.size));
   const char *found = tx_string_find(self.string, 0, what);
   size_t at = found && self.string.size ? (size_t)(found - self.string.data) : 0;
-  *value = tx_value_integer(found ? (int64_t)tx_string_length(tx_string_cut(self.string, 0, at)) : -1);
+  int64_t before = (int64_t)tx_string_length(tx_string_cut(self.string, 0, at));
+  *value = tx_value_integer(found ? before : -1);
   return TX_OK;
 }
 

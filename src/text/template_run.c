@@ -76,9 +76,9 @@ static tx_status assign_attribute(tx_run *run, const tx_node *target, tx_value v
   if (of.kind == TX_VALUE_DICT && of.dict->open) {
     return tx_dict_set(run, of.dict, tx_value_text(target->text), value);
   }
-  return TX_RUN_FAIL(run, "%s is %s, and only an attribute of a namespace can be set; mend the chat "
-                          "template", tx_template_show(target->a->text).text,
-                     tx_value_kind_name(of));
+  return TX_RUN_FAIL(run, "%s is %s, and only an attribute of a namespace can be set; mend the "
+                          "chat template",
+                     tx_template_show(target->a->text).text, tx_value_kind_name(of));
 }
 
 /* One target takes the value, several take its items. */

@@ -458,6 +458,5 @@ tx_status tx_tokenizer_encode(const tx_tokenizer *tokenizer, tx_text text, bool 
 
 tx_status tx_tokenizer_encode_marked(const tx_tokenizer *tokenizer, tx_text text,
                                      const unsigned char *foreign, tx_ids *ids, tx_error *error) {
-  static const unsigned char none[1];
-  return encode_all(tokenizer, text, false, text.size ? foreign : none, 0, ids, error);
+  return encode_all(tokenizer, text, false, text.size ? foreign : NULL, 0, ids, error);
 }

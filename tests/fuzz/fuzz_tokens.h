@@ -48,6 +48,21 @@ static inline void check_encode(const tx_tokenizer *tokenizer, tx_text text, int
   tx_encoded_free(&encoded);
 }
 
+/* All of it foreign is a text without control tokens, none of it one with them. */
+static inline void check_marked(const tx_tokenizer *tokenizer, tx_text text, bool special,
+                                const tx_ids *whole) {
+  tx_error error = {0};
+  tx_ids ids = {0};
+  unsigned char *foreign = tx_alloc(text.size);
+  MUST(foreign);
+  memset(foreign, !special, text.size);
+  MUST(tx_tokenizer_encode_marked(tokenizer, text, foreign, &ids, &error) == TX_OK);
+  MUST(ids.count == whole->count);
+  MUST(!ids.count || !memcmp(ids.ids, whole->ids, ids.count * sizeof *ids.ids));
+  tx_ids_free(&ids);
+  tx_free(foreign);
+}
+
 static inline void check_text(const tx_tokenizer *tokenizer, tx_text text, size_t limit, bool back) {
   for (int special = 0; special < 2; special++) {
     tx_error error = {0};
@@ -61,6 +76,7 @@ static inline void check_text(const tx_tokenizer *tokenizer, tx_text text, size_
     MUST(ids.count <= text.size);
     if (back) check_back(tokenizer, text, &ids);
     check_limit(tokenizer, text, special, limit, &ids);
+    check_marked(tokenizer, text, special, &ids);
     if (!special) check_encode(tokenizer, text, (int64_t)limit + 1, &ids);
     tx_ids_free(&ids);
   }

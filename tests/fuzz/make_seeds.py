@@ -270,7 +270,30 @@ def options_seeds():
         yield f"line{i}", line.encode()
 
 
+def template_seeds():
+    for i, template in enumerate([
+            "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}{% endfor %}"
+            "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+            "{%- if messages[0].role == 'system' %}\n  {%- set rest = messages[1:] %}\n{% else %}x{% endif -%}\n"
+            "{% set ns = namespace(n=0) %}{% for m in rest if m.content is string %}{% set ns.n = ns.n + 1 %}"
+            "{{ loop.index ~ m.content|trim|upper|replace('A', 'b') }}{% endfor %}{# end #}",
+            "{% macro m(a, b='x') %}{{ a[::-1] }}{{ b }}{% endmacro %}{{ m(messages[1]['content'], b=f / 3) }}",
+            "{{ messages|tojson(indent=2) }}{{ messages|map(attribute='role')|join(', ') }}{{ [1, (2,), {'a': none}] }}",
+            "{% for m in messages|selectattr('role', 'equalto', 'user') %}{{ m.content.split('a')[-1].strip('b') }}"
+            "{% if loop.last %}{% break %}{% endif %}{% endfor %}{{ raise_exception('no') if not messages }}",
+            "{% for i in range(3) %}{% for k, v in messages[i].items() %}{{ k }}{{ v|length // 2 % 3 }}{% endfor %}{% endfor %}",
+            "{% set s %}a{% endset %}{{ s * 9 }}{{ 2 ** 9 - -1 }}{{ 1 if s in 'cab' and 1 < 2 <= 3 else '\\u00e9' }}"]):
+        yield f"template{i}", ("a <b>\u00e9\n" if i % 2 else "").encode() + b"\0" + template.encode()
+
+
 DICTIONARIES = {
+    "template": ["{{", "}}", "{%", "%}", "-%}", "{%-", "{#", "#}", "if", "elif", "else", "endif", "for", "in", "endfor",
+                 "set", "endset", "macro", "endmacro", "break", "continue", "generation", "endgeneration", "not",
+                 "and", "or", "is", "defined", "loop", ".index", ".last", "messages", "message", "['content']",
+                 ".role", "[1:]", "[::-1]", "namespace(", "range(", "raise_exception(", "|trim", "|upper", "|title",
+                 "|tojson", "|join", "|length", "|first", "|last", "|list", "|map(", "|selectattr(", "|default(",
+                 "|replace(", "|items", "|reverse", "|int", "|string", ".split(", ".strip(", ".startswith(",
+                 ".replace(", ".items()", ".get(", "**", "//", "~", "==", "!=", "<=", "none", "true", "'a'", "\\x"],
     "gguf": ["GGUF", "general.alignment", "general.architecture", "tokenizer.ggml.tokens", "k"],
     "model": ["GGUF", "llama", "gpt2", "blk.0.", "attn_q", "attn_qkv", "ffn_gate", ".weight", ".bias",
               "output.weight", "llama.rope.scaling.type", "none", "llama.attention.key_length",

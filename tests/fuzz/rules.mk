@@ -2,7 +2,7 @@
 # the files it is given; tests/fuzz/run.sh builds them all again with libFuzzer.
 #
 #   make fuzz SECONDS=60      each target for so long
-FUZZ_NAMES = gguf model text vocabulary csv tsv jsonl artifact options
+FUZZ_NAMES = gguf model text vocabulary template csv tsv jsonl artifact options
 FUZZERS = $(FUZZ_NAMES:%=$(BUILD)/tests/fuzz/fuzz_%)
 FUZZ_ENGINE ?= $(BUILD)/tests/fuzz/replay.o
 SECONDS ?= 60

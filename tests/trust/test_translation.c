@@ -15,7 +15,8 @@
 #include "trust/translation.h"
 
 static void check(double got, double want, const char *what, size_t row) {
-  if (!(fabs(got - want) <= 1e-10)) fail_msg("%s of %zu: got %.17g, want %.17g", what, row, got, want);
+  if (fabs(got - want) <= 1e-10) return;
+  fail_msg("%s of %zu: got %.17g, want %.17g", what, row, got, want);
 }
 
 static void check_scores(const tx_text *hypotheses, const tx_text *references, size_t count,
