@@ -12,9 +12,12 @@ void tx_mteval_free(tx_mteval *mteval) {
   tx_buffer_free(&mteval->spare);
 }
 
+/* What a rule wrote is the text of the next; a failure stays one. */
 static void swap(tx_mteval *m) {
   tx_buffer text = m->text;
+  bool failed = text.failed || m->spare.failed;
   m->text = m->spare;
+  m->text.failed = failed;
   m->spare = text;
   tx_buffer_clear(&m->spare);
 }
@@ -127,6 +130,6 @@ tx_status tx_mteval_space(tx_mteval *m, tx_text text, tx_text *spaced, tx_error 
   space_apart(m);
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) space_pairs(m, rules[i]);
   *spaced = (tx_text){m->text.data, m->text.size};
-  bool failed = m->text.failed || m->spare.failed || !m->text.data;
-  return failed ? tx_fail_memory(error, text.size * 4, "cutting a text into words") : TX_OK;
+  if (!m->text.failed) return TX_OK;
+  return tx_fail_memory(error, text.size * 4, "cutting a text into words");
 }
