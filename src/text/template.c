@@ -5,7 +5,7 @@
 
 #include "text/template_parts.h"
 
-enum { STEPS = 1 << 22, BYTES = 1 << 27 };
+static const tx_template_limits most = {.steps = 1 << 22, .bytes = 1 << 27};
 
 struct tx_template {
   tx_arena *arena; /* of everything below */
@@ -63,12 +63,14 @@ static tx_status give_back(const tx_builder *out, tx_buffer *text, tx_buffer *ma
   return fits ? TX_OK : tx_fail_memory(error, out->size, "a conversation");
 }
 
-tx_status tx_template_render(const tx_template *made, const tx_template_variable *variables,
-                             size_t count, tx_buffer *text, tx_buffer *marks, tx_error *error) {
+tx_status tx_template_render_within(const tx_template *made,
+                                    const tx_template_variable *variables, size_t count,
+                                    tx_template_limits limits, tx_buffer *text, tx_buffer *marks,
+                                    tx_error *error) {
   tx_scope scope = {0};
   tx_builder out = {0};
   tx_run run = {.arena = tx_arena_new(), .file = made->name, .scope = &scope, .out = &out,
-                .steps = STEPS, .bytes = BYTES, .error = error};
+                .steps = limits.steps, .bytes = limits.bytes, .error = error};
   if (!run.arena) return tx_fail_memory(error, sizeof run, "a chat template");
   tx_status status = TX_OK;
   for (size_t i = 0; status == TX_OK && i < count; i++) {
@@ -78,4 +80,9 @@ tx_status tx_template_render(const tx_template *made, const tx_template_variable
   if (status == TX_OK) status = give_back(&out, text, marks, error);
   tx_arena_free(run.arena);
   return status;
+}
+
+tx_status tx_template_render(const tx_template *made, const tx_template_variable *variables,
+                             size_t count, tx_buffer *text, tx_buffer *marks, tx_error *error) {
+  return tx_template_render_within(made, variables, count, most, text, marks, error);
 }

@@ -154,6 +154,17 @@ tx_status tx_parse_template(tx_parser *parser, const tx_node **first);
 
 /* ---- one rendering ----------------------------------------------------- */
 
+typedef struct tx_template_limits {
+  uint64_t steps; /* a node evaluated, or 64 bytes looked at */
+  uint64_t bytes; /* of memory */
+} tx_template_limits;
+
+/* tx_template_render() with limits of its own: tests let each step fail. */
+tx_status tx_template_render_within(const tx_template *made,
+                                    const tx_template_variable *variables, size_t count,
+                                    tx_template_limits limits, tx_buffer *text, tx_buffer *marks,
+                                    tx_error *error);
+
 /* A string that grows.  Invariant: marks follow data in the same block. */
 typedef struct tx_builder {
   char *data;

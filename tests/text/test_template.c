@@ -12,13 +12,21 @@
 
 #include "base/memory.h"
 #include "golden/templates.h"
-#include "text/template.h"
+#include "text/template_parts.h"
 
-enum { ROWS = sizeof golden_expressions / sizeof *golden_expressions };
+enum {
+  ROWS = sizeof golden_expressions / sizeof *golden_expressions,
+  CHATS = sizeof golden_chats / sizeof *golden_chats,
+  VARIABLES = 16,
+};
 
 /* ---- variables --------------------------------------------------------- */
 
 static tx_value value_of(tx_arena *arena, const json_t *json);
+
+static tx_value text_of(tx_arena *arena, const char *string) {
+  return tx_value_text((tx_text){tx_arena_string(arena, string, strlen(string)), strlen(string)});
+}
 
 static tx_value list_of(tx_arena *arena, const json_t *json) {
   tx_list *list = tx_arena_alloc(arena, sizeof *list);
@@ -38,7 +46,7 @@ static tx_value dict_of(tx_arena *arena, json_t *json) {
   const char *key;
   json_t *value;
   json_object_foreach(json, key, value) {
-    dict->keys[dict->count] = tx_value_text(tx_text_of(key));
+    dict->keys[dict->count] = text_of(arena, key);
     dict->values[dict->count++] = value_of(arena, value);
   }
   return tx_value_dict(dict);
@@ -48,7 +56,7 @@ static tx_value value_of(tx_arena *arena, const json_t *json) {
   switch (json_typeof(json)) {
     case JSON_OBJECT: return dict_of(arena, (json_t *)(uintptr_t)json);
     case JSON_ARRAY: return list_of(arena, json);
-    case JSON_STRING: return tx_value_text(tx_text_of(json_string_value(json)));
+    case JSON_STRING: return text_of(arena, json_string_value(json));
     case JSON_INTEGER: return tx_value_integer(json_integer_value(json));
     case JSON_REAL: return tx_value_real(json_real_value(json));
     case JSON_TRUE: return tx_value_bool(true);
@@ -114,24 +122,103 @@ static void refuse(const char *source, int64_t line, const char *part) {
   free_rendering(&r);
 }
 
-static void test_golden(void **state) {
-  (void)state;
-  tx_arena *arena = tx_arena_new();
+static size_t golden_variables_of(tx_arena *arena, tx_template_variable *variables) {
   json_t *json = json_loads(golden_variables, 0, NULL);
   assert_non_null(arena);
   assert_non_null(json);
-  tx_template_variable variables[16];
   size_t count = 0;
   const char *name;
   json_t *value;
   json_object_foreach(json, name, value) {
-    assert_true(count < 16);
-    variables[count++] = (tx_template_variable){name, value_of(arena, value)};
+    assert_true(count < VARIABLES);
+    const char *copy = tx_arena_string(arena, name, strlen(name));
+    variables[count++] = (tx_template_variable){copy, value_of(arena, value)};
   }
+  json_decref(json);
+  return count;
+}
+
+static void test_golden(void **state) {
+  (void)state;
+  tx_arena *arena = tx_arena_new();
+  tx_template_variable variables[VARIABLES];
+  size_t count = golden_variables_of(arena, variables);
   for (size_t i = 0; i < ROWS; i++) {
     check(golden_expressions[i][0], variables, count, golden_expressions[i][1]);
   }
-  json_decref(json);
+  tx_arena_free(arena);
+}
+
+/* ---- every way to fail ------------------------------------------------- */
+
+/* Steps, or blocks of memory, run out one by one later: each time a sentence and no text. */
+static void run_out(const tx_template *made, const tx_template_variable *variables, size_t count,
+                    bool steps) {
+  tx_status status = TX_ERROR_INPUT;
+  for (uint64_t i = 0; status != TX_OK; i++) {
+    tx_template_limits limits = {steps ? i : 1 << 20, steps ? 1 << 20 : i * 64};
+    tx_buffer text = {0}, marks = {0};
+    tx_error error = {0};
+    status = tx_template_render_within(made, variables, count, limits, &text, &marks, &error);
+    if (status != TX_OK) {
+      assert_int_equal(status, TX_ERROR_INPUT);
+      assert_int_equal(text.size + marks.size, 0);
+      const char *sentence = steps ? "come to an end" : "more memory";
+      if (!strstr(error.message, sentence)) fail_msg("%s", error.message);
+    }
+    tx_buffer_free(&text);
+    tx_buffer_free(&marks);
+  }
+}
+
+static void test_running_out(void **state) {
+  (void)state;
+  tx_arena *arena = tx_arena_new();
+  tx_template_variable variables[VARIABLES];
+  size_t count = golden_variables_of(arena, variables);
+  for (size_t i = 0; i < ROWS; i++) {
+    if (!golden_expressions[i][1]) continue;
+    tx_template *made;
+    tx_error error = {0};
+    tx_text source = tx_text_of(golden_expressions[i][0]);
+    assert_int_equal(tx_template_new(source, "t", &made, &error), TX_OK);
+    run_out(made, variables, count, true);
+    run_out(made, variables, count, false);
+    tx_template_free(made);
+  }
+  tx_arena_free(arena);
+}
+
+/* Cut anywhere, a template is refused or rendered, never more. */
+static void test_cut_short(void **state) {
+  (void)state;
+  tx_arena *arena = tx_arena_new();
+  tx_template_variable variables[VARIABLES];
+  size_t count = golden_variables_of(arena, variables), refused = 0;
+  for (size_t i = 0; i < ROWS + CHATS; i++) {
+    const char *whole = i < ROWS ? golden_expressions[i][0] : golden_chats[i - ROWS].template;
+    for (size_t size = 0; size < strlen(whole); size++) {
+      /* With the tag closed, so that the parser sees what the lexer would refuse. */
+      for (int end = 0; end < 3; end++) {
+        tx_buffer source = {0}, text = {0};
+        tx_template *made;
+        tx_error error = {0};
+        assert_true(tx_buffer_append(&source, whole, size));
+        assert_true(tx_buffer_append_string(&source, end == 0 ? "" : end == 1 ? "%}" : "}}"));
+        tx_status status =
+            tx_template_new((tx_text){source.data, source.size}, "t", &made, &error);
+        if (status == TX_OK) {
+          status = tx_template_render(made, variables, count, &text, NULL, &error);
+        }
+        assert_true(status == TX_OK || status == TX_ERROR_INPUT);
+        refused += status != TX_OK;
+        tx_template_free(made);
+        tx_buffer_free(&source);
+        tx_buffer_free(&text);
+      }
+    }
+  }
+  assert_true(refused > 10000);
   tx_arena_free(arena);
 }
 
@@ -258,6 +345,8 @@ static void test_bounds(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_refused),
-                                     cmocka_unit_test(test_marks), cmocka_unit_test(test_bounds)};
+                                     cmocka_unit_test(test_marks), cmocka_unit_test(test_bounds),
+                                     cmocka_unit_test(test_running_out),
+                                     cmocka_unit_test(test_cut_short)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
