@@ -38,7 +38,7 @@ static tx_status change_case(tx_run *run, tx_value self, tx_letters letters, tx_
 
 FILTER(upper) { return (void)arguments, change_case(run, self, TX_LETTERS_UPPER, value); }
 FILTER(lower) { return (void)arguments, change_case(run, self, TX_LETTERS_LOWER, value); }
-FILTER(title) { return (void)arguments, change_case(run, self, TX_LETTERS_TITLE, value); }
+FILTER(title) { return (void)arguments, change_case(run, self, TX_LETTERS_WORDS, value); }
 FILTER(capitalize) { return (void)arguments, change_case(run, self, TX_LETTERS_FIRST, value); }
 
 FILTER(tojson) {

@@ -57,8 +57,7 @@ static tx_status split_at_space(tx_run *run, tx_string string, int64_t most, tx_
     string = tx_string_cut(string, end, string.size);
     string = tx_string_strip(string, NULL, TX_STRIP_LEFT);
   }
-  if (!string.size) return TX_OK;
-  return add_part(run, list, &capacity, tx_string_strip(string, NULL, TX_STRIP_RIGHT));
+  return string.size ? add_part(run, list, &capacity, string) : TX_OK;
 }
 
 static tx_status split_at(tx_run *run, tx_string string, tx_string separator, int64_t most,
@@ -133,17 +132,21 @@ static tx_status put_changed(tx_run *run, tx_builder *builder, tx_string charact
   return tx_build(run, builder, (tx_string){(const char *)bytes, (size_t)size, marks});
 }
 
-static bool is_letter(tx_string string, size_t at) {
-  unsigned char c = (unsigned char)string.data[at];
-  return c >= 0x80 || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+/* Whether the byte before `at` parts words: for str.title() all but letters, for the
+ * filter white space and some signs. */
+static bool starts_word(tx_string string, size_t at, tx_letters letters) {
+  if (at == 0) return true;
+  unsigned char c = (unsigned char)string.data[at - 1];
+  if (letters == TX_LETTERS_WORDS) return c && strchr("- \t\n\r\v\f({[<", c);
+  return letters == TX_LETTERS_TITLE && c < 0x80 && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
 tx_status tx_method_case(tx_run *run, tx_value self, tx_letters letters, tx_value *value) {
   tx_string string = self.string;
   tx_builder builder = {0};
   for (size_t at = 0, size; at < string.size; at += size) {
-    bool starts = at == 0 || (letters == TX_LETTERS_TITLE && !is_letter(string, at - 1));
-    bool upper = letters == TX_LETTERS_UPPER || (letters != TX_LETTERS_LOWER && starts);
+    bool upper = letters == TX_LETTERS_UPPER ||
+                 (letters != TX_LETTERS_LOWER && starts_word(string, at, letters));
     size = tx_character_size(string, at);
     TX_TRY(put_changed(run, &builder, tx_string_cut(string, at, at + size), upper));
   }

@@ -9,7 +9,8 @@ typedef enum tx_letters {
   TX_LETTERS_UPPER,
   TX_LETTERS_LOWER,
   TX_LETTERS_FIRST, /* the first of the string upper, the rest lower */
-  TX_LETTERS_TITLE, /* the first of each word */
+  TX_LETTERS_TITLE, /* the first of each word, of letters */
+  TX_LETTERS_WORDS, /* the same, of what white space and opening brackets part */
 } tx_letters;
 
 /* Rows end with one that has no name. */

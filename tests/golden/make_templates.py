@@ -126,9 +126,151 @@ EXPRESSIONS = r'''
 {% for x in [1,2] %}{% macro q() %}{{ x }}{% endmacro %}{{ q() }}{% endfor %}
 {%- for x in (1,2,3) -%} {{- x -}} {%- endfor -%}
 {{ loop is defined }} {{ raise_exception is defined }} {{ strftime_now is defined }}
+{% for x in l %}{{ loop.revindex0 }}{{ loop.depth0 }}{{ loop.previtem is defined }}{{ loop == loop }}{{ loop is iterable }}{% endfor %}
+{{ nope[1] }}
+{{ {1:2}[1] }} {{ {1:2}[3] is defined }} {{ {1:2, 2.5:3, true:4}|length }} {{ 1 in {1:2} }} {{ 'a' in nope }} {{ d[1] is defined }}
+{{ s['a':] }}
+{{ s[::0] }}
+{{ l[3:0:-1] }} {{ l[-1:-100:-1] }} {{ l[100:0:-2] }} {{ l[-100::-1] }} {{ s[0:100:3] }} {{ (1,2,3)[1:] }} {{ ''[::-1] }}
+{{ s|trim(foo=1) }}
+{{ 'a'.replace('a','b',old='c') }}
+{{ s|replace('a') }}
+{{ 'a'.split(1) }}
+{{ 'a'.split(',', 'x') }}
+{{ 'a'.split('') }}
+{{ 'a'.replace(1, 'b') }}
+{{ 'a'.replace('a', 1) }}
+{{ 'a'.replace('a', 'b', 'c') }}
+{{ 'a'.strip(1) }}
+{{ 'a'.startswith(1) }}
+{{ 'a'.startswith('abc') }}{{ 'a'.endswith('') }}{{ ''.startswith('') }}
+{{ 'a'.find(1) }}
+{{ 'a'.count(1) }}
+{{ 'abc'.find('x') }}{{ ''.find('x') }}{{ ''.find('') }}{{ 'abc'.find('') }}{{ 'aaaa'.count('aa') }}{{ ''.count('a') }}
+{{ 'a\nb'.splitlines() }}{{ ''.splitlines() }}{{ 'x'.strip(none) }}{{ '-'.join([]) }}{{ '-'.join('abc') }}
+{{ 'a b c d e f g h i j k l m n o p q r s t'.split() }}{{ 'a,b,c,d,e,f,g,h,i,j'.split(',') }}{{ ' a b '.split(none, 0) }}{{ ' a '.split(none, 5) }}
+{{ d.keys()|list }}{{ d.values()|list }}{{ d.get('role', 1) }}{{ 'ÀÉ é'.lower() }}{{ 'àé-b c2d {e (f'|title }}{{ 'àé-b c2d'.title() }}{{ 'ABC é'|capitalize }}
+{{ 'abc'.get('x') }}
+{% macro m(x) %}{{ x }}{% endmacro %}{{ m(y=1) }}
+{% macro m(x) %}{{ x }}{% endmacro %}{{ m(1, 2) }}
+{% macro m(x, y=nope.z) %}{{ x }}{% endmacro %}{{ m(1) }}
+{% macro m(x) %}{{ x }}{% endmacro %}{{ m(1,) }}{{ m == m }}{{ m is callable }}
+{{ range('a') }}
+{{ range(1, 5, 0) }}
+{{ range(5, 0, -2)|list }}{{ range(0)|list }}{{ range(3, 1)|list }}
+{{ range(1, 2, 3, 4) }}
+{{ range() }}
+{{ dict({'a':1}, b=2) }}{{ dict() }}{{ namespace({'a':1}).a }}{% set n1 = namespace() %}{{ 1 if n1 else 2 }}
+{{ dict(1) }}
+{{ (1)(2) }}
+{{ a() }}
+{{ nope() }}
+{{ nope.x() }}
+{{ raise_exception() }}
+{{ raise_exception(5) }}
+{{ [1,[2,{'a':3}]] == [1,[2,{'a':3}]] }}{{ [1,2] == [1,3] }}{{ [1] == [1,2] }}{{ {'a':1} == {'b':1} }}{{ {'a':1} == {'a':1,'b':2} }}{{ {'a':1} == {'a':2} }}{{ 'a' == 1 }}{{ none == none }}{{ nope == 1 }}
+{{ 1 < 'a' }}
+{{ [1] < 1 }}
+{{ 1.5 < 2 }}{{ 1.5 >= 1.5 }}{{ 'ab' < 'abc' }}{{ 'b' > 'abc' }}{{ 'a' <= 'a' }}{{ '' < 'a' }}{{ 3 > 2.5 }}{{ 2 >= 3 }}{{ 'a' != 'a' }}
+{{ 1 in 'a' }}
+{{ 1 in 5 }}
+{{ 1 in [] }}{{ none in [none] }}{{ '' in '' }}{{ 'a' in '' }}{{ '' in 'a' }}{{ {} in [{}] }}
+{% for x in namespace(a=1) %}{% endfor %}
+{% for x in 5 %}{% endfor %}
+{% for x, y in [1] %}{% endfor %}
+{% for x, y in [[1]] %}{% endfor %}
+{% for x in [1] if nope.y %}{% endfor %}
+{% for (x, y) in [[1,2]] %}{{ x }}{{ y }}{% endfor %}{% for x in 1, 2 %}{{ x }}{% endfor %}
+{{ {'a':1,'b':2,'c':3,'d':4,'e':5,'f':6,'g':7,'h':8,'i':9,'j':10} }}
+{{ 1.5 - 1 }} {{ 1.5 * 2.0 }} {{ 1 / 4 + 1 }} {{ 5.0 // 2 }} {{ +a }} {{ +f }} {{ -f }} {{ 'x' * -1 }}| {{ (1,) + (2,) }} {{ true + 1 }} {{ 7 % -3 }} {{ -7 // 2 }} {{ 2 ** 0 }}
+{{ 1.5 / 0 }}
+{{ 1.5 // 0 }}
+{{ 5 % 0 }}
+{{ -s }}
+{{ [1] + (2,) }}
+{{ 'a' - 'b' }}
+{{ 'a' * 'b' }}
+{{ 5|first }}
+{{ 5|last }}
+{{ 5|list }}
+{{ 5|reverse }}
+{{ nope|items|list }}{{ d|items|list }}{{ nope|length }}{{ d|count }}{{ l|length }}{{ ''|length }}
+{{ l|map('nosuch')|list }}
+{{ 5|map('trim')|list }}
+{{ 5|map(attribute='a')|list }}
+{{ 5|join(',') }}
+{{ 5|select('odd')|list }}
+{{ [1]|select('nosuch')|list }}
+{{ [1]|map('replace')|list }}
+{{ [1]|select('divisibleby')|list }}
+{{ ['a']|select('odd')|list }}
+{{ messages|map(attribute='role.x')|list }}
+{{ [d]|map(attribute='n.m')|list }}{{ messages|selectattr('role')|list|length }}{{ messages|join(',', attribute='role') }}{{ [1,2]|join(3) }}{{ s|safe }}{{ none|trim }}{{ 5|replace('5','6') }}{{ d|join(',') }}{{ ''|last }}{{ [1,2,3]|last }}{{ 'x'|last }}
+{{ 5|int }}{{ true|int }}{{ ''|int }}{{ '1x'|int(2) }}{{ none|int(3) }}{{ -0.5|int }}{{ ' 7 '|int }}{{ 'x1'|int }}{{ '-'|int }}
+{{ true|upper }}{{ none|lower }}{{ 5|title }}{{ d|string }}
+{{ s|trim(5) }}
+{% for v in [1, 1.5, 'a', none, true, false, [1], (1,), {'a':1}, 0, '', [], {}] %}{{ v is defined }}{{ v is undefined }}{{ v is none }}{{ v is string }}{{ v is mapping }}{{ v is sequence }}{{ v is iterable }}{{ v is boolean }}{{ v is true }}{{ v is false }}{{ v is integer }}{{ v is float }}{{ v is number }}{{ v is eq 1 }}{{ v is ne 1 }}{{ v is in [1, 'a'] }}{{ 'T' if v else 'F' }} {% endfor %}
+{{ nope is string }}{{ nope is sequence }}{{ nope is iterable }}{{ nope is mapping }}{{ nope is none }}{{ 5 is divisibleby 2 }}{{ 5 is even }}{{ 4 is odd }}{{ 0.0 == 0 }}{{ 'T' if 0.0 else 'F' }}{{ 'T' if 0.5 else 'F' }}
+{{ 5 is divisibleby 0 }}
+{{ 'a' is odd }}
+{{ 5 is divisibleby 'a' }}
+{{ 5 is in 5 }}
+{{ 5 is divisibleby }}
+{{ ["'", '"', "'\"", "\t\r\n\x01\x7f\\", [none, true, 1.5], {}, ('a',)] }}{{ ["", nope] }}
+{{ "\"\\\b\f\n\r\t\x01\x7f/é" | tojson }}{{ [1, 1.5, none, true, false, [], {}, {'a': []}] | tojson }}{{ {'a': [1, {'b': 2}]} | tojson(indent=3) }}
+{% set ns = namespace(x=10.0) %}{% for i in range(10) %}{% set ns.x = ns.x * ns.x %}{% endfor %}{{ ns.x }} {{ -ns.x }} {{ ns.x - ns.x }} {{ 1.0 * 1234567890123456.0 }} {{ 0.0001 }} {{ -2.5 }} {{ 1e }}
+{% set ns = namespace(x=10.0) %}{% for i in range(10) %}{% set ns.x = ns.x * ns.x %}{% endfor %}{{ ns.x }} {{ -ns.x }} {{ ns.x - ns.x }} {{ 1.0 * 1234567890123456.0 }} {{ 0.0001 }} {{ -2.5 }}
+{{ nope|tojson }}
+{{ "\a\b\f\v\r\t\u20ac\U0001f600\1\18\xff\v" }}{{ '\'' "\"" }}{{ "" "" }}
+{{ "\xg1" }}
+{{ "\u12" }}
+{{ "\U00110000" }}
+{{ 12ab }}
+{{ 1.x }}
+{{ a.0 }}{{ l.0 }}{{ l.1 }}
+{# a +#}{# b -#}   x{#+ c #}y
+{{ a, }}{{ (a) }}{{ (a,) }}{{ [a,] }}{{ {'a':1,} }}{{ range(2,)|list }}
+{{ f(x=1, 2) }}
+{{ l[1:2:3:4] }}
+{{ d. }}
+{{ |trim }}
+{{ a | }}
+{{ a is }}
+{{ a b }}
+{% set 5 = 1 %}
+{% set a.5 = 1 %}
+{% set x %}{% endset %}{% set (p, q) = (1, 2) %}{{ p }}{{ q }}{% set ns = namespace() %}{% set ns.a, w = 1, 2 %}{{ ns.a }}{{ w }}
+{% set nope.x = 1 %}
+{% set x = nope.y.z %}
+{% for %}{% endfor %}
+{% for x %}{% endfor %}
+{% for x of y %}{% endfor %}
+{% macro %}{% endmacro %}
+{% macro m %}{% endmacro %}
+{% macro m(5) %}{% endmacro %}
+{% macro m(a b) %}{% endmacro %}
+{% if a %}{% else %}{% else %}{% endif %}
+{% if a b %}{% endif %}
+{% endif %}
+{% 5 %}
+{% if a %}{% endif x %}
+{% if nope.x.y %}{% endif %}
+{% for x in nope.x.y %}{% endfor %}
+{{ nope.x.y if 1 }}{{ 1 if nope.x.y }}
+{{ 1 and nope.x.y }}
+{{ [nope.x.y] }}
+{{ {'a': nope.x.y} }}
+{{ {nope.x.y: 1} }}
+{{ l[nope.x.y] }}
+{{ m(nope.x.y) }}{{ s|trim(nope.x.y) }}{{ 1 + nope.x.y }}{{ -nope.x.y }}{{ not nope.x.y }}
+{{ s|trim(chars=nope.x.y) }}
+{{ nope.x.y|trim }}
+{{ nope.x.y() }}
+{{ 1.5|tojson }}{{ 1 if 1 else nope.x }}{{ 2 if 0 else 3 if 0 else 4 }}
 '''.strip("\n").split("\n")
 
 WHITE_SPACE = [
+    "{{ 'a\\\nb' }}",
     "  {% if t %}\n  x\n  {% endif %}\n y\n", "a  {%- if t -%}  b  {%- endif %}  c", "{% if t %}\n\n{% endif %}\n\n",
     "x {# c #}\ny", "  {# c #}\n  y", "  {#- c -#}\n  y", " {{ a }} \n {{- a -}} \n b", "{%+ if t %}x{%+ endif %}",
     "  {%+ if t +%}\nx{% endif %}", "a\r\nb\rc\n", "\n", "", "\n\n", "{{ a }}\n", "{{ a }}\n\n",

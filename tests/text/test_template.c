@@ -250,6 +250,27 @@ static void test_refused(void **state) {
   refuse("{{ x|tojson(sort_keys=true) }}", 1, "tojson is understood with an indent");
   refuse("{% macro m() %}{% endmacro %}{{ m(1) }}", 1, "the macro m is given arguments");
   refuse("{% set a, b = [1] %}", 1, "2 names are given the values of a list of 1");
+  refuse("{{ 5[1:] }}", 1, "has no parts");
+  refuse("{{ 5|items }}", 1, "has no items");
+  refuse("{{ [1]|tojson(indent='a') }}", 1, "the indent of tojson is a string");
+  refuse("{{ [1]|tojson(indent=33) }}", 1, "an indent of up to 32");
+  refuse("{{ l[] }}", 1, "where a subscript should be");
+  refuse("{{ {1: 2}|tojson }}", 1, "cannot be a key in JSON");
+  refuse("{{ namespace()|tojson }}", 1, "has no JSON");
+  refuse("{% set n = namespace(x=10.0) %}{% for i in range(10) %}{% set n.x = n.x * n.x %}"
+         "{% endfor %}{{ n.x|tojson }}", 1, "infinity has no JSON");
+  refuse("{{ 2 ** -1 }}", 1, "a negative power");
+  refuse("{{ 3 ** 99 }}", 1, "too large");
+  refuse("{{ 9223372036854775807 * 2 }}", 1, "too large");
+  refuse("{{ -9223372036854775807 - 2 }}", 1, "too large");
+  refuse("{{ -(-9223372036854775807 - 1) }}", 1, "too large");
+  refuse("{{ 1.5 % 1 }}", 1, "makes no sense");
+  refuse("{{ ''.replace('', 'a') }}", 1, "replace is given an empty string");
+  refuse("{{ 'a'.count('') }}", 1, "count is given an empty string");
+  refuse("{{ 12345678901234567890123456789012345678901234567890123456789012345678901 }}", 1,
+         "a shorter number");
+  refuse("{{ xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx.y.z }}", 1,
+         "xxxxxx, which is not defined");
   refuse("{{ x }} \x01 {{ \x01 }}", 1, "'?' is not understood inside a tag");
 }
 
