@@ -349,6 +349,84 @@ static void expect_closed(const char *name, const char *template, const char *eo
   free_file(&file);
 }
 
+/* One key of a number or a word, with or without tokens. */
+static void expect_key_refused(const char *name, const char *number_key, uint32_t number,
+                               const char *word_key, bool tokens) {
+  tx_buffer bytes = {0};
+  tx_gguf *gguf;
+  tx_chat *chat;
+  tx_error error = {0};
+  header(&bytes, 3, 0, 1u + (number_key != NULL) + (word_key != NULL) + tokens);
+  key(&bytes, "tokenizer.chat_template", STRING);
+  string(&bytes, "x");
+  if (tokens) {
+    array(&bytes, "tokenizer.ggml.tokens", STRING, 1);
+    string(&bytes, "a");
+  }
+  if (number_key) {
+    key(&bytes, number_key, U32);
+    u32(&bytes, number);
+  }
+  if (word_key) {
+    key(&bytes, word_key, STRING);
+    string(&bytes, "word");
+  }
+  assert_int_equal(tx_gguf_open_bytes(bytes.data, bytes.size, "m.gguf", &gguf, &error), TX_OK);
+  assert_int_equal(tx_chat_open(gguf, name, &chat, &error), TX_ERROR_INPUT);
+  assert_null(chat);
+  assert_true(error.message[0] != '\0');
+  tx_gguf_close(gguf);
+  tx_buffer_free(&bytes);
+}
+
+static void test_wrong_keys(void **state) {
+  (void)state;
+  static const char *const ids[] = {
+      "tokenizer.ggml.bos_token_id", "tokenizer.ggml.eos_token_id",
+      "tokenizer.ggml.unknown_token_id", "tokenizer.ggml.padding_token_id"};
+  for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+    expect_key_refused(NULL, ids[i], 1, NULL, true);
+    expect_key_refused(NULL, ids[i], 0, NULL, false);
+    expect_key_refused(NULL, NULL, 0, ids[i], true);
+  }
+  expect_key_refused(NULL, NULL, 0, "tokenizer.ggml.add_bos_token", true);
+  expect_key_refused("chatml", NULL, 0, NULL, false);
+  expect_key_refused("alpaca", NULL, 0, NULL, true);
+}
+
+/* A template that refuses the beginning of a conversation, or what comes before its answer. */
+static void test_answers_refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *template, *part;
+  } rows[] = {
+      {"{% for m in messages %}{{ m.content }}{% endfor %}"
+       "{{ raise_exception('no prompt') if add_generation_prompt }}", "no prompt"},
+      {"{% for m in messages %}{{ m.content }}{% endfor %}"
+       "{{ raise_exception('odd') if messages|length == 2 }}", "odd"},
+      {"{{ messages|length }}", "what comes before the answer"},
+      {"{% for m in messages %}{{ m.content }}{% endfor %}{{ '-' * 9 if add_generation_prompt }}",
+       "what comes before the answer"},
+      {"aaaaaaaaa{% if messages|length == 2 %}{{ 'x' * 99 }}{% endif %}", "the end"},
+      {"a{% if add_generation_prompt or messages|length > 2 %}bcd{% endif %}", "the turn"},
+  };
+  static const char *const parts[] = {"user", "a", "assistant", "b", "user", "c", NULL};
+  for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    tx_chat *chat = open_named(NULL, rows[i].template, "<s>", "</s>");
+    tx_chat_message messages[4];
+    tx_chat_text text = {0};
+    tx_error error = {0};
+    size_t count = conversation(parts, messages);
+    assert_int_equal(tx_chat_answers(chat, messages, count, &text, &error), TX_ERROR_INPUT);
+    if (!strstr(error.message, rows[i].part)) fail_msg("%s: %s", rows[i].template, error.message);
+    messages[0].role = tx_text_of("me");
+    error = (tx_error){0};
+    assert_int_equal(tx_chat_answers(chat, messages, count, &text, &error), TX_ERROR_INPUT);
+    tx_chat_text_free(&text);
+    tx_chat_free(chat);
+  }
+}
+
 static void test_refused(void **state) {
   (void)state;
   expect_closed(NULL, NULL, NULL, TX_ERROR_INPUT, "has no chat template");
@@ -379,6 +457,7 @@ int main(void) {
       cmocka_unit_test(test_golden),         cmocka_unit_test(test_answers),
       cmocka_unit_test(test_alpaca),         cmocka_unit_test(test_input_follows_content),
       cmocka_unit_test(test_tokens),         cmocka_unit_test(test_messages_cannot_forge),
+      cmocka_unit_test(test_wrong_keys),     cmocka_unit_test(test_answers_refused),
       cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
