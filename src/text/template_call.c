@@ -159,7 +159,7 @@ static size_t parameter_count(const char *parameters) {
   return count;
 }
 
-tx_status tx_function_call(tx_run *run, const tx_function *function, const char *what,
+tx_status tx_template_call(tx_run *run, const tx_function *function, const char *what,
                            tx_value self, const tx_arguments *arguments, tx_value *value) {
   tx_value given[TX_ARGUMENTS];
   size_t most = parameter_count(function->parameters);
@@ -307,7 +307,7 @@ static const tx_function *find_function(tx_text name) {
   return NULL;
 }
 
-bool tx_function_known(tx_text name) { return is_dict_maker(name) || find_function(name); }
+bool tx_template_knows(tx_text name) { return is_dict_maker(name) || find_function(name); }
 
 static tx_status call_name(tx_run *run, const tx_node *callee, const tx_arguments *arguments,
                            tx_value *value) {
@@ -324,7 +324,7 @@ static tx_status call_name(tx_run *run, const tx_node *callee, const tx_argument
     return call_dict(run, arguments, tx_text_equal(name, "namespace"), value);
   }
   const tx_function *function = find_function(name);
-  if (function) return tx_function_call(run, function, "function", self, arguments, value);
+  if (function) return tx_template_call(run, function, "function", self, arguments, value);
   return TX_RUN_FAIL(run, "the function %s is not understood; choose another chat template",
                      tx_template_show(name).text);
 }
@@ -335,8 +335,8 @@ static tx_status call_method(tx_run *run, const tx_node *callee, const tx_argume
   TX_TRY(tx_run_evaluate(run, callee->a, &self));
   run->line = callee->line;
   if (self.kind == TX_VALUE_UNDEFINED) return of_missing(run, self, tx_value_text(callee->text));
-  const tx_function *method = tx_method_find(self.kind, callee->text);
-  if (method) return tx_function_call(run, method, "method", self, arguments, value);
+  const tx_function *method = tx_template_method(self.kind, callee->text);
+  if (method) return tx_template_call(run, method, "method", self, arguments, value);
   return TX_RUN_FAIL(run, "the method %s of %s is not understood; choose another chat template",
                      tx_template_show(callee->text).text, tx_value_kind_name(self));
 }

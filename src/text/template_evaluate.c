@@ -232,15 +232,16 @@ static tx_status evaluate_function(tx_run *run, const tx_node *node, tx_value *v
   TX_TRY(tx_run_evaluate(run, node->a, &self));
   TX_TRY(tx_run_arguments(run, node->list, &arguments));
   run->line = node->line;
-  const tx_function *function = filter ? tx_filter_find(node->text) : tx_test_find(node->text);
-  return tx_function_call(run, function, filter ? "filter" : "test", self, &arguments, value);
+  const tx_function *function =
+      filter ? tx_template_filter(node->text) : tx_template_test(node->text);
+  return tx_template_call(run, function, filter ? "filter" : "test", self, &arguments, value);
 }
 
 static tx_status evaluate(tx_run *run, const tx_node *node, tx_value *value) {
   switch (node->kind) {
     case TX_NODE_CONSTANT: *value = node->value; return TX_OK;
     case TX_NODE_NAME:
-      if (!tx_run_find(run, node->text, value) && tx_function_known(node->text)) {
+      if (!tx_run_find(run, node->text, value) && tx_template_knows(node->text)) {
         *value = (tx_value){.kind = TX_VALUE_MACRO}; /* so it is defined */
       }
       return TX_OK;

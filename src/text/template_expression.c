@@ -211,7 +211,7 @@ static tx_status parse_filter(tx_parser *p, const tx_node *of, tx_node **node) {
   (*node)->a = of;
   p->at++;
   TX_TRY(tx_parser_expect_name(p, &(*node)->text, "a filter"));
-  if (!tx_filter_find((*node)->text)) {
+  if (!tx_template_filter((*node)->text)) {
     p->at--;
     return tx_parser_unexpected(p, "a filter that is known");
   }
@@ -239,7 +239,7 @@ static tx_status parse_test(tx_parser *p, const tx_node *of, tx_node **node) {
   TX_TRY(tx_parser_node(p, TX_NODE_TEST, &test));
   test->a = of;
   TX_TRY(tx_parser_expect_name(p, &test->text, "a test"));
-  if (!tx_test_find(test->text)) {
+  if (!tx_template_test(test->text)) {
     p->at--;
     return tx_parser_unexpected(p, "a test that is known");
   }

@@ -23,17 +23,17 @@ FILTER(string) {
 
 FILTER(trim) {
   TX_TRY(as_string(run, &self));
-  return tx_method_strip(run, self, arguments[0], TX_STRIP_LEFT | TX_STRIP_RIGHT, value);
+  return tx_template_strip(run, self, arguments[0], TX_STRIP_LEFT | TX_STRIP_RIGHT, value);
 }
 
 FILTER(replace) {
   TX_TRY(as_string(run, &self));
-  return tx_method_replace(run, self, arguments, value);
+  return tx_template_replace(run, self, arguments, value);
 }
 
 static tx_status change_case(tx_run *run, tx_value self, tx_letters letters, tx_value *value) {
   TX_TRY(as_string(run, &self));
-  return tx_method_case(run, self, letters, value);
+  return tx_template_case(run, self, letters, value);
 }
 
 FILTER(upper) { return (void)arguments, change_case(run, self, TX_LETTERS_UPPER, value); }
@@ -136,7 +136,7 @@ FILTER(reverse) {
 FILTER(items) {
   (void)arguments;
   if (self.kind == TX_VALUE_UNDEFINED) return list(run, self, arguments, value);
-  if (self.kind == TX_VALUE_DICT) return tx_method_items(run, self, value);
+  if (self.kind == TX_VALUE_DICT) return tx_template_items(run, self, value);
   return TX_RUN_FAIL(run, "%s has no items; mend the chat template", tx_value_kind_name(self));
 }
 
@@ -173,7 +173,7 @@ FILTER(map) {
   tx_string name;
   if (tx_given(arguments[1])) return map_attribute(run, self, arguments[1], value);
   TX_TRY(tx_want_string(run, arguments[0], "the filter of map", &name));
-  const tx_function *filter = tx_filter_find((tx_text){name.data, name.size});
+  const tx_function *filter = tx_template_filter((tx_text){name.data, name.size});
   if (!filter) {
     return TX_RUN_FAIL(run, "the filter %s is not understood; choose another chat template",
                        tx_template_show((tx_text){name.data, name.size}).text);
@@ -183,7 +183,7 @@ FILTER(map) {
   TX_TRY(tx_list_make(run, items->count, &mapped));
   const tx_arguments none = {0};
   for (size_t i = 0; i < items->count; i++) {
-    TX_TRY(tx_function_call(run, filter, "filter", items->items[i], &none, &mapped->items[i]));
+    TX_TRY(tx_template_call(run, filter, "filter", items->items[i], &none, &mapped->items[i]));
   }
   run->depth--;
   *value = tx_value_list(mapped);
@@ -194,7 +194,7 @@ FILTER(join) {
   tx_string separator = {"", 0, NULL};
   if (tx_given(arguments[0])) TX_TRY(tx_value_string_of(run, arguments[0], &separator));
   if (tx_given(arguments[1])) TX_TRY(map_attribute(run, self, arguments[1], &self));
-  return tx_method_join(run, separator, self, value);
+  return tx_template_join(run, separator, self, value);
 }
 
 /* Whether an item passes: its attribute (or itself), by a test (or its truth). */
@@ -208,12 +208,12 @@ static tx_status passes(tx_run *run, tx_value item, const tx_value *arguments, b
     return TX_OK;
   }
   TX_TRY(tx_want_string(run, arguments[1], "the test of a selection", &name));
-  const tx_function *test = tx_test_find((tx_text){name.data, name.size});
+  const tx_function *test = tx_template_test((tx_text){name.data, name.size});
   if (!test) {
     return TX_RUN_FAIL(run, "the test %s is not understood; choose another chat template",
                        tx_template_show((tx_text){name.data, name.size}).text);
   }
-  TX_TRY(tx_function_call(run, test, "test", item, &others, &value));
+  TX_TRY(tx_template_call(run, test, "test", item, &others, &value));
   *yes = tx_value_truth(value);
   return TX_OK;
 }
@@ -296,4 +296,4 @@ static const tx_function filters[] = {
     {"d", "default_value boolean", 0, otherwise},
     {NULL, NULL, 0, NULL}};
 
-const tx_function *tx_filter_find(tx_text name) { return tx_function_find(filters, name); }
+const tx_function *tx_template_filter(tx_text name) { return tx_template_row(filters, name); }

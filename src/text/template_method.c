@@ -12,7 +12,7 @@
 
 /* ---- strip, split ------------------------------------------------------ */
 
-tx_status tx_method_strip(tx_run *run, tx_value self, tx_value characters, int sides,
+tx_status tx_template_strip(tx_run *run, tx_value self, tx_value characters, int sides,
                           tx_value *value) {
   tx_string wanted, *given = NULL;
   TX_TRY(tx_run_spend(run, self.string.size));
@@ -26,10 +26,10 @@ tx_status tx_method_strip(tx_run *run, tx_value self, tx_value characters, int s
 }
 
 METHOD(strip) {
-  return tx_method_strip(run, self, arguments[0], TX_STRIP_LEFT | TX_STRIP_RIGHT, value);
+  return tx_template_strip(run, self, arguments[0], TX_STRIP_LEFT | TX_STRIP_RIGHT, value);
 }
-METHOD(lstrip) { return tx_method_strip(run, self, arguments[0], TX_STRIP_LEFT, value); }
-METHOD(rstrip) { return tx_method_strip(run, self, arguments[0], TX_STRIP_RIGHT, value); }
+METHOD(lstrip) { return tx_template_strip(run, self, arguments[0], TX_STRIP_LEFT, value); }
+METHOD(rstrip) { return tx_template_strip(run, self, arguments[0], TX_STRIP_RIGHT, value); }
 
 /* A list that grows by one string. */
 static tx_status add_part(tx_run *run, tx_list *list, size_t *capacity, tx_string part) {
@@ -92,7 +92,7 @@ METHOD(split) {
 
 /* ---- replace, case ----------------------------------------------------- */
 
-tx_status tx_method_replace(tx_run *run, tx_value self, const tx_value *arguments,
+tx_status tx_template_replace(tx_run *run, tx_value self, const tx_value *arguments,
                             tx_value *value) {
   tx_string string = self.string, old, new;
   int64_t most = -1;
@@ -141,7 +141,7 @@ static bool starts_word(tx_string string, size_t at, tx_letters letters) {
   return letters == TX_LETTERS_TITLE && c < 0x80 && !((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
 }
 
-tx_status tx_method_case(tx_run *run, tx_value self, tx_letters letters, tx_value *value) {
+tx_status tx_template_case(tx_run *run, tx_value self, tx_letters letters, tx_value *value) {
   tx_string string = self.string;
   tx_builder builder = {0};
   for (size_t at = 0, size; at < string.size; at += size) {
@@ -154,10 +154,10 @@ tx_status tx_method_case(tx_run *run, tx_value self, tx_letters letters, tx_valu
   return TX_OK;
 }
 
-METHOD(upper) { return (void)arguments, tx_method_case(run, self, TX_LETTERS_UPPER, value); }
-METHOD(lower) { return (void)arguments, tx_method_case(run, self, TX_LETTERS_LOWER, value); }
-METHOD(title) { return (void)arguments, tx_method_case(run, self, TX_LETTERS_TITLE, value); }
-METHOD(capitalize) { return (void)arguments, tx_method_case(run, self, TX_LETTERS_FIRST, value); }
+METHOD(upper) { return (void)arguments, tx_template_case(run, self, TX_LETTERS_UPPER, value); }
+METHOD(lower) { return (void)arguments, tx_template_case(run, self, TX_LETTERS_LOWER, value); }
+METHOD(title) { return (void)arguments, tx_template_case(run, self, TX_LETTERS_TITLE, value); }
+METHOD(capitalize) { return (void)arguments, tx_template_case(run, self, TX_LETTERS_FIRST, value); }
 
 /* ---- looking into a string --------------------------------------------- */
 
@@ -219,7 +219,7 @@ METHOD(splitlines) {
   return TX_OK;
 }
 
-tx_status tx_method_join(tx_run *run, tx_string separator, tx_value of, tx_value *value) {
+tx_status tx_template_join(tx_run *run, tx_string separator, tx_value of, tx_value *value) {
   const tx_list *list;
   tx_builder builder = {0};
   TX_TRY(tx_value_items(run, of, &list));
@@ -231,11 +231,11 @@ tx_status tx_method_join(tx_run *run, tx_string separator, tx_value of, tx_value
   return TX_OK;
 }
 
-METHOD(join) { return tx_method_join(run, self.string, arguments[0], value); }
+METHOD(join) { return tx_template_join(run, self.string, arguments[0], value); }
 
 /* ---- dictionaries ------------------------------------------------------ */
 
-tx_status tx_method_items(tx_run *run, tx_value self, tx_value *value) {
+tx_status tx_template_items(tx_run *run, tx_value self, tx_value *value) {
   const tx_dict *dict = self.dict;
   tx_list *list;
   TX_TRY(tx_list_make(run, dict->count, &list));
@@ -251,7 +251,7 @@ tx_status tx_method_items(tx_run *run, tx_value self, tx_value *value) {
   return TX_OK;
 }
 
-METHOD(items) { return (void)arguments, tx_method_items(run, self, value); }
+METHOD(items) { return (void)arguments, tx_template_items(run, self, value); }
 
 static tx_status copy_items(tx_run *run, const tx_value *items, size_t count, tx_value *value) {
   tx_list *list;
@@ -280,7 +280,7 @@ static const tx_function of_strings[] = {{"strip", "chars", 0, strip},
                                          {"rstrip", "chars", 0, rstrip},
                                          {"split", "sep maxsplit", 0, split},
                                          {"splitlines", "", 0, splitlines},
-                                         {"replace", "old new count", 2, tx_method_replace},
+                                         {"replace", "old new count", 2, tx_template_replace},
                                          {"upper", "", 0, upper},
                                          {"lower", "", 0, lower},
                                          {"title", "", 0, title},
@@ -297,13 +297,13 @@ static const tx_function of_dicts[] = {{"items", "", 0, items},
                                        {"get", "key default", 1, get},
                                        {NULL, NULL, 0, NULL}};
 
-const tx_function *tx_function_find(const tx_function *rows, tx_text name) {
+const tx_function *tx_template_row(const tx_function *rows, tx_text name) {
   for (; rows->name; rows++)
     if (tx_text_equal(name, rows->name)) return rows;
   return NULL;
 }
 
-const tx_function *tx_method_find(tx_value_kind kind, tx_text name) {
-  if (kind == TX_VALUE_STRING) return tx_function_find(of_strings, name);
-  return kind == TX_VALUE_DICT ? tx_function_find(of_dicts, name) : NULL;
+const tx_function *tx_template_method(tx_value_kind kind, tx_text name) {
+  if (kind == TX_VALUE_STRING) return tx_template_row(of_strings, name);
+  return kind == TX_VALUE_DICT ? tx_template_row(of_dicts, name) : NULL;
 }

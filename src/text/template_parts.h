@@ -286,11 +286,11 @@ typedef struct tx_function {
 } tx_function;
 
 /* what: "filter", "test", ... */
-tx_status tx_function_call(tx_run *run, const tx_function *function, const char *what,
+tx_status tx_template_call(tx_run *run, const tx_function *function, const char *what,
                            tx_value self, const tx_arguments *arguments, tx_value *value);
-const tx_function *tx_filter_find(tx_text name);
-const tx_function *tx_test_find(tx_text name);
-const tx_function *tx_method_find(tx_value_kind kind, tx_text name);
+const tx_function *tx_template_filter(tx_text name);
+const tx_function *tx_template_test(tx_text name);
+const tx_function *tx_template_method(tx_value_kind kind, tx_text name);
 static inline bool tx_given(tx_value argument) { return argument.kind != TX_VALUE_UNDEFINED; }
 tx_status tx_want_string(tx_run *run, tx_value value, const char *what, tx_string *string);
 tx_status tx_want_whole(tx_run *run, tx_value value, const char *what, int64_t *integer);
@@ -298,7 +298,7 @@ tx_status tx_want_whole(tx_run *run, tx_value value, const char *what, int64_t *
 tx_status tx_value_attribute(tx_run *run, tx_value of, tx_value name, tx_value *value);
 tx_status tx_value_subscript(tx_run *run, tx_value of, tx_value key, tx_value *value);
 tx_status tx_value_slice(tx_run *run, tx_value of, const tx_value bounds[3], tx_value *value);
-bool tx_function_known(tx_text name); /* range, namespace, ... */
+bool tx_template_knows(tx_text name); /* range, namespace, ... */
 tx_status tx_run_call(tx_run *run, const tx_node *node, tx_value *value);
 tx_status tx_run_arguments(tx_run *run, const tx_node *first, tx_arguments *arguments);
 

@@ -86,4 +86,4 @@ static const tx_function tests[] = {{"defined", "", 0, defined},
                                     {"in", "seq", 1, in},
                                     {NULL, NULL, 0, NULL}};
 
-const tx_function *tx_test_find(tx_text name) { return tx_function_find(tests, name); }
+const tx_function *tx_template_test(tx_text name) { return tx_template_row(tests, name); }
