@@ -11,6 +11,7 @@
 /* ---- opening ----------------------------------------------------------- */
 
 static const char chatml[] =
+    "{% if add_bos_token %}{{ bos_token }}{% endif %}"
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}"
     "{% endfor %}"
@@ -93,13 +94,14 @@ static tx_status choose(tx_chat *chat, const tx_gguf *gguf, const char *name, tx
   if (!name || !strcmp(name, "model")) return own_template(gguf, source, error);
   if (!strcmp(name, "chatml")) {
     *source = tx_text_of(chatml);
+    chat->built_in = true;
     return check_chatml(gguf, error);
   }
   if (strcmp(name, "alpaca") != 0) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "there is no chat template %.40s; choose model, chatml or alpaca", name);
   }
-  chat->has_input = true;
+  chat->built_in = chat->has_input = true;
   *source = tx_text_of(alpaca);
   if (chat->eos.size) return TX_OK;
   return REFUSE(gguf, "the model names no end-of-text token (tokenizer.ggml.eos_token_id), with "
@@ -239,7 +241,7 @@ static size_t set_variables(const tx_chat *chat, const tx_list *messages, bool p
   variables[count++] = (tx_template_variable){"add_generation_prompt", tx_value_bool(prompt)};
   variables[count++] = (tx_template_variable){"tools", tx_value_none()};
   variables[count++] = (tx_template_variable){"documents", tx_value_none()};
-  if (chat->has_input) {
+  if (chat->built_in) {
     variables[count++] = (tx_template_variable){"add_bos_token", tx_value_bool(chat->add_bos)};
   }
   add_token(variables, &count, "bos_token", chat->bos);

@@ -9,7 +9,8 @@ struct tx_chat {
   tx_arena *arena; /* of the spellings */
   tx_template *template;
   tx_text bos, eos, unknown, padding; /* {NULL, 0}: the file names none */
-  bool add_bos;
+  bool add_bos;   /* texts begin with it: for the templates built in, others see to it */
+  bool built_in;
   bool has_input; /* the template has a place for the input */
 };
 

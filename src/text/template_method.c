@@ -13,7 +13,7 @@
 /* ---- strip, split ------------------------------------------------------ */
 
 tx_status tx_template_strip(tx_run *run, tx_value self, tx_value characters, int sides,
-                          tx_value *value) {
+                            tx_value *value) {
   tx_string wanted, *given = NULL;
   TX_TRY(tx_run_spend(run, self.string.size));
   if (tx_given(characters) && characters.kind != TX_VALUE_NONE) {
@@ -93,7 +93,7 @@ METHOD(split) {
 /* ---- replace, case ----------------------------------------------------- */
 
 tx_status tx_template_replace(tx_run *run, tx_value self, const tx_value *arguments,
-                            tx_value *value) {
+                              tx_value *value) {
   tx_string string = self.string, old, new;
   int64_t most = -1;
   TX_TRY(tx_want_string(run, arguments[0], "an argument of replace", &old));

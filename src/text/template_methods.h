@@ -17,9 +17,9 @@ typedef enum tx_letters {
 const tx_function *tx_template_row(const tx_function *rows, tx_text name);
 
 tx_status tx_template_strip(tx_run *run, tx_value self, tx_value characters, int sides,
-                          tx_value *value);
-tx_status tx_template_replace(tx_run *run, tx_value self, const tx_value *arguments,
                             tx_value *value);
+tx_status tx_template_replace(tx_run *run, tx_value self, const tx_value *arguments,
+                              tx_value *value);
 tx_status tx_template_case(tx_run *run, tx_value self, tx_letters letters, tx_value *value);
 tx_status tx_template_join(tx_run *run, tx_string separator, tx_value of, tx_value *value);
 tx_status tx_template_items(tx_run *run, tx_value self, tx_value *value); /* of a dictionary */

@@ -220,6 +220,57 @@ static void test_alpaca(void **state) {
   tx_buffer_free(&want);
 }
 
+/* chatml as it is built in is the family's. */
+static void test_chatml(void **state) {
+  (void)state;
+  tx_chat_text text = {0};
+  tx_chat *chat = open_named("chatml", NULL, "<|im_start|>", "<|im_end|>");
+  for (size_t i = 0; i < CONVERSATIONS; i++) {
+    for (int prompt = 0; prompt < 2; prompt++) {
+      tx_chat_message messages[8];
+      tx_error error = {0};
+      size_t count = conversation(golden_conversations[i], messages);
+      assert_int_equal(tx_chat_render(chat, messages, count, prompt, &text, &error), TX_OK);
+      assert_string_equal(text.text.data, golden_renderings[0][i][prompt]);
+    }
+  }
+  tx_chat_free(chat);
+  tx_chat_text_free(&text);
+}
+
+static void test_beginning_of_text(void **state) {
+  (void)state;
+  tx_buffer bytes = {0};
+  tx_gguf *gguf;
+  tx_error error = {0};
+  header(&bytes, 3, 0, 4);
+  array(&bytes, "tokenizer.ggml.tokens", STRING, 3);
+  string(&bytes, "<s>");
+  string(&bytes, "<|im_start|>");
+  string(&bytes, "<|im_end|>");
+  key(&bytes, "tokenizer.ggml.bos_token_id", U32);
+  u32(&bytes, 0);
+  key(&bytes, "tokenizer.ggml.eos_token_id", U32);
+  u32(&bytes, 2);
+  key(&bytes, "tokenizer.ggml.add_bos_token", BOOL);
+  u8(&bytes, 1);
+  assert_int_equal(tx_gguf_open_bytes(bytes.data, bytes.size, "m.gguf", &gguf, &error), TX_OK);
+  static const char *const names[] = {"chatml", "alpaca"};
+  static const char *const starts[] = {"<s><|im_", "<s>Below"};
+  for (int i = 0; i < 2; i++) {
+    tx_chat *chat;
+    tx_chat_text text = {0};
+    assert_int_equal(tx_chat_open(gguf, names[i], &chat, &error), TX_OK);
+    tx_chat_message message = {.role = tx_text_of("user"), .content = tx_text_of("a")};
+    assert_int_equal(tx_chat_render(chat, &message, 1, true, &text, &error), TX_OK);
+    assert_memory_equal(text.text.data, starts[i], 8);
+    tx_chat_text_free(&text);
+    tx_chat_free(chat);
+  }
+  tx_gguf_close(gguf);
+  tx_buffer_free(&bytes);
+}
+
 static void test_input_follows_content(void **state) {
   (void)state;
   tx_chat_text text = {0};
@@ -457,6 +508,7 @@ int main(void) {
       cmocka_unit_test(test_golden),         cmocka_unit_test(test_answers),
       cmocka_unit_test(test_alpaca),         cmocka_unit_test(test_input_follows_content),
       cmocka_unit_test(test_tokens),         cmocka_unit_test(test_messages_cannot_forge),
+      cmocka_unit_test(test_chatml),         cmocka_unit_test(test_beginning_of_text),
       cmocka_unit_test(test_wrong_keys),     cmocka_unit_test(test_answers_refused),
       cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
