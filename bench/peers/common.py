@@ -303,10 +303,25 @@ def last_states(model, ids, mask, last):
 
 
 def versions():
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    names = ("torch", "transformers", "tokenizers", "gguf", "safetensors", "numpy")
-    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+    names = ("torch", "transformers", "tokenizers", "gguf", "safetensors", "numpy", "peft")
+    found = {"python": sys.version.split()[0]}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # of peft alone: the others are needed everywhere
+    return found
+
+
+def wilson(right, count):
+    """The 95 % interval of a share (Wilson, 1927), as taxon computes it."""
+    z = 1.959963984540054
+    share, extra = right / count, z * z / count
+    middle = share + extra / 2
+    half = z * (share * (1 - share) / count + extra / (4 * count)) ** 0.5
+    return [(middle - half) / (1 + extra), (middle + half) / (1 + extra)]
 
 
 def peak_rss_bytes():
