@@ -119,6 +119,7 @@ def main():
         "trained_parameters": sum(p.numel() for p in trained.values()),
         **report,
         "test_accuracy": right / count,
+        "tested": count,
         "test_accuracy_ci95": common.wilson(right, count),
         "threads": threads,
         "versions": common.versions(),
