@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/watch.h"
 #include "formats/artifact.h"
 #include "formats/directory.h"
@@ -126,9 +127,12 @@ tx_status tx_export_text(tx_exporting *e, const char *name, const char *text, si
 tx_status tx_export_json(tx_exporting *e, const char *name, json_t *object, tx_error *error) {
   char *text = object ? json_dumps(object, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) : NULL;
   json_decref(object);
-  if (!text) return tx_fail_memory(error, 1024, name);
-  tx_status status = tx_export_text(e, name, text, strlen(text), error);
+  tx_buffer line = {0};
+  bool whole = text && tx_buffer_append_string(&line, text) && tx_buffer_append_byte(&line, '\n');
   free(text); /* jansson's */
+  tx_status status = whole ? tx_export_text(e, name, line.data, line.size, error)
+                           : tx_fail_memory(error, 1024, name);
+  tx_buffer_free(&line);
   return status;
 }
 

@@ -108,6 +108,11 @@ static json_t *head_json(const tx_exporting *e) {
 
 tx_status tx_export_gguf(tx_exporting *e, tx_error *error) {
   char path[4096], head[4096];
+  if (e->depth == 0) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "this classifier runs no block, and a model in GGUF has at least one; export it "
+                   "--to safetensors");
+  }
   TX_TRY(tx_export_path(e, model_name, path, error));
   if (e->facts) TX_TRY(tx_export_path(e, head_name, head, error));
   TX_TRY(write_model(e, path, error));
