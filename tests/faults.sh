@@ -1,6 +1,6 @@
 #!/bin/sh
 # The n-th allocation, read, write, sync, rename, map, opening, closing or thread
-# start of a small train, eval, predict, show and tokens fails, once or for good:
+# start of a small train, eval, predict, export, show and tokens fails, once or for good:
 # status 4 and a sentence, no crash, no loss of memory, no harmed file
 # (tests/faults/faults.c says what is looked at, and what is harmless).
 #
@@ -64,6 +64,14 @@ printf 'good\nbad\nfine\n' > "$top/lines.txt"
   --head "a:$top/rows.csv" --head "b:$top/rows.csv" --out "$top/heads.taxon" --home "$top/home" \
   > "$top/log" 2>&1 || {
   echo 'FAIL faults: an artifact of two heads is made'
+  cat "$top/log"
+  exit 1
+}
+
+"$BUILD/taxon" train --quiet --method lora --rank 1 --depth 1 --epochs 1 --model "$top/tiny.gguf" \
+  --data "$top/rows.csv" --val "$top/val.csv" --out "$top/lora.taxon" --home "$top/home" \
+  > "$top/log" 2>&1 || {
+  echo 'FAIL faults: an artifact of adapters is made'
   cat "$top/log"
   exit 1
 }
@@ -144,6 +152,10 @@ each 'predict --data' 'alloc read' -- predict $eval --threads 1 --data "$top/val
 each 'predict --precision int8' "$reading" -- predict $eval --precision int8 --threads 1 good bad
 each 'quantize' "$all" -- quantize $eval --data "$top/val.csv" --tolerance 100 --out out.taxon \
   --threads 1
+for to in gguf safetensors peft; do
+  each "export --to $to" "$all" -- export "$top/lora.taxon" --to $to --home home \
+    --out home/out --replace
+done
 each 'show' "$reading" -- show $eval
 each 'show --json' 'alloc write' -- show $eval --json
 each 'show of a model' "$reading" -- show "$top/tiny.gguf" --home home
