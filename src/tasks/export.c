@@ -150,9 +150,19 @@ static void remove_written(const tx_exporting *e) {
 
 /* ---- tensors -------------------------------------------------------------- */
 
-static tx_status read_merged(void *context, int64_t from, int64_t count, float *values,
-                             tx_error *error) {
-  return tx_merged_read(context, from, count, values, error);
+tx_status tx_export_read(tx_export_tensor *tensor, int64_t from, int64_t count, float *values,
+                         tx_error *error) {
+  tx_exporting *e = tensor->of;
+  TX_TRY(tx_watch_check(e->watch, error));
+  TX_TRY(tx_merged_read(&tensor->merged, from, count, values, error));
+  e->done += count * tensor->merged.columns;
+  tx_watch_report(e->watch, "export", e->done, e->total, "numbers");
+  return TX_OK;
+}
+
+static tx_status read_rows(void *context, int64_t from, int64_t count, float *values,
+                           tx_error *error) {
+  return tx_export_read(context, from, count, values, error);
 }
 
 tx_status tx_export_tensors(tx_exporting *e, tx_export_tensor **tensors, size_t *count,
@@ -167,8 +177,8 @@ tx_status tx_export_tensors(tx_exporting *e, tx_export_tensor **tensors, size_t 
     TX_TRY(tx_merged_find(e->model, tx_gguf_tensor_at(gguf, i), &t->merged, error));
     if (t->merged.block >= e->depth) continue;
     e->report->changed += t->merged.changed;
-    t->rows = (tx_rows){t->merged.rows, t->merged.columns, read_merged, &t->merged,
-                        t->merged.tensor->name};
+    t->of = e;
+    t->rows = (tx_rows){t->merged.rows, t->merged.columns, read_rows, t, t->merged.tensor->name};
     ++*count;
   }
   return TX_OK;

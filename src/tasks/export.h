@@ -24,6 +24,7 @@ typedef struct tx_exporting {
   tx_arena *arena; /* what is borrowed until the files are written */
   tx_export_report *report;
   const tx_watch *watch;
+  int64_t done, total; /* numbers of tensors that are made anew */
 } tx_exporting;
 
 /* The path of a file in the output directory, which must not be there yet. */
@@ -39,9 +40,15 @@ tx_status tx_export_json(tx_exporting *e, const char *name, json_t *object, tx_e
 
 /* A tensor of the model's file that is written, as rows; the arena's. */
 typedef struct tx_export_tensor {
+  tx_exporting *of;
   tx_merged merged;
-  tx_rows rows;
+  tx_rows rows; /* by tx_export_read, unless a form lays them out otherwise */
 } tx_export_tensor;
+
+/* values (count, columns) of rows as they stand in the model's file; tells how far the
+ * writing is, and ends it where the caller wants to stop. */
+tx_status tx_export_read(tx_export_tensor *tensor, int64_t from, int64_t count, float *values,
+                         tx_error *error);
 
 /* What is written of the model's file: tensors (*count) of blocks below the depth, and of
  * no block.  New, the arena's. */

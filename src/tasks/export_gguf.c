@@ -28,6 +28,7 @@ static void add_tensor(tx_exporting *e, const tx_export_tensor *t, tx_gguf_write
     return;
   }
   bool half = e->options.half && t->merged.rows > 1; /* as llama.cpp has them: vectors are F32 */
+  e->total += t->merged.rows * t->merged.columns;
   tx_gguf_add_rows(writer, tensor->name, half, tensor->dimensions, tensor->shape, &t->rows);
   if (strcmp(tensor->name, "token_embd.weight") == 0) add_output(e, t, writer);
 }

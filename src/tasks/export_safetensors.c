@@ -9,7 +9,7 @@ static const char file_name[] = "model.safetensors";
 
 /* A matrix in another layout. */
 typedef struct {
-  const tx_merged *merged;
+  tx_export_tensor *tensor;
   int64_t head_size;
   tx_arena *arena;
   tx_arena_mark mark;
@@ -21,8 +21,8 @@ static tx_status read_halves(void *context, int64_t from, int64_t count, float *
                              tx_error *error) {
   const turned *t = context;
   for (int64_t i = 0; i < count; i++) {
-    TX_TRY(tx_merged_read(t->merged, tx_hf_row(from + i, t->head_size), 1,
-                          values + i * t->merged->columns, error));
+    TX_TRY(tx_export_read(t->tensor, tx_hf_row(from + i, t->head_size), 1,
+                          values + i * t->tensor->merged.columns, error));
   }
   return TX_OK;
 }
@@ -31,12 +31,12 @@ static tx_status read_halves(void *context, int64_t from, int64_t count, float *
 static tx_status read_columns(void *context, int64_t from, int64_t count, float *values,
                               tx_error *error) {
   turned *t = context;
-  int64_t rows = t->merged->rows, columns = t->merged->columns;
+  int64_t rows = t->tensor->merged.rows, columns = t->tensor->merged.columns;
   if (from == 0) {
     t->mark = tx_arena_here(t->arena);
     t->whole = tx_arena_array(t->arena, (size_t)rows, (size_t)columns * sizeof *t->whole);
     if (!t->whole) return tx_fail_memory(error, (uint64_t)(rows * columns) * 4, "a matrix");
-    TX_TRY(tx_merged_read(t->merged, 0, rows, t->whole, error));
+    TX_TRY(tx_export_read(t->tensor, 0, rows, t->whole, error));
   }
   for (int64_t i = 0; i < count; i++) {
     for (int64_t k = 0; k < rows; k++) values[i * rows + k] = t->whole[k * columns + from + i];
@@ -51,7 +51,7 @@ static tx_status turn(tx_exporting *e, tx_export_tensor *tensor, tx_error *error
   if (layout == TX_HF_AS_IS) return TX_OK;
   turned *t = tx_arena_alloc(e->arena, sizeof *t);
   if (!t) return tx_fail_memory(error, sizeof *t, "a matrix");
-  *t = (turned){.merged = &tensor->merged, .head_size = facts->head_size, .arena = e->arena};
+  *t = (turned){.tensor = tensor, .head_size = facts->head_size, .arena = e->arena};
   tensor->rows.context = t;
   tensor->rows.read = layout == TX_HF_HALVES ? read_halves : read_columns;
   if (layout == TX_HF_TRANSPOSED) {
@@ -72,6 +72,7 @@ static tx_status add_tensor(tx_exporting *e, tx_export_tensor *tensor, tx_safete
   }
   if (e->facts && strcmp(of->name, "output.weight") == 0) return TX_OK;
   TX_TRY(turn(e, tensor, error));
+  e->total += tensor->merged.rows * tensor->merged.columns;
   tx_safetensors_add(writer, name, e->options.half, tensor->merged.rows == 1 ? 1 : 2,
                      &tensor->rows);
   return TX_OK;
@@ -85,7 +86,8 @@ static tx_status add_output(tx_exporting *e, const tx_export_tensor *embedding,
   if (!output) return tx_fail_memory(error, sizeof *output, "a tensor");
   *output = *embedding;
   output->merged.values = NULL;
-  output->rows.context = &output->merged;
+  output->rows.context = output;
+  e->total += output->merged.rows * output->merged.columns;
   tx_safetensors_add(writer, "lm_head.weight", e->options.half, 2, &output->rows);
   return TX_OK;
 }

@@ -530,6 +530,39 @@ static void test_int8_is_told(void **state) {
   assert_non_null(strstr(note, "runs in int8"));
 }
 
+/* ---- stopping ------------------------------------------------------------------- */
+
+typedef struct {
+  int left; /* reports until it is stopped */
+  int64_t done, total;
+} stopping;
+
+static void count_report(void *context, const char *stage, int64_t done, int64_t total,
+                         const char *unit) {
+  stopping *s = context;
+  (void)stage, (void)unit;
+  assert_true(done > s->done && done <= total);
+  s->done = done, s->total = total;
+  s->left--;
+}
+
+static bool wants_to_stop(void *context) { return ((stopping *)context)->left <= 0; }
+
+static void test_stopping(void **state) {
+  (void)state;
+  const char *path = artifact_of(&classifiers[2]);
+  tx_export_options options = export_options(TX_EXPORT_SAFETENSORS, "stopped");
+  stopping s = {.left = 1 << 30};
+  tx_watch watch = {.report = count_report, .cancelled = wants_to_stop, .context = &s};
+  tx_export_report report;
+  MADE_OK(tx_export(path, options, &report, &watch, error));
+  assert_true(s.total > 0 && s.done == s.total); /* all of it was told */
+  tx_directory_remove(options.out);
+  s = (stopping){.left = 5};
+  MADE_FAILS(tx_export(path, options, &report, &watch, error), TX_ERROR_INTERRUPTED, "");
+  assert_false(tx_file_look(options.out).exists);
+}
+
 /* ---- what is refused ------------------------------------------------------------ */
 
 static void check_fails(const char *what, tx_export_options options, tx_status status,
@@ -626,6 +659,7 @@ int main(void) {
       cmocka_unit_test(test_a_model_as_safetensors),
       cmocka_unit_test(test_llama_peft),          cmocka_unit_test(test_gpt2_peft),
       cmocka_unit_test(test_heads),               cmocka_unit_test(test_int8_is_told),
+      cmocka_unit_test(test_stopping),
       cmocka_unit_test(test_refusals),            cmocka_unit_test(test_places),
       cmocka_unit_test(test_damaged_while_written),
   };
