@@ -17,7 +17,8 @@ REPO=$(pwd)
 BUILD=$(cd "${1:-build}" && pwd) || exit 2
 PAGES='README.md CONTRIBUTING.md docs/*.md docs/verbs/*.md tests/golden/README.md'
 ordered='docs/verbs/pull.md docs/verbs/models.md docs/verbs/show.md docs/verbs/tokens.md
-  docs/verbs/train.md docs/verbs/eval.md docs/verbs/predict.md docs/verbs/quantize.md docs/verbs/export.md'
+  docs/verbs/train.md docs/verbs/eval.md docs/verbs/predict.md docs/verbs/quantize.md
+  docs/verbs/export.md'
 mode=check
 case ${2:-} in
   '') ;;

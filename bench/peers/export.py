@@ -12,8 +12,8 @@ does not hold.
 Of the model: llama.cpp goes on from a prompt with the same tokens as from the model's own file, so
 does transformers, and `taxon generate` where there is one; transformers' tokenizer gives the ids of
 `taxon tokens`.  Of each classifier: llama.cpp loads it, and its pooled state with classifier.json
-gives the probabilities of `taxon predict` but for llama.cpp's own rounding; transformers gives them to
-1e-4 in the logarithm; and so does PEFT, over the model, where there are adapters."""
+gives the probabilities of `taxon predict` but for llama.cpp's own rounding; transformers gives them
+to 1e-4 in the logarithm; and so does PEFT, over the model, where there are adapters."""
 
 import argparse
 import json
@@ -224,7 +224,8 @@ def check_tokenizer(taxon, model, base):
         theirs = [tokenizer(text, split_special_tokens=not special)["input_ids"] for text in texts]
         other = [t for t, a, b in zip(texts, ours, theirs) if a["ids"] != b]
         verdict(not other and len(ours) == len(texts),
-                f"the tokenizer gives the same ids, {'with' if special else 'without'} control tokens",
+                "the tokenizer gives the same ids, control tokens "
+                + ("parsed" if special else "as text"),
                 f"{len(texts) - len(other)} of {len(texts)} texts"
                 + (f", not {other[0]!r}" if other else ""))
 
@@ -236,13 +237,14 @@ def check_near(what, ours, labels, logs):
 
 
 def check_classifier(taxon, path, base, folder):
-    texts = [text for _, text in make_texts(16, 2)] + ["größer 😀 <|im_end|> x", "it's   1234 !"]
+    texts = [text for _, text in make_texts(16, 2)]
+    texts += ["größer 😀 <|im_end|> x", "it's   1234 !"]
     told = json.loads(taxon.run("show", path, "--json"))
     if told.get("words"):
         print(f"     {path.name} counts words too, which no export can: its answers differ")
         return
     if told["method"] != "head" and told["training"]["best_epoch"] == 0:
-        print(f"     {path.name}: no epoch was better than the head alone: nothing but that is tried")
+        print(f"     {path.name}: no epoch was better than the head alone, which is all it has")
     ours = taxon.lines("predict", path, "--precision", "f32", texts=texts)
     gguf = taxon.export(path, "gguf", folder / f"{path.stem}-gguf")
     labels, rows = llama_probabilities(gguf, texts)
@@ -256,11 +258,13 @@ def check_classifier(taxon, path, base, folder):
     hf = taxon.export(path, "safetensors", folder / f"{path.stem}-hf")
     model, tokenizer = load_classifier(hf)
     names = [model.config.id2label[i] for i in range(len(labels))]
-    check_near(f"{path.name}: transformers", ours, names, log_probabilities(model, tokenizer, texts))
+    logs = log_probabilities(model, tokenizer, texts)
+    check_near(f"{path.name}: transformers", ours, names, logs)
     if told["method"] == "lora":
         peft = taxon.export(path, "peft", folder / f"{path.stem}-peft")
         model, tokenizer = load_adapters(peft, base)
-        check_near(f"{path.name}: PEFT", ours, names, log_probabilities(model, tokenizer, texts))
+        logs = log_probabilities(model, tokenizer, texts)
+        check_near(f"{path.name}: PEFT", ours, names, logs)
 
 
 def main():

@@ -17,7 +17,7 @@ void tx_gguf_writer_free(tx_gguf_writer *writer);
  * "general.alignment" (always 32), a tensor name longer than 63 bytes, a shape
  * that the reader would refuse (a dimension of 0 too). */
 void tx_gguf_add_int(tx_gguf_writer *writer, const char *key, int64_t value);
-void tx_gguf_add_u32(tx_gguf_writer *writer, const char *key, uint32_t value); /* as ggml reads sizes */
+void tx_gguf_add_u32(tx_gguf_writer *writer, const char *key, uint32_t value); /* ggml's sizes */
 void tx_gguf_add_float(tx_gguf_writer *writer, const char *key, double value); /* stored as F64 */
 void tx_gguf_add_bool(tx_gguf_writer *writer, const char *key, bool value);
 void tx_gguf_add_string(tx_gguf_writer *writer, const char *key, tx_text value);

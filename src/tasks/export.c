@@ -92,7 +92,7 @@ static tx_status open_what(tx_exporting *e, const char *what, tx_error *error) {
 
 /* ---- files --------------------------------------------------------------- */
 
-tx_status tx_export_path(const tx_exporting *e, const char *name, char path[4096],
+tx_status tx_export_path(tx_exporting *e, const char *name, char path[4096],
                          tx_error *error) {
   TX_TRY(tx_path_join(path, e->options.out, name, error));
   const char *model = tx_gguf_path(tx_model_gguf(e->model));
@@ -100,7 +100,8 @@ tx_status tx_export_path(const tx_exporting *e, const char *name, char path[4096
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "the output %s is the file of the model; name another directory", path);
   }
-  if (e->options.replace || !tx_file_look(path).exists) return TX_OK;
+  e->replaces = tx_file_look(path).exists;
+  if (e->options.replace || !e->replaces) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
                  "%s is there already; name another directory, or say that it may be replaced "
                  "(--replace)",
@@ -113,6 +114,7 @@ tx_status tx_export_wrote(tx_exporting *e, const char *name, tx_error *error) {
   size_t at = e->report->file_count++;
   snprintf(e->report->files[at].name, sizeof e->report->files[at].name, "%s", name);
   e->report->files[at].bytes = tx_file_look(path).bytes;
+  e->replaced[at] = e->replaces;
   return TX_OK;
 }
 
@@ -136,12 +138,12 @@ tx_status tx_export_json(tx_exporting *e, const char *name, json_t *object, tx_e
   return status;
 }
 
-/* Without leave to replace any, all that were written are new ones; and so is all that is
- * in a new directory. */
+/* All of a new directory, and the new files of another. */
 static void remove_written(const tx_exporting *e) {
   char path[4096];
   if (e->made_directory) tx_directory_remove(e->options.out);
-  for (size_t i = 0; !e->options.replace && i < e->report->file_count; i++) {
+  for (size_t i = 0; !e->made_directory && i < e->report->file_count; i++) {
+    if (e->replaced[i]) continue;
     if (tx_path_join(path, e->options.out, e->report->files[i].name, NULL) == TX_OK) {
       tx_file_remove(path);
     }

@@ -21,14 +21,17 @@ typedef struct tx_exporting {
   const float *bias;       /* (labels) */
   int64_t features;
   bool made_directory; /* it was not there before */
+  bool replaces;       /* the file that tx_export_path last named is there already */
+  bool replaced[TX_EXPORT_FILES]; /* of the report's files: it took another's place */
   tx_arena *arena; /* what is borrowed until the files are written */
   tx_export_report *report;
   const tx_watch *watch;
   int64_t done, total; /* numbers of tensors that are made anew */
 } tx_exporting;
 
-/* The path of a file in the output directory, which must not be there yet. */
-tx_status tx_export_path(const tx_exporting *e, const char *name, char path[4096],
+/* The path of a file in the output directory, which must not be there yet, unless it may be
+ * replaced.  To be called for the file that is written next. */
+tx_status tx_export_path(tx_exporting *e, const char *name, char path[4096],
                          tx_error *error);
 /* A file that has been written joins the report. */
 tx_status tx_export_wrote(tx_exporting *e, const char *name, tx_error *error);

@@ -114,8 +114,8 @@ tx_status tx_export_gguf(tx_exporting *e, tx_error *error) {
                    "this classifier runs no block, and a model in GGUF has at least one; export it "
                    "--to safetensors");
   }
-  TX_TRY(tx_export_path(e, model_name, path, error));
   if (e->facts) TX_TRY(tx_export_path(e, head_name, head, error));
+  TX_TRY(tx_export_path(e, model_name, path, error));
   TX_TRY(write_model(e, path, error));
   TX_TRY(tx_export_wrote(e, model_name, error));
   return e->facts ? tx_export_json(e, head_name, head_json(e), error) : TX_OK;

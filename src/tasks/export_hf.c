@@ -104,7 +104,7 @@ tx_status tx_hf_check(const tx_exporting *e, tx_error *error) {
   return TX_OK;
 }
 
-tx_status tx_hf_check_files(const tx_exporting *e, const char *const *names, tx_error *error) {
+tx_status tx_hf_check_files(tx_exporting *e, const char *const *names, tx_error *error) {
   char path[4096];
   for (; *names; names++) TX_TRY(tx_export_path(e, *names, path, error));
   return TX_OK;
@@ -234,7 +234,8 @@ static bool put_common(const tx_exporting *e, json_t *object, bool tied) {
          put_token(e, object, "pad_token_id", "tokenizer.ggml.padding_token_id") &&
          put(object, "tie_word_embeddings", json_boolean(tied)) &&
          put(object, "torch_dtype", json_string(e->options.half ? "float16" : "float32")) &&
-         (e->facts ? put_classifier(e, object) : put(object, "architectures", json_pack("[s]", name)));
+         (e->facts ? put_classifier(e, object)
+                   : put(object, "architectures", json_pack("[s]", name)));
 }
 
 tx_status tx_hf_write_config(tx_exporting *e, bool tied, tx_error *error) {

@@ -42,6 +42,6 @@ tx_status tx_hf_check(const tx_exporting *e, tx_error *error);
 bool tx_hf_put_text(json_t *object, tx_text key, json_t *value);
 
 /* Those of `names` (ends with NULL) that may not be written are told before the work. */
-tx_status tx_hf_check_files(const tx_exporting *e, const char *const *names, tx_error *error);
+tx_status tx_hf_check_files(tx_exporting *e, const char *const *names, tx_error *error);
 
 #endif

@@ -166,8 +166,8 @@ static tx_status write_config(tx_exporting *e, const adapters *found, tx_error *
   json_int_t rank = (json_int_t)found->items[0].rank;
   json_t *object = json_pack(
       "{s:s, s:s, s:I, s:I, s:f, s:s, s:b, s:b, s:b, s:b}", "peft_type", "LORA", "task_type",
-      e->facts ? "SEQ_CLS" : "CAUSAL_LM", "r", rank, "lora_alpha", rank, "lora_dropout", 0.0, "bias",
-      "none", "fan_in_fan_out", (int)gpt2, "inference_mode", 1, "use_rslora", 0, "use_dora", 0);
+      e->facts ? "SEQ_CLS" : "CAUSAL_LM", "r", rank, "lora_alpha", rank, "lora_dropout", 0.0,
+      "bias", "none", "fan_in_fan_out", (int)gpt2, "inference_mode", 1, "use_rslora", 0, "use_dora", 0);
   bool named = tx_is_utf8(base);
   bool whole = object &&
                put(object, "base_model_name_or_path",
@@ -189,8 +189,8 @@ tx_status tx_export_peft(tx_exporting *e, tx_error *error) {
   TX_TRY(find_adapters(e, &found, error));
   if (found.count == 0) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "there are no adapters to write: PEFT takes what train --method lora made; export "
-                   "it --to safetensors");
+                   "there are no adapters to write: PEFT takes what train --method lora made; "
+                   "export it --to safetensors");
   }
   TX_TRY(write_adapters(e, &found, error));
   TX_TRY(write_config(e, &found, error));

@@ -120,8 +120,8 @@ static tx_status write_model(tx_exporting *e, bool *tied, tx_error *error) {
 }
 
 tx_status tx_export_safetensors(tx_exporting *e, tx_error *error) {
-  static const char *const names[] = {"config.json", "modeling_taxon.py", "tokenizer.json", "tokenizer_config.json",
-                                      NULL};
+  static const char *const names[] = {"config.json", "modeling_taxon.py", "tokenizer.json",
+                                      "tokenizer_config.json", NULL};
   bool tied;
   TX_TRY(tx_hf_check(e, error));
   TX_TRY(tx_hf_check_files(e, names, error));

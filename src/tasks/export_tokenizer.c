@@ -111,7 +111,8 @@ static tx_status check_texts(const vocabulary *v, tx_error *error) {
     tx_text token = v->tokens[i];
     if (tx_is_utf8(token) && !memchr(token.data, '\0', token.size)) continue;
     return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: token %zu is not UTF-8 without NUL, which tokenizer.json must be; export it --to gguf",
+                   "%s: token %zu is not UTF-8 without NUL, which tokenizer.json must be; export "
+                   "it --to gguf",
                    tx_gguf_path(v->gguf), i);
   }
   return TX_OK;

@@ -205,6 +205,64 @@ static void test_all_of_another_file(void **state) {
   unlink(other);
 }
 
+/* ---- rows that are made at commit ---- */
+
+static tx_status read_numbers(void *context, int64_t from, int64_t count, float *values,
+                              tx_error *error) {
+  const tx_rows *rows = context;
+  if (from + count > 3) return tx_fail(error, TX_ERROR_INPUT, "row %d is damaged", 3);
+  for (int64_t i = 0; i < count * rows->columns; i++) {
+    values[i] = 0.5f * (float)(from * rows->columns + i);
+  }
+  return TX_OK;
+}
+
+static void test_rows_are_made_at_commit(void **state) {
+  (void)state;
+  tx_error error = {0};
+  tx_rows rows = {3, 2, read_numbers, NULL, "rows"};
+  rows.context = &rows;
+  tx_gguf_writer *writer = tx_gguf_writer_new();
+  tx_gguf_add_u32(writer, "depth", 4000000000u);
+  tx_gguf_add_rows(writer, "floats", false, 2, (const int64_t[]){2, 3}, &rows);
+  tx_gguf_add_rows(writer, "halves", true, 3, (const int64_t[]){2, 1, 3}, &rows);
+  assert_int_equal(tx_gguf_commit(writer, path, &error), TX_OK);
+  tx_gguf_writer_free(writer);
+  tx_gguf *gguf;
+  int64_t depth;
+  assert_int_equal(tx_gguf_open(path, &gguf, &error), TX_OK);
+  assert_int_equal(tx_gguf_int(gguf, "depth", &depth, &error), TX_OK);
+  assert_int_equal(depth, 4000000000);
+  const float wanted[6] = {0, 0.5f, 1, 1.5f, 2, 2.5f};
+  const uint16_t halves[6] = {0, 0x3800, 0x3c00, 0x3e00, 0x4000, 0x4100};
+  assert_memory_equal(tx_gguf_tensor(gguf, "floats")->data, wanted, sizeof wanted);
+  assert_int_equal(tx_gguf_tensor(gguf, "halves")->type, TX_TENSOR_F16);
+  assert_int_equal(tx_gguf_tensor(gguf, "halves")->dimensions, 3);
+  assert_memory_equal(tx_gguf_tensor(gguf, "halves")->data, halves, sizeof halves);
+  tx_gguf_close(gguf);
+}
+
+static void check_rows_fail(const int64_t shape[2], int64_t count, tx_status status,
+                            const char *part) {
+  tx_error error = {0};
+  tx_rows rows = {count, 2, read_numbers, NULL, "rows"};
+  rows.context = &rows;
+  tx_gguf_writer *writer = tx_gguf_writer_new();
+  tx_gguf_add_rows(writer, "floats", false, 2, shape, &rows);
+  unlink(path);
+  assert_int_equal(tx_gguf_commit(writer, path, &error), status);
+  assert_non_null(strstr(error.message, part));
+  assert_int_not_equal(access(path, F_OK), 0);
+  tx_gguf_writer_free(writer);
+}
+
+static void test_rows_that_fail_leave_no_file(void **state) {
+  (void)state;
+  check_rows_fail((const int64_t[]){2, 4}, 4, TX_ERROR_INPUT, "row 3 is damaged");
+  check_rows_fail((const int64_t[]){2, 4}, 3, TX_ERROR_ARGUMENT, "rows of another shape");
+  check_rows_fail((const int64_t[]){3, 3}, 3, TX_ERROR_ARGUMENT, "rows of another shape");
+}
+
 static void test_nothing_at_all_is_a_file(void **state) {
   (void)state;
   tx_error error = {0};
@@ -359,6 +417,8 @@ int main(void) {
       cmocka_unit_test(test_gives_back_what_was_written),
       cmocka_unit_test(test_same_calls_same_bytes),
       cmocka_unit_test(test_all_of_another_file),
+      cmocka_unit_test(test_rows_are_made_at_commit),
+      cmocka_unit_test(test_rows_that_fail_leave_no_file),
       cmocka_unit_test(test_nothing_at_all_is_a_file),
       cmocka_unit_test(test_impossible_counts_are_no_memory),
       cmocka_unit_test(test_misuse_is_told_at_commit),

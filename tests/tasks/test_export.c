@@ -11,6 +11,7 @@
 
 #include "tasks/made.h"
 #include "formats/artifact.h"
+#include "formats/gguf_write.h"
 #include "kernels/dequantize.h"
 #include "model/model.h"
 
@@ -46,7 +47,8 @@ static const char *artifact_of(const made_classifier *of) {
   options.depth = of->depth;
   options.rank = 4;
   options.patience = options.epochs = 4;
-  options.learning_rate = of->method >= TX_METHOD_NORMS && of->method != TX_METHOD_FULL ? 5e-3 : 5e-4;
+  bool few = of->method == TX_METHOD_NORMS || of->method == TX_METHOD_LORA;
+  options.learning_rate = few ? 5e-3 : 5e-4;
   tx_train_report report = made_train(options);
   if (of->method != TX_METHOD_HEAD && report.best_epoch == 0) fail_msg("%s: no change", of->name);
   return path;
@@ -154,8 +156,10 @@ static void compare_tables(const tx_model *a, const tx_model *b) {
 
 static void check_head_json(const opened *o, const char *out) {
   json_t *head = read_json(out, "classifier.json");
-  const float *weight = (const float *)(const void *)tx_gguf_tensor(o->artifact, "head.weight")->data;
-  const float *bias = (const float *)(const void *)tx_gguf_tensor(o->artifact, "head.bias")->data;
+  const tx_tensor *parts[] = {tx_gguf_tensor(o->artifact, "head.weight"),
+                                tx_gguf_tensor(o->artifact, "head.bias")};
+  const float *weight = (const float *)(const void *)parts[0]->data;
+  const float *bias = (const float *)(const void *)parts[1]->data;
   int64_t features = tx_gguf_tensor(o->artifact, "head.weight")->shape[0];
   json_t *rows = json_object_get(head, "weight");
   assert_int_equal(json_array_size(rows), 3);
@@ -166,7 +170,8 @@ static void check_head_json(const opened *o, const char *out) {
       float value = (float)json_real_value(json_array_get(row, (size_t)i));
       assert_true(value == weight[(int64_t)c * features + i]); /* nine digits give a float */
     }
-    assert_true((float)json_real_value(json_array_get(json_object_get(head, "bias"), c)) == bias[c]);
+    json_t *value = json_array_get(json_object_get(head, "bias"), c);
+    assert_true((float)json_real_value(value) == bias[c]);
     assert_string_equal(json_string_value(json_array_get(json_object_get(head, "labels"), c)),
                         made_labels[c]);
   }
@@ -425,7 +430,8 @@ static void check_added(const made_classifier *of, tx_matrix_slot slot, const fl
   float *x = read_matrix(base, 1, slot, false), *y = read_matrix(o.model, 1, slot, false);
   double most = 0;
   for (int row = 0; row < rows; row++) {
-    int h = row / 16, within = row % 16, here = turned ? h * 16 + 2 * (within % 8) + within / 8 : row;
+    int h = row / 16, within = row % 16;
+    int here = turned ? h * 16 + 2 * (within % 8) + within / 8 : row;
     for (int i = 0; i < columns; i++) {
       double change = (double)y[here * columns + i] - (double)x[here * columns + i];
       most = fmax(most, fabs(change));
@@ -599,6 +605,42 @@ static void test_refusals(void **state) {
   check_fails(head, options, TX_ERROR_ARGUMENT, "needs a classifier or a model");
 }
 
+/* The same artifact with another depth. */
+static const char *at_depth(const char *path, int64_t depth) {
+  static const char *const without[] = {"taxon.depth"};
+  tx_gguf *from;
+  tx_gguf_writer *writer = tx_gguf_writer_new();
+  MADE_OK(tx_gguf_open(path, &from, error));
+  tx_gguf_add_all(writer, from, without, 1);
+  tx_gguf_add_int(writer, "taxon.depth", depth);
+  MADE_OK(tx_gguf_commit(writer, made("depth.taxon"), error));
+  tx_gguf_writer_free(writer);
+  tx_gguf_close(from);
+  return made("depth.taxon");
+}
+
+static void test_depths(void **state) {
+  (void)state;
+  const char *head = artifact_of(&classifiers[6]);
+  tx_export_options options = export_options(TX_EXPORT_GGUF, "depths");
+  check_fails(at_depth(head, 0), options, TX_ERROR_ARGUMENT, "runs no block");
+  check_fails(at_depth(head, 3), options, TX_ERROR_INPUT, "its base has 2");
+  options.to = TX_EXPORT_SAFETENSORS;
+  assert_int_equal(exported(at_depth(head, 0), options).depth, 0);
+  tensors t = read_tensors(made("depths/model.safetensors"));
+  assert_int_equal(json_object_size(t.header), 1 + 2 + 2 + 2); /* tables, norm, head */
+  free_tensors(&t);
+}
+
+/* With leave to replace, a failure still leaves nothing new beside what was there. */
+static void test_new_beside_old(void **state) {
+  (void)state;
+  const char *path = artifact_of(&classifiers[2]);
+  tx_export_options options = export_options(TX_EXPORT_GGUF, "beside");
+  MADE_OK(tx_directory_make(made("beside/classifier.json"), error)); /* cannot be written */
+  check_fails(path, options, TX_ERROR_SYSTEM, "it is a directory");
+}
+
 static void test_places(void **state) {
   (void)state;
   const char *head = artifact_of(&classifiers[6]);
@@ -661,6 +703,7 @@ int main(void) {
       cmocka_unit_test(test_heads),               cmocka_unit_test(test_int8_is_told),
       cmocka_unit_test(test_stopping),
       cmocka_unit_test(test_refusals),            cmocka_unit_test(test_places),
+      cmocka_unit_test(test_depths),              cmocka_unit_test(test_new_beside_old),
       cmocka_unit_test(test_damaged_while_written),
   };
   return cmocka_run_group_tests(tests, made_setup, made_teardown);
