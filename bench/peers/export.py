@@ -38,6 +38,7 @@ ROUNDED = 0.05  # of probabilities, where llama.cpp rounds activations to bytes
 KINDS = {
     "head": ["--method", "head", "--pooling", "last"],
     "lora": ["--method", "lora", "--rank", "4", "--pooling", "mean", "--lr", "0.003"],
+    "dora": ["--method", "lora", "--dora", "--rank", "3", "--pooling", "last", "--lr", "0.003"],
     "last-block": ["--method", "last-block", "--pooling", "both", "--lr", "0.0003"],
     "norms": ["--method", "norms", "--pooling", "last", "--lr", "0.003"],
     "full": ["--method", "full", "--pooling", "first", "--lr", "0.0003"],

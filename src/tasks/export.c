@@ -19,6 +19,18 @@ tx_export_options tx_export_defaults(void) { return (tx_export_options){0}; }
 
 /* ---- what is exported --------------------------------------------------- */
 
+/* Ways of reading a text that no form has a word for. */
+static tx_status check_ways(const tx_exporting *e, tx_error *error) {
+  const char *what = e->pooling == TX_POOLING_ATTENTION ? "pools by what it has learned"
+                     : e->facts->attention.size > 0     ? "sees texts as a whole (--attention)"
+                     : e->facts->pad_to > 0             ? "fills texts up (--pad-to)"
+                                                        : NULL;
+  if (!what) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "%s %s, which no other program does; it is for taxon predict alone",
+                 e->classifier->path, what);
+}
+
 static tx_status read_chosen_head(tx_exporting *e, tx_error *error) {
   const tx_facts *model = tx_model_facts(e->model);
   e->facts = &e->classifier->facts[e->classifier->chosen];
@@ -30,6 +42,7 @@ static tx_status read_chosen_head(tx_exporting *e, tx_error *error) {
                    e->classifier->path, e->depth, model->blocks);
   }
   TX_TRY(tx_pooling_find(e->facts->pooling, &e->pooling, error));
+  TX_TRY(check_ways(e, error));
   e->features = tx_pool_parts(e->pooling) * model->width;
   e->report->classifier = true;
   e->report->labels = (int)e->facts->label_count;

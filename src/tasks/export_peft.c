@@ -15,8 +15,9 @@ typedef struct {
   const tx_merged *merged;
   tx_hf_layout layout;
   int64_t head_size, rank;  /* rank: of all parts */
+  bool lengths;             /* DoRA's too */
   char module[TX_HF_NAME];  /* "model.layers.0.self_attn.q_proj" */
-  tx_rows a, b;             /* (rank, inputs), (outputs, rank) */
+  tx_rows a, b, m;          /* (rank, inputs), (outputs, rank), (outputs) */
 } adapter;
 
 typedef struct {
@@ -84,6 +85,20 @@ static tx_status read_b(void *context, int64_t from, int64_t count, float *value
   return TX_OK;
 }
 
+/* One row of all outputs; only of matrices in one part. */
+static tx_status read_m(void *context, int64_t from, int64_t count, float *values,
+                        tx_error *error) {
+  const adapter *x = context;
+  const tx_weight *part = &x->merged->parts[0];
+  int64_t outputs = x->merged->rows;
+  for (int64_t i = 0; i < outputs; i++) {
+    int64_t row = x->layout == TX_HF_HALVES ? tx_hf_row(i, x->head_size) : i;
+    values[i] = floats(part->low_m)[row];
+  }
+  (void)from, (void)count; /* it is asked for whole */
+  return check(part, part->low_m, values, outputs, error);
+}
+
 /* ---- finding -------------------------------------------------------------- */
 
 static bool make_adapter(const tx_exporting *e, const tx_merged *merged, adapter *x) {
@@ -91,6 +106,7 @@ static bool make_adapter(const tx_exporting *e, const tx_merged *merged, adapter
   *x = (adapter){.merged = merged, .head_size = facts->head_size};
   for (int i = 0; i < merged->count; i++) {
     x->rank += merged->parts[i].low_a ? merged->parts[i].low_a->shape[1] : 0;
+    x->lengths = x->lengths || merged->parts[i].low_m;
   }
   if (x->rank == 0 || !tx_hf_name(facts, merged->tensor->name, x->module)) return false;
   x->module[strlen(x->module) - strlen(".weight")] = '\0';
@@ -109,6 +125,13 @@ static tx_status find_adapters(tx_exporting *e, adapters *found, tx_error *error
     if (!make_adapter(e, &tensors[i].merged, x)) continue;
     x->a = (tx_rows){x->rank, tensors[i].merged.columns, read_a, x, "an adapter"};
     x->b = (tx_rows){tensors[i].merged.rows, x->rank, read_b, x, "an adapter"};
+    x->m = (tx_rows){1, tensors[i].merged.rows, read_m, x, "an adapter"};
+    if (x->lengths && x->merged->count > 1) {
+      return tx_fail(error, TX_ERROR_ARGUMENT,
+                     "%s keeps query, key and value in one matrix, for which PEFT has no lengths of "
+                     "parts (--dora); export it --to safetensors",
+                     tx_model_facts(e->model)->architecture->name);
+    }
     found->count++;
   }
   return TX_OK;
@@ -125,6 +148,9 @@ static tx_status add_all(tx_exporting *e, const adapters *found, tx_safetensors 
     tx_safetensors_add(writer, name, e->options.half, 2, &x->a);
     snprintf(name, sizeof name, "%s%s.lora_B.weight", prefix, x->module);
     tx_safetensors_add(writer, name, e->options.half, 2, &x->b);
+    if (!x->lengths) continue;
+    snprintf(name, sizeof name, "%s%s.lora_magnitude_vector", prefix, x->module);
+    tx_safetensors_add(writer, name, e->options.half, 1, &x->m);
   }
   return e->facts ? tx_hf_add_head(e, prefix, writer, error) : TX_OK;
 }
@@ -167,7 +193,7 @@ static tx_status write_config(tx_exporting *e, const adapters *found, tx_error *
   json_t *object = json_pack(
       "{s:s, s:s, s:I, s:I, s:f, s:s, s:b, s:b, s:b, s:b}", "peft_type", "LORA", "task_type",
       e->facts ? "SEQ_CLS" : "CAUSAL_LM", "r", rank, "lora_alpha", rank, "lora_dropout", 0.0,
-      "bias", "none", "fan_in_fan_out", (int)gpt2, "inference_mode", 1, "use_rslora", 0, "use_dora", 0);
+      "bias", "none", "fan_in_fan_out", (int)gpt2, "inference_mode", 1, "use_rslora", 0, "use_dora", (int)found->items[0].lengths);
   bool named = tx_is_utf8(base);
   bool whole = object &&
                put(object, "base_model_name_or_path",
