@@ -191,6 +191,14 @@ static tx_status read_array(const tx_gguf *file, const char *name, tx_tensor_typ
                  tx_gguf_path(file), name);
 }
 
+/* The checksum is no seal: what indexes memory, or never ends, is looked at too. */
+static bool is_possible(const int64_t ints[STATE_INTS], const int64_t *order, int64_t texts) {
+  bool inside = ints[0] >= 1 && ints[1] >= 0 && ints[1] <= texts && ints[2] >= 0 && ints[3] >= 0 &&
+                ints[3] <= ints[0];
+  for (int64_t i = 0; i < texts; i++) inside = inside && order[i] >= 0 && order[i] < texts;
+  return inside && (ints[4] || ints[5] || ints[6] || ints[7]);
+}
+
 tx_status tx_checkpoint_take(tx_checkpoint *c, tx_parameters *set, tx_fit_state *state,
                              int64_t *order, int64_t texts, bool *taken, tx_error *error) {
   int64_t ints[STATE_INTS];
@@ -200,6 +208,10 @@ tx_status tx_checkpoint_take(tx_checkpoint *c, tx_parameters *set, tx_fit_state 
   const tx_gguf *file = c->resumed;
   TX_TRY(read_numbers(file, ints, reals, error));
   TX_TRY(read_array(file, "order", TX_TENSOR_I64, texts, order, error));
+  if (!is_possible(ints, order, texts)) {
+    return tx_fail(error, TX_ERROR_INPUT, "%s holds a state that no run has; start the run anew",
+                   tx_gguf_path(file));
+  }
   for (int64_t i = 0; i < set->count; i++) {
     tx_parameter *p = &set->items[i];
     for (int which = 0; which < ARRAYS; which++) {

@@ -214,6 +214,33 @@ static void test_damaged_checkpoints(void **state) {
              TX_ERROR_INPUT, "there is no checkpoint in");
 }
 
+/* A file whose checksum agrees, of an order or a state that would be read out of bounds. */
+static void check_impossible(int64_t text, tx_fit_state state) {
+  int64_t order[TRAIN] = {0};
+  order[TRAIN - 1] = text;
+  tx_checkpoint *checkpoint = open_run(fresh("impossible"), 1000, false);
+  tx_tail *tail = new_tail(false);
+  tx_fit_report report;
+  MADE_OK(tx_checkpoint_save(checkpoint, tx_tail_parameters(tail), &state, order, TRAIN, error));
+  tx_checkpoint_close(checkpoint);
+  checkpoint = open_run(made("impossible"), 1000, true);
+  MADE_FAILS(fit(tail, checkpoint, false, 0, &report, error), TX_ERROR_INPUT, "a state that no run");
+  tx_tail_free(tail);
+  tx_checkpoint_close(checkpoint);
+}
+
+static void test_impossible_states(void **state) {
+  (void)state;
+  const tx_fit_state good = {.epoch = 1, .random = tx_random_seed(1)};
+  tx_fit_state before = good, no_random = good;
+  before.at = -1;
+  no_random.random = (tx_random){{0}};
+  check_impossible(TRAIN, good);
+  check_impossible(-1, good);
+  check_impossible(0, before);
+  check_impossible(0, no_random);
+}
+
 /* ---- refusals ---------------------------------------------------------- */
 
 static void test_refusals(void **state) {
@@ -291,6 +318,7 @@ int main(void) {
       cmocka_unit_test(test_stopped_at_any_step),
       cmocka_unit_test(test_stopped_again_and_again),
       cmocka_unit_test(test_damaged_checkpoints),
+      cmocka_unit_test(test_impossible_states),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_each_allocation_fails),
   };
