@@ -231,7 +231,7 @@ static tx_status start(fitting *f) {
                   f->steps_in_all);
     return log ? log->start(log->context, f->state.step, f->error) : TX_OK;
   }
-  if (log) TX_TRY(log->start(log->context, 0, f->error));
+  if (log) TX_TRY(log->start(log->context, -1, f->error));
   f->state = (tx_fit_state){.epoch = 1, .random = tx_random_seed(f->options.seed)};
   if (f->options.average > 0) tx_parameters_average_start(set);
   TX_TRY(judge(f, &f->state.best_loss, &accuracy));

@@ -11,7 +11,7 @@
 /* What happened, as it happens; a failure stops the training. */
 typedef struct tx_fit_log {
   void *context;
-  /* Before the next step, of a run that goes on; 0: before the first one. */
+  /* After `step` steps, of a run that goes on; -1: of a new one. */
   tx_status (*start)(void *context, int64_t step, tx_error *error);
   tx_status (*step)(void *context, int64_t step, int64_t epoch, double loss, double learning_rate,
                     double gradient_norm, int64_t tokens, const int64_t *examples, int64_t count,

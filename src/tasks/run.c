@@ -138,7 +138,7 @@ static tx_status keep_until(const char *path, int64_t last, uint64_t *keep, tx_e
 static tx_status log_start(void *context, int64_t step, tx_error *error) {
   tx_run *run = context;
   uint64_t keep = 0;
-  if (step > 0) TX_TRY(keep_until(run->log_path, step, &keep, error));
+  if (step >= 0) TX_TRY(keep_until(run->log_path, step, &keep, error));
   run->before = tx_seconds();
   return tx_appender_open(run->log_path, keep, &run->appender, error);
 }

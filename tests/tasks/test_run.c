@@ -73,6 +73,22 @@ static void check_log(const char *run) {
   free(text);
 }
 
+/* Once the first checkpoint is there, before any step. */
+static bool saved(void *context) { return access(context, F_OK) == 0; }
+
+static void test_stopped_before_the_first_step(void **state) {
+  (void)state;
+  made_train(options_for(TX_METHOD_NORMS, "whole.taxon", NULL));
+  tx_train_options options = options_for(TX_METHOD_NORMS, "parts.taxon", "early");
+  tx_train_report result;
+  tx_watch watch = {.cancelled = saved, .context = (void *)(uintptr_t)made("early/checkpoint-a.gguf")};
+  MADE_FAILS(tx_train(&options, &result, &watch, error), TX_ERROR_INTERRUPTED, "");
+  options.resume = true;
+  made_train(options);
+  assert_true(same_files(made("whole.taxon"), options.out));
+  check_log("early");
+}
+
 static void check_resumed(tx_method method) {
   made_train(options_for(method, "whole.taxon", NULL));
   for (int64_t steps = 1; steps <= STEPS; steps += 5) {
@@ -136,6 +152,7 @@ static void test_where_there_are_no_steps(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_stopped_and_resumed),
+      cmocka_unit_test(test_stopped_before_the_first_step),
       cmocka_unit_test(test_what_differs_is_named),
       cmocka_unit_test(test_where_there_are_no_steps),
   };
