@@ -81,9 +81,11 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
                  {"--layer-decay", o->layer_decay},
                  {"--ema", o->ema},
                  {"--label-smoothing", o->label_smoothing},
-                 {"--focal", o->focal},
-                 {"--seed", (double)o->seed}};
-  _Static_assert(sizeof numbers / sizeof *numbers + 4 + TX_RUN_OWN <= FACTS, "all of them fit");
+                 {"--focal", o->focal}};
+  char seed[VALUE];
+  snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
+  add_text(run, "--seed", seed); /* a double holds not every one */
+  _Static_assert(sizeof numbers / sizeof *numbers + 5 + TX_RUN_OWN <= FACTS, "all of them fit");
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     add_number(run, numbers[i].name, numbers[i].value);
   }

@@ -128,6 +128,9 @@ static void test_what_differs_is_named(void **state) {
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "a model with SHA-256");
   options = plain, options.learning_rate = 0.5;
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "--lr");
+  options = plain, options.seed = 9007199254740993; /* no double */
+  MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT,
+             "and this one has 9007199254740993");
   options = plain, options.data = made("other.tsv");
   make_table(options.data, 9, 48);
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT,
