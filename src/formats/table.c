@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "formats/nearest.h"
+#include "formats/table.h"
 #include "formats/table_parts.h"
 
 struct tx_table {
@@ -86,17 +87,17 @@ static tx_status next_row(tx_table *table, bool *found, tx_error *error) {
                                                                        found, error);
 }
 
-static tx_status open_table(tx_table *table, const char *path, const tx_table_options *options,
+/* The columns are known. */
+static tx_status open_input(tx_table *table, const char *path, const char *format,
                             tx_error *error) {
-  if (options->format) TX_TRY(tx_table_format_named(options->format, &table->format, error));
-  TX_TRY(want_columns(table, options, error));
+  if (format) TX_TRY(tx_table_format_named(format, &table->format, error));
   TX_TRY(tx_stream_open(path, &table->input.stream, error));
   table->input.name = tx_stream_name(table->input.stream);
   table->input.line = 1;
   table->input.chunk = tx_alloc(TX_TABLE_CHUNK);
   if (!table->input.chunk) return tx_fail_memory(error, TX_TABLE_CHUNK, "reading a table");
   TX_TRY(tx_table_start(&table->input, error));
-  if (!options->format) table->format = tx_table_format_found(path, &table->input);
+  if (!format) table->format = tx_table_format_found(path, &table->input);
   if (table->format != TX_TABLE_CSV) TX_TRY(tx_table_refuse_returns(&table->input, error));
   if (table->format == TX_TABLE_JSONL) return TX_OK;
   if (table->format == TX_TABLE_CSV) TX_TRY(tx_csv_new(&table->csv, error));
@@ -109,19 +110,52 @@ static tx_status open_table(tx_table *table, const char *path, const tx_table_op
   return TX_OK;
 }
 
-tx_status tx_table_open(const char *path, tx_table_options options, tx_table **table,
-                        tx_error *error) {
+static tx_status open_table(tx_table *table, const char *path, const tx_table_options *options,
+                            tx_error *error) {
+  TX_TRY(want_columns(table, options, error));
+  return open_input(table, path, options->format, error);
+}
+
+/* The names live as long as the table. */
+static tx_status open_columns(tx_table *table, const char *path, const char *format,
+                              const tx_table_column *columns, size_t count, tx_error *error) {
+  if (count > TX_TABLE_CELLS) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "more than %d columns are asked for", TX_TABLE_CELLS);
+  }
+  for (size_t i = 0; i < count; i++) {
+    if (!*columns[i].name) {
+      return tx_fail(error, TX_ERROR_ARGUMENT, "the name of a column is empty");
+    }
+    table->cells.wanted.any[want(table, columns[i].name, columns[i].optional)] = columns[i].any;
+  }
+  return open_input(table, path, format, error);
+}
+
+static tx_status new_table(const char *path, tx_table **table, tx_error *error) {
   *table = NULL;
   if (!path) return tx_fail(error, TX_ERROR_ARGUMENT, "no table is named");
-  tx_table *made = tx_alloc_zero(1, sizeof *made);
-  if (!made) return tx_fail_memory(error, sizeof *made, "a table");
-  tx_status status = open_table(made, path, &options, error);
-  if (status != TX_OK) {
-    tx_table_close(made);
-    return status;
-  }
-  *table = made;
-  return TX_OK;
+  *table = tx_alloc_zero(1, sizeof **table);
+  return *table ? TX_OK : tx_fail_memory(error, sizeof **table, "a table");
+}
+
+static tx_status opened(tx_status status, tx_table **table) {
+  if (status == TX_OK) return TX_OK;
+  tx_table_close(*table);
+  *table = NULL;
+  return status;
+}
+
+tx_status tx_table_open(const char *path, tx_table_options options, tx_table **table,
+                        tx_error *error) {
+  TX_TRY(new_table(path, table, error));
+  return opened(open_table(*table, path, &options, error), table);
+}
+
+tx_status tx_table_open_columns(const char *path, const char *format,
+                                const tx_table_column *columns, size_t count, tx_table **table,
+                                tx_error *error) {
+  TX_TRY(new_table(path, table, error));
+  return opened(open_columns(*table, path, format, columns, count, error), table);
 }
 
 static tx_text cell_text(const tx_table *table, size_t cell) {
@@ -161,6 +195,17 @@ tx_status tx_table_next(tx_table *table, tx_row *row, bool *found, tx_error *err
   row->id = cell_text(table, table->id);
   return TX_OK;
 }
+
+tx_status tx_table_next_cells(tx_table *table, tx_text *cells, int64_t *line, bool *found,
+                              tx_error *error) {
+  *found = false;
+  TX_TRY(next_row(table, found, error));
+  *line = table->cells.line;
+  for (size_t i = 0; *found && i < table->cells.wanted.count; i++) cells[i] = cell_text(table, i);
+  return TX_OK;
+}
+
+const char *tx_table_name(const tx_table *table) { return table->input.name; }
 
 void tx_table_close(tx_table *table) {
   if (!table) return;

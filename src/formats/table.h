@@ -8,6 +8,22 @@
 
 enum { TX_MAX_LABELS = 100000 };
 
+/* Columns of any names, as tx_table_open() has texts and labels. */
+typedef struct tx_table_column {
+  const char *name; /* borrowed while the table is open */
+  bool optional;    /* the table, or an object of JSONL, may be without it */
+  bool any;         /* of JSONL a value of any kind: lists and objects as JSON text, null as if
+                       it were missing */
+} tx_table_column;
+
+tx_status tx_table_open_columns(const char *path, const char *format,
+                                const tx_table_column *columns, size_t count, tx_table **table,
+                                tx_error *error);
+/* cells (count), borrowed until the next row; {NULL, 0} where there is none. */
+tx_status tx_table_next_cells(tx_table *table, tx_text *cells, int64_t *line, bool *found,
+                              tx_error *error);
+const char *tx_table_name(const tx_table *table); /* for messages */
+
 typedef struct tx_dataset {
   int64_t rows;
   int64_t odd_rows, odd_line; /* whose texts hold NUL or bytes that are not UTF-8; the first's */

@@ -109,8 +109,10 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
     tx_table_cells_set(cells, cell, word, strlen(word));
     return TX_OK;
   }
-  char shown[TX_SHOWN_SIZE];
-  if (kind != JSON_INTEGER && kind != JSON_REAL) {
+  bool any = cells->wanted.any[cell], number = kind == JSON_INTEGER || kind == JSON_REAL;
+  if (any && kind == JSON_NULL) return TX_OK;
+  if (!any && !number) {
+    char shown[TX_SHOWN_SIZE];
     return tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,
                         "the value of '%s' is %s; it must be a string, a number or true or false",
                         tx_show_name(cells->wanted.names[cell], shown),
@@ -118,8 +120,9 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
                         : kind == JSON_ARRAY ? "an array"
                                              : "an object");
   }
-  char *spelled = kind == JSON_REAL ? spell_real(value) : json_dumps(value, JSON_ENCODE_ANY);
-  if (!spelled) return tx_fail_memory(error, 32, "a number");
+  const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT;
+  char *spelled = kind == JSON_REAL ? spell_real(value) : json_dumps(value, flags);
+  if (!spelled) return tx_fail_memory(error, 32, "a value");
   tx_table_cells_set(cells, cell, spelled, strlen(spelled));
   free(spelled); /* jansson's own */
   return TX_OK;

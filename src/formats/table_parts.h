@@ -57,6 +57,8 @@ typedef struct {
 typedef struct {
   tx_text names[TX_TABLE_CELLS];
   bool optional[TX_TABLE_CELLS];
+  bool any[TX_TABLE_CELLS]; /* JSONL: a value of any kind will do: lists and objects stay JSON,
+                               null is not there */
   size_t count;
 } tx_table_wanted;
 
