@@ -9,6 +9,7 @@
 #include "options.h"
 #include "output.h"
 #include "progress.h"
+#include "train_options.h"
 
 /* In the order of the library's enums. */
 static const char *const methods[] = {"head", "last-block", "auto", "norms", "lora", "full", NULL};
@@ -21,7 +22,7 @@ static const char *const samplings[] = {"all", "balanced", NULL};
 static const char *const targets[] = {"all", "attention", "query-value", NULL};
 static const char *const weights[] = {"none", "balanced", NULL};
 
-typedef struct {
+struct train {
   cli_common common;
   const char *run, *resume;
   const char *model, *data, *validation, *out, *label;
@@ -35,7 +36,7 @@ typedef struct {
   double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
       ema, save_minutes, dropout;
   bool no_cache, rank_stabilised, keep_activations, dora;
-} train;
+};
 
 static train train_defaults(void) {
   tx_train_options from = tx_train_defaults();
@@ -267,6 +268,24 @@ static tx_train_options library_options(const train *state, const char *command)
   to.save_minutes = state->save_minutes;
   to.seed = (uint64_t)state->common.seed;
   return to;
+}
+
+train *train_new(void) {
+  train *state = cli_array(1, sizeof *state);
+  *state = train_defaults();
+  return state;
+}
+
+cli_common *train_common(train *state) { return &state->common; }
+
+size_t train_options(train *state, option options[TRAIN_OPTIONS_MOST]) {
+  _Static_assert((int)OPTION_COUNT <= (int)TRAIN_OPTIONS_MOST, "there is room for all");
+  fill_options(state, options);
+  return OPTION_COUNT;
+}
+
+tx_train_options train_asked(const train *state, const char *command) {
+  return library_options(state, command);
 }
 
 /* ---- the report -------------------------------------------------------- */

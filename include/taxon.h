@@ -361,6 +361,112 @@ typedef struct tx_train_report {
 TX_API tx_status tx_train(const tx_train_options *options, tx_train_report *report,
                           const tx_watch *watch, tx_error *error);
 
+/* ---- models that write: tuning ----------------------------------------- */
+
+/* Rows that ask and answer.  Each has messages, a JSON array of {"role", "content"} with the
+ * roles system, user and assistant; or an instruction, what it is about, and the answer.  Names
+ * of columns that are NULL stand for the usual ones, where the table has them. */
+typedef struct tx_rows_options {
+  const char *instruction;        /* the same for all rows, instead of a column; NULL: none */
+  const char *instruction_column; /* "instruction", else "prompt" */
+  const char *input;              /* "input": may be missing or empty */
+  const char *output;             /* "output" */
+  const char *messages;           /* "messages" */
+  const char *chosen, *rejected;  /* of preferences: "chosen", "rejected" */
+  const char *answers; /* "spam=yes,ham=no": what is answered where the output is that; the table
+                          then holds no other; NULL: the output itself */
+  const char *format;  /* as of tx_table_options */
+} tx_rows_options;
+
+typedef struct tx_tune_options {
+  /* Model, tables, output, home, cache, run, seed, method (last-block, norms, lora, full) with its
+   * settings, and those of gradient steps; epochs 0: 2.  The rest, which is about labels and
+   * pooling, stays as tx_tune_defaults() has it.  max_tokens: longer rows are left out and
+   * counted; 0: one that the model cannot read is an input error. */
+  tx_train_options train;
+  tx_rows_options rows;
+  const char *chat_template; /* "model" (its own), "alpaca", "chatml"; NULL: the model's own where
+                                it has one, else alpaca */
+  bool with_prompts;    /* what is asked is learnt too, not the answers alone */
+  bool preferences;     /* rows with a chosen and a rejected answer: direct preference optimisation */
+  double beta;          /* of preferences: how far the answers may leave those of the base, > 0 */
+  int64_t batch_tokens; /* > 0: a batch is of so many tokens, not of train.batch rows */
+} tx_tune_options;
+
+TX_API tx_tune_options tx_tune_defaults(void);
+
+typedef struct tx_tune_score {
+  double loss;       /* mean over the tokens that are to be written, in nats; of preferences over
+                        the pairs */
+  double perplexity; /* exp(loss); 0 of preferences */
+  double right;      /* share of those tokens that have the highest probability; of preferences
+                        share of pairs whose chosen answer gained more */
+} tx_tune_score;
+
+typedef struct tx_tune_report {
+  const char *chat_template; /* static */
+  int blocks;                /* trained, of the last */
+  int epochs, best_epoch;    /* as of tx_train_report */
+  int64_t train_rows, val_rows, left_out; /* the last: of both tables, too long */
+  int64_t tokens, answer_tokens;          /* of the training rows: all, and to be written */
+  int64_t trained_parameters;
+  double learning_rate;
+  int64_t cached_texts, computed_texts;
+  double seconds, trunk_seconds;
+  int64_t peak_rss_bytes;
+  tx_tune_score before, after; /* on the validation rows */
+} tx_tune_report;
+
+/* Tunes and writes the artifact, which appears under its name whole or not at all.  The same
+ * inputs and seed give the same bytes on any number of threads. */
+TX_API tx_status tx_tune(const tx_tune_options *options, tx_tune_report *report,
+                         const tx_watch *watch, tx_error *error);
+
+/* ---- models that write: answers ---------------------------------------- */
+
+typedef struct tx_generator tx_generator;
+
+typedef struct tx_generator_options {
+  const char *home;          /* as of tx_classifier_options, and so is the next one */
+  const char *model;
+  const char *chat_template; /* as of tx_tune_options; NULL: the artifact's, or the model's own */
+  bool raw;                  /* the prompt as it stands, without a template */
+} tx_generator_options;
+
+TX_API tx_generator_options tx_generator_defaults(void);
+
+/* An artifact that tx_tune() wrote, with its base, or a model (name or path). */
+TX_API tx_status tx_generator_open(const char *what, tx_generator_options options,
+                                   tx_generator **generator, tx_error *error);
+TX_API void tx_generator_close(tx_generator *generator);
+
+typedef struct tx_prompt { /* borrowed */
+  tx_text text;
+  tx_text input; /* what an instruction is about; may be {NULL, 0} */
+} tx_prompt;
+
+typedef struct tx_answer {
+  tx_text text;                  /* without the token that ended it */
+  int64_t prompt_tokens, tokens; /* read, and written, the one that ended it included */
+  bool stopped;                  /* the model ended it; else it was cut at max_new tokens, or where
+                                    the model's context was full */
+  double prefill_seconds, decode_seconds; /* from its start, with whatever else ran meanwhile */
+} tx_answer;
+
+typedef struct tx_answers {
+  size_t count;
+  tx_answer *answers; /* (count), in the order of the prompts */
+  void *owned;
+} tx_answers;
+
+/* The most probable token again and again (of equals the lowest id), at most `max_new` each, from
+ * 1.  Prompts are answered together; an answer is the same whatever the others are.  A prompt
+ * that leaves no room in the model's context is TX_ERROR_INPUT. */
+TX_API tx_status tx_generate(tx_generator *generator, const tx_prompt *prompts, size_t count,
+                             int64_t max_new, tx_answers *answers, const tx_watch *watch,
+                             tx_error *error);
+TX_API void tx_answers_free(tx_answers *answers);
+
 /* ---- evaluation -------------------------------------------------------- */
 
 typedef struct tx_label_score {

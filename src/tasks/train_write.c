@@ -44,13 +44,22 @@ static tx_status add_fingerprints(const writing *w, tx_error *error) {
 }
 
 /* What adapters add is written as it counts: B times the scale. */
-static const float *values_of(const writing *w, const tx_parameter *p) {
+static const float *values_of(const tx_training *t, const tx_parameter *p, tx_arena *arena) {
   size_t size = strlen(p->name), count = (size_t)(p->outputs * p->inputs);
   if (size < 7 || strcmp(p->name + size - 7, ".lora_b") != 0) return p->value;
-  float *scaled = tx_arena_array(w->arena, count, sizeof *scaled);
-  float scale = (float)tx_training_adapter(w->training).scale;
+  float *scaled = tx_arena_array(arena, count, sizeof *scaled);
+  float scale = (float)tx_training_adapter(t).scale;
   for (size_t i = 0; scaled && i < count; i++) scaled[i] = scale * p->value[i];
   return scaled;
+}
+
+tx_status tx_train_write_parameter(const tx_training *t, const tx_parameter *p, const char *name,
+                                   tx_gguf_writer *writer, tx_arena *arena, tx_error *error) {
+  int64_t shape[2] = {p->inputs, p->outputs};
+  const float *values = values_of(t, p, arena);
+  if (!values) return tx_fail_memory(error, (uint64_t)(p->outputs * p->inputs) * 4, "the adapters");
+  tx_gguf_add_tensor(writer, name, TX_TENSOR_F32, p->outputs > 1 ? 2 : 1, shape, values);
+  return TX_OK;
 }
 
 /* A further head has its own names; no block is trained beside it. */
@@ -58,15 +67,11 @@ static tx_status add_parameters(const writing *w, tx_error *error) {
   const tx_parameters *set = tx_tail_parameters(w->set->tail);
   for (int64_t i = 0; i < set->count; i++) {
     const tx_parameter *p = &set->items[i];
-    int64_t shape[2] = {p->inputs, p->outputs};
     w->set->trained_parameters += p->outputs * p->inputs;
     char key[TX_ARTIFACT_KEY];
     bool own = w->head > 0 && strncmp(p->name, "head.", 5) == 0;
     if (own) tx_artifact_tensor(w->head, p->name + 5, key);
-    const float *values = values_of(w, p);
-    if (!values) return tx_fail_memory(error, (uint64_t)(p->outputs * p->inputs) * 4, "the adapters");
-    tx_gguf_add_tensor(w->writer, own ? key : p->name, TX_TENSOR_F32, p->outputs > 1 ? 2 : 1, shape,
-                       values);
+    TX_TRY(tx_train_write_parameter(w->training, p, own ? key : p->name, w->writer, w->arena, error));
   }
   return TX_OK;
 }
