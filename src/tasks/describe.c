@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "formats/artifact.h"
 #include "formats/hub.h"
+#include "formats/tuned.h"
 #include "model/model.h"
 
 /* Takes `value`, which is NULL when there was no memory for it; nothing of a
@@ -239,6 +240,67 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
   return add_heads(gguf, f, object, whole, error);
 }
 
+/* ---- a model that was tuned ---------------------------------------------- */
+
+static json_t *tuning_json(const tx_tuned_facts *f, bool *whole) {
+  json_t *training = json_object();
+  put(whole, training, "objective", text_json(f->objective));
+  put(whole, training, "rows", json_integer(f->train_rows));
+  put(whole, training, "left_out", json_integer(f->left_out));
+  put(whole, training, "tokens", json_integer(f->tokens));
+  put(whole, training, "answer_tokens", json_integer(f->answer_tokens));
+  put(whole, training, "data_sha256", text_json(f->data_sha256));
+  put(whole, training, "seed", json_integer(f->seed));
+  put(whole, training, "blocks", json_integer(f->blocks_trained));
+  if (f->rank > 0) put(whole, training, "rank", json_integer(f->rank));
+  put(whole, training, "epochs", json_integer(f->epochs));
+  put(whole, training, "best_epoch", json_integer(f->best_epoch));
+  put(whole, training, "batch", json_integer(f->batch));
+  put(whole, training, "accumulate", json_integer(f->accumulate));
+  put(whole, training, "learning_rate", json_real(f->learning_rate));
+  put(whole, training, "weight_decay", json_real(f->weight_decay));
+  if (f->beta > 0) put(whole, training, "beta", json_real(f->beta));
+  put(whole, training, "schedule", text_json(f->schedule));
+  put(whole, training, "trained_parameters", json_integer(f->trained_parameters));
+  put(whole, training, "command", text_json(f->command));
+  put(whole, training, "version", text_json(f->version));
+  return training;
+}
+
+static json_t *tuned_json(const tx_tuned_facts *f, bool *whole) {
+  const char *right = f->beta > 0 ? "preferred" : "right"; /* as tx_tune_score has it */
+  json_t *validation = json_object(), *before = json_object();
+  put(whole, before, "loss", json_real(f->before_loss));
+  put(whole, before, right, json_real(f->before_right));
+  put(whole, validation, "rows", json_integer(f->val_rows));
+  put(whole, validation, "data_sha256", text_json(f->validation_sha256));
+  put(whole, validation, "loss", json_real(f->loss));
+  put(whole, validation, right, json_real(f->right));
+  put(whole, validation, "before", before);
+  return validation;
+}
+
+static tx_status describe_tuned(const char *path, json_t *object, bool *whole, tx_error *error) {
+  tx_gguf *gguf;
+  tx_tuned_facts f;
+  uint64_t size;
+  TX_TRY(tx_tuned_open(path, &gguf, &f, error));
+  (void)tx_gguf_bytes(gguf, &size);
+  json_t *base = json_object();
+  put(whole, base, "name", text_json(f.base_name));
+  put(whole, base, "sha256", text_json(f.base_sha256));
+  put(whole, object, "kind", json_string("tuned"));
+  put(whole, object, "path", text_json(tx_text_of(path)));
+  put(whole, object, "bytes", json_integer((json_int_t)size));
+  put(whole, object, "method", text_json(f.method));
+  put(whole, object, "template", text_json(f.chat_template));
+  put(whole, object, "base", base);
+  put(whole, object, "training", tuning_json(&f, whole));
+  put(whole, object, "validation", tuned_json(&f, whole));
+  tx_gguf_close(gguf);
+  return TX_OK;
+}
+
 /* ---- either ------------------------------------------------------------ */
 
 static tx_status describe_artifact(const char *path, json_t *object, bool *whole,
@@ -262,8 +324,9 @@ static tx_status describe(const char *path, json_t *object, bool *whole, tx_erro
   bool named = is_named_artifact(path);
   tx_status status = tx_gguf_open(path, &gguf, named ? NULL : error);
   if (status != TX_OK) return named ? describe_artifact(path, object, whole, error) : status;
-  bool artifact = tx_artifact_is(gguf);
+  bool artifact = tx_artifact_is(gguf), tuned = tx_tuned_is(gguf);
   tx_gguf_close(gguf);
+  if (tuned) return describe_tuned(path, object, whole, error);
   return artifact ? describe_artifact(path, object, whole, error) : describe_model(path, object, whole, error);
 }
 
