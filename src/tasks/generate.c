@@ -10,7 +10,6 @@
 #include "generate/greedy.h"
 #include "kernels/kernels.h"
 #include "tasks/tune.h"
-#include "text/turns.h"
 #include "text/vocabulary.h"
 
 enum { STOPS = 4 };
@@ -21,8 +20,7 @@ struct tx_generator {
   tx_model *model;
   tx_tokenizer *tokenizer;
   tx_decode *decode;
-  bool raw;
-  tx_turn_style style;
+  tx_chat *chat; /* NULL: prompts as they stand */
   int32_t stops[STOPS];
   size_t stop_count;
 };
@@ -93,20 +91,17 @@ static tx_status open_model(tx_generator *g, const char *what, tx_generator_opti
 
 /* ---- the template and what ends an answer -------------------------------- */
 
-static tx_status choose_template(tx_generator *g, const char *what, const char *wanted,
-                                 tx_error *error) {
+static tx_status choose_template(tx_generator *g, const char *wanted, tx_error *error) {
   const char *found;
   char *own = NULL;
   if (!wanted && g->artifact) {
     own = tx_copy_bytes(g->facts.chat_template.data, g->facts.chat_template.size);
     if (!own) return tx_fail_memory(error, 16, "a name");
   }
-  const tx_gguf *gguf = tx_model_gguf(g->model);
-  tx_status status =
-      tx_chat_template_find(wanted ? wanted : own, gguf, &g->style, &found, error);
+  tx_status status = tx_tune_template(wanted ? wanted : own, tx_model_gguf(g->model), &g->chat,
+                                      &found, error);
   tx_free(own);
-  TX_TRY(status);
-  return g->raw ? TX_OK : tx_turns_check(g->style, g->tokenizer, what, error);
+  return status;
 }
 
 static void add_stop(tx_generator *g, int64_t id) {
@@ -140,10 +135,9 @@ static tx_status build(tx_generator *g, const char *what, tx_generator_options o
                        tx_error *error) {
   TX_TRY(tx_kernels_check(error));
   if (!what) return tx_fail(error, TX_ERROR_ARGUMENT, "no model is named");
-  g->raw = options.raw;
   TX_TRY(open_model(g, what, options, error));
   TX_TRY(tx_tokenizer_from_gguf(tx_model_gguf(g->model), &g->tokenizer, error));
-  TX_TRY(choose_template(g, what, options.chat_template, error));
+  if (!options.raw) TX_TRY(choose_template(g, options.chat_template, error));
   TX_TRY(find_stops(g, error));
   TX_TRY(tx_model_load(g->model, 0, tx_model_facts(g->model)->blocks, error));
   return tx_decode_new(g->model, &g->decode, error);
@@ -166,6 +160,7 @@ tx_status tx_generator_open(const char *what, tx_generator_options options,
 void tx_generator_close(tx_generator *g) {
   if (!g) return;
   tx_decode_free(g->decode);
+  tx_chat_free(g->chat);
   tx_tokenizer_free(g->tokenizer);
   tx_model_close(g->model);
   tx_gguf_close(g->artifact);
@@ -177,24 +172,36 @@ void tx_generator_close(tx_generator *g) {
 typedef struct {
   tx_generator *g;
   size_t count;
-  tx_ids ids;           /* of all prompts */
-  size_t *ends;         /* (count), in `ids` */
-  tx_greedy_prompt *prompts;  /* (count) */
-  tx_greedy_answer *written;  /* (count) */
+  tx_ids ids;  /* of all prompts */
+  size_t *ends; /* (count), in `ids` */
+  tx_chat_text text; /* of one */
+  tx_chat_ids tokens;
+  tx_greedy_prompt *prompts; /* (count) */
+  tx_greedy_answer *written; /* (count) */
 } asking;
+
+static tx_status add_ids(tx_ids *to, const tx_ids *from, tx_error *error) {
+  size_t count = to->count + from->count;
+  if (count > to->capacity) {
+    int32_t *ids = tx_resize(to->ids, 2 * count * sizeof *ids);
+    if (!ids) return tx_fail_memory(error, 2 * count * sizeof *ids, "the prompts");
+    to->ids = ids, to->capacity = 2 * count;
+  }
+  memcpy(to->ids + to->count, from->ids, from->count * sizeof *to->ids);
+  to->count = count;
+  return TX_OK;
+}
 
 static tx_status encode_prompt(asking *a, const tx_prompt *prompt, tx_error *error) {
   const tx_generator *g = a->g;
-  if (g->raw) {
+  if (!g->chat) {
     TX_TRY(tx_tokenizer_encode(g->tokenizer, prompt->text, true, 0, &a->ids, error));
     return tx_tokenizer_encode(g->tokenizer, prompt->input, true, 0, &a->ids, error);
   }
-  tx_turn turn = {{"user", 4}, prompt->text, prompt->input};
-  tx_buffer answers = {0};
-  tx_status status =
-      tx_turns_encode(g->style, g->tokenizer, &turn, 1, true, &a->ids, &answers, error);
-  tx_buffer_free(&answers);
-  return status;
+  tx_chat_message turn = {{"user", 4}, prompt->text, prompt->input};
+  TX_TRY(tx_chat_render(g->chat, &turn, 1, true, &a->text, error));
+  TX_TRY(tx_chat_tokens(g->tokenizer, &a->text, &a->tokens, error));
+  return add_ids(&a->ids, &a->tokens.ids, error);
 }
 
 static tx_status encode_prompts(asking *a, const tx_prompt *prompts, tx_error *error) {
@@ -285,6 +292,8 @@ tx_status tx_generate(tx_generator *g, const tx_prompt *prompts, size_t count, i
   tx_free(a.prompts);
   tx_free(a.written);
   tx_ids_free(&a.ids);
+  tx_chat_text_free(&a.text);
+  tx_chat_ids_free(&a.tokens);
   return status;
 }
 

@@ -101,9 +101,13 @@ void tx_instructions_close(tx_instructions *t) {
   tx_free(t);
 }
 
+static bool is_role(const tx_chat_message *turn, const char *role) {
+  return turn->role.size == strlen(role) && memcmp(turn->role.data, role, turn->role.size) == 0;
+}
+
 /* ---- what a row may lack ------------------------------------------------ */
 
-static tx_status add_turn(tx_instructions *t, tx_turn turn, tx_error *error) {
+static tx_status add_turn(tx_instructions *t, tx_chat_message turn, tx_error *error) {
   if (tx_buffer_append(&t->turns, &turn, sizeof turn)) return TX_OK;
   return tx_fail_memory(error, sizeof turn, "a row");
 }
@@ -149,14 +153,8 @@ static tx_status add_message(tx_instructions *t, const json_t *message, int64_t 
     return fail_message(t, line, number,
                         "is not an object with the strings 'role' and 'content'", error);
   }
-  tx_turn turn = {json_text(role), json_text(content), {NULL, 0}};
-  bool answer = tx_turn_is(&turn, "assistant");
-  if (!answer && !tx_turn_is(&turn, "user") && !tx_turn_is(&turn, "system")) {
-    char shown[TX_SHOWN_SIZE];
-    return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
-                        "message %zu has the role '%s'; a role is system, user or assistant",
-                        number + 1, tx_show_name(turn.role, shown));
-  }
+  tx_chat_message turn = {json_text(role), json_text(content), {NULL, 0}};
+  bool answer = is_role(&turn, "assistant");
   if (answer && is_blank(turn.content)) {
     return fail_message(t, line, number, "is an answer, and empty; fill it in or remove the row",
                         error);
@@ -175,9 +173,9 @@ static tx_status read_messages(tx_instructions *t, int64_t line, tx_error *error
   for (size_t i = 0; i < count; i++) {
     TX_TRY(add_message(t, json_array_get(t->messages, i), line, i, error));
   }
-  const tx_turn *turns = (const tx_turn *)(const void *)t->turns.data;
-  for (size_t i = 0; i < count; i++) answers += tx_turn_is(&turns[i], "assistant");
-  if (answers > 0 && tx_turn_is(&turns[count - 1], "assistant")) return TX_OK;
+  const tx_chat_message *turns = (const tx_chat_message *)(const void *)t->turns.data;
+  for (size_t i = 0; i < count; i++) answers += is_role(&turns[i], "assistant");
+  if (answers > 0 && is_role(&turns[count - 1], "assistant")) return TX_OK;
   return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
                       count == 0 ? "the messages are no list of messages"
                                  : "the row has no answer: its last message is not the assistant's");
@@ -205,7 +203,7 @@ static tx_status add_question(tx_instructions *t, int64_t line, tx_error *error)
   tx_text asked = t->options->instruction ? tx_text_of(t->options->instruction)
                   : t->cells[INSTRUCTION].data ? t->cells[INSTRUCTION] : t->cells[PROMPT];
   if (!is_blank(asked) || !is_blank(t->cells[INPUT])) {
-    return add_turn(t, (tx_turn){user, asked, t->cells[INPUT]}, error);
+    return add_turn(t, (tx_chat_message){user, asked, t->cells[INPUT]}, error);
   }
   return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
                       asked.data ? "the row has no instruction: it is empty"
@@ -230,12 +228,12 @@ static tx_status read_answered(tx_instructions *t, tx_instruction_row *row, tx_e
   tx_text answer = t->cells[OUTPUT];
   if (is_blank(answer)) return fail_answer(t, row->line, OUTPUT, error);
   TX_TRY(rename_answer(t, row->line, &answer, error));
-  return add_turn(t, (tx_turn){assistant, answer, {NULL, 0}}, error);
+  return add_turn(t, (tx_chat_message){assistant, answer, {NULL, 0}}, error);
 }
 
 /* ---- rows --------------------------------------------------------------- */
 
-static uint64_t fingerprint(const tx_turn *turns, size_t count) {
+static uint64_t fingerprint(const tx_chat_message *turns, size_t count) {
   uint64_t print = 0;
   for (size_t i = 0; i < count; i++) {
     const tx_text parts[] = {turns[i].role, turns[i].content, turns[i].input};
@@ -252,7 +250,7 @@ tx_status tx_instructions_next(tx_instructions *t, tx_instruction_row *row, bool
   if (!*found) return TX_OK;
   tx_buffer_clear(&t->turns);
   TX_TRY((pairs ? read_preference : read_answered)(t, row, error));
-  row->turns = (const tx_turn *)(const void *)t->turns.data;
+  row->turns = (const tx_chat_message *)(const void *)t->turns.data;
   row->count = t->turns.size / sizeof *row->turns;
   row->question = fingerprint(row->turns, pairs ? row->count : row->count - 1);
   return TX_OK;

@@ -5,7 +5,7 @@
 #define TX_TASKS_INSTRUCTIONS_H
 
 #include "base/error.h"
-#include "text/turns.h"
+#include "text/chat.h"
 
 typedef enum tx_instruction_kind {
   TX_ASKED_AND_ANSWERED, /* the last turn is an answer */
@@ -14,7 +14,7 @@ typedef enum tx_instruction_kind {
 
 typedef struct tx_instruction_row { /* borrowed until the next one is read */
   int64_t line;
-  const tx_turn *turns; /* (count), at least one */
+  const tx_chat_message *turns; /* (count), at least one */
   size_t count;
   tx_text chosen, rejected; /* of preferences, not empty */
   uint64_t question;        /* fingerprint of all turns but a last answer */

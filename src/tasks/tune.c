@@ -43,29 +43,15 @@ static tx_status check_options(const tx_tune_options *o, tx_error *error) {
 
 /* ---- the template ------------------------------------------------------- */
 
-static bool is_chatml(const tx_gguf *model) {
-  tx_text text;
-  if (!tx_gguf_has(model, "tokenizer.chat_template") ||
-      tx_gguf_string(model, "tokenizer.chat_template", &text, NULL) != TX_OK) {
-    return false;
+tx_status tx_tune_template(const char *name, const tx_gguf *model, tx_chat **chat,
+                           const char **found, tx_error *error) {
+  static const char *const names[] = {"model", "alpaca", "chatml"};
+  if (!name) name = tx_gguf_has(model, "tokenizer.chat_template") ? "model" : "alpaca";
+  TX_TRY(tx_chat_open(model, name, chat, error));
+  for (int i = 0; i < 3; i++) {
+    if (strcmp(name, names[i]) == 0) *found = names[i];
   }
-  return memmem(text.data, text.size, "<|im_start|>", 12) != NULL;
-}
-
-tx_status tx_chat_template_find(const char *name, const tx_gguf *model, tx_turn_style *style,
-                                const char **found, tx_error *error) {
-  bool own = is_chatml(model);
-  if (!name) name = own ? "model" : "alpaca";
-  *found = strcmp(name, "model") == 0 ? "model" : strcmp(name, "alpaca") == 0 ? "alpaca" : "chatml";
-  *style = strcmp(name, "alpaca") == 0 ? TX_TURNS_ALPACA : TX_TURNS_CHATML;
-  if (strcmp(name, *found) != 0) {
-    return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "the template '%s' is not known; it may be model, alpaca or chatml", name);
-  }
-  if (strcmp(name, "model") != 0 || own) return TX_OK;
-  return tx_fail(error, TX_ERROR_ARGUMENT,
-                 "%s has no chat template of its own; take --template alpaca or chatml",
-                 tx_gguf_path(model));
+  return TX_OK;
 }
 
 /* ---- rows --------------------------------------------------------------- */
@@ -77,7 +63,7 @@ static tx_status read_table(tx_tuning *u, const char *path, tx_written_rows *row
   tx_writing_options options = {.columns = &o->rows,
                                 .preferences = o->preferences,
                                 .with_prompts = o->with_prompts,
-                                .style = u->style,
+                                .chat = u->chat,
                                 .tokenizer = t->tokenizer,
                                 .model = o->train.model,
                                 .context = t->facts->context,
@@ -256,9 +242,8 @@ static tx_status run(tx_tuning *u, tx_error *error) {
   tx_training *t = &u->shared;
   TX_TRY(check_options(u->options, error));
   TX_TRY(tx_training_open(t, error));
-  TX_TRY(tx_chat_template_find(u->options->chat_template, tx_model_gguf(t->model), &u->style,
-                               &u->report->chat_template, error));
-  TX_TRY(tx_turns_check(u->style, t->tokenizer, u->options->train.model, error));
+  TX_TRY(tx_tune_template(u->options->chat_template, tx_model_gguf(t->model), &u->chat,
+                          &u->report->chat_template, error));
   TX_TRY(tx_model_check_memory(t->model, 0, t->facts->blocks, error));
   tx_training_open_cache(t);
   TX_TRY(read_rows(u, error));
@@ -273,6 +258,7 @@ static tx_status run(tx_tuning *u, tx_error *error) {
 
 static void tuning_free(tx_tuning *u) {
   tx_language_free(u->language);
+  tx_chat_free(u->chat);
   tx_written_rows_free(&u->train);
   tx_written_rows_free(&u->held_out);
   tx_training_close(&u->shared);

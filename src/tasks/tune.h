@@ -9,7 +9,7 @@ typedef struct tx_tuning {
   const tx_tune_options *options;
   tx_tune_report *report;
   tx_training shared;
-  tx_turn_style style;
+  tx_chat *chat;
   tx_written_rows train, held_out;
   tx_language *language;
 } tx_tuning;
@@ -17,9 +17,9 @@ typedef struct tx_tuning {
 /* Writes the artifact, whole or not at all; fills in report->trained_parameters. */
 tx_status tx_tune_write(const tx_tuning *tuning, tx_error *error);
 
-/* A template by its name (NULL: the model's own where it has one, else alpaca); which it is.
- * One that the model does not have is TX_ERROR_ARGUMENT. */
-tx_status tx_chat_template_find(const char *name, const tx_gguf *model, tx_turn_style *style,
-                                const char **found, tx_error *error);
+/* Opens the template called `name` (NULL: the model's own where it has one, else alpaca).
+ * found: its name, static. */
+tx_status tx_tune_template(const char *name, const tx_gguf *model, tx_chat **chat,
+                           const char **found, tx_error *error);
 
 #endif

@@ -15,8 +15,9 @@ typedef struct {
   tx_instructions *table;
   tx_written_rows *rows;
   tx_sha256 *hash;
-  tx_ids ids;
-  tx_buffer written, offsets, questions; /* as they grow */
+  tx_chat_text text;  /* of one text */
+  tx_chat_ids tokens;
+  tx_buffer ids, written, offsets, questions; /* as they grow */
 } reading;
 
 static bool hash_text(tx_sha256 *hash, tx_text text) {
@@ -34,30 +35,44 @@ static bool hash_row(tx_sha256 *hash, const tx_instruction_row *row) {
   return whole && hash_text(hash, row->chosen) && hash_text(hash, row->rejected);
 }
 
+/* What the template or the tokens refuse, with the row's line. */
+static tx_status fail_row(const reading *r, const tx_instruction_row *row, const tx_error *why,
+                          tx_error *error) {
+  if (why->status != TX_ERROR_INPUT) return tx_fail_with(error, why);
+  return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(r->table), row->line, "%s",
+                      why->message);
+}
+
 /* The first token follows nothing, so it is never to be written. */
-static void mark_written(reading *r, size_t from) {
-  char *written = r->written.data;
-  if (r->options->with_prompts) memset(written + from, 1, r->written.size - from);
-  written[from] = 0;
+static tx_status append_tokens(reading *r, tx_error *error) {
+  const tx_chat_ids *tokens = &r->tokens;
+  size_t count = tokens->ids.count;
+  for (size_t i = 0; i < count; i++) {
+    bool written = i > 0 && (tokens->answer[i] || r->options->with_prompts);
+    tx_buffer_append_byte(&r->written, written);
+  }
+  int64_t end = (int64_t)r->written.size;
+  if (tx_buffer_append(&r->ids, tokens->ids.ids, count * sizeof(int32_t)) && !r->written.failed &&
+      tx_buffer_append(&r->offsets, &end, sizeof end)) {
+    return TX_OK;
+  }
+  return tx_fail_memory(error, count * 5, "the rows");
 }
 
 /* One text, from the turns and maybe an answer. */
 static tx_status encode_text(reading *r, const tx_instruction_row *row, const tx_text *answer,
                              tx_error *error) {
   const tx_writing_options *o = r->options;
-  size_t from = r->ids.count, count = row->count + (answer != NULL);
-  tx_turn *turns = tx_alloc_array(count, sizeof *turns);
+  size_t count = row->count + (answer != NULL);
+  tx_error why = {0};
+  tx_chat_message *turns = tx_alloc_array(count, sizeof *turns);
   if (!turns) return tx_fail_memory(error, count * sizeof *turns, "a row");
   memcpy(turns, row->turns, row->count * sizeof *turns);
-  if (answer) turns[row->count] = (tx_turn){{"assistant", 9}, *answer, {NULL, 0}};
-  tx_status status = tx_turns_encode(o->style, o->tokenizer, turns, count, false, &r->ids,
-                                     &r->written, error);
+  if (answer) turns[row->count] = (tx_chat_message){{"assistant", 9}, *answer, {NULL, 0}};
+  tx_status status = tx_chat_answers(o->chat, turns, count, &r->text, &why);
+  if (status == TX_OK) status = tx_chat_tokens(o->tokenizer, &r->text, &r->tokens, &why);
   tx_free(turns);
-  if (status != TX_OK) return status;
-  mark_written(r, from);
-  int64_t end = (int64_t)r->ids.count;
-  if (tx_buffer_append(&r->offsets, &end, sizeof end)) return TX_OK;
-  return tx_fail_memory(error, sizeof end, "the rows");
+  return status == TX_OK ? append_tokens(r, error) : fail_row(r, row, &why, error);
 }
 
 /* Of the texts from `from` on: the longest. */
@@ -73,7 +88,7 @@ static int64_t longest_from(const reading *r, int64_t from) {
 
 static void forget_from(reading *r, int64_t texts) {
   const int64_t *offsets = (const int64_t *)(const void *)r->offsets.data;
-  r->ids.count = (size_t)offsets[texts];
+  r->ids.size = (size_t)offsets[texts] * sizeof(int32_t);
   r->written.size = (size_t)offsets[texts];
   r->offsets.size = (size_t)(texts + 1) * sizeof *offsets;
 }
@@ -128,11 +143,10 @@ static tx_status read_rows(reading *r, tx_error *error) {
 /* The buffers' memory becomes the rows'. */
 static void keep(reading *r) {
   tx_written_rows *rows = r->rows;
-  rows->ids = r->ids.ids;
+  rows->ids = (int32_t *)(void *)tx_buffer_take(&r->ids);
   rows->offsets = (int64_t *)(void *)tx_buffer_take(&r->offsets);
   rows->written = (uint8_t *)tx_buffer_take(&r->written);
   rows->questions = (uint64_t *)(void *)tx_buffer_take(&r->questions);
-  r->ids = (tx_ids){0};
   for (int64_t i = 0; i < rows->offsets[rows->texts]; i++) rows->written_tokens += rows->written[i];
 }
 
@@ -150,7 +164,9 @@ tx_status tx_written_rows_read(const char *path, const tx_writing_options *optio
   if (status == TX_OK) keep(&r);
   tx_instructions_close(r.table);
   tx_sha256_free(r.hash);
-  tx_ids_free(&r.ids);
+  tx_chat_text_free(&r.text);
+  tx_chat_ids_free(&r.tokens);
+  tx_buffer_free(&r.ids);
   tx_buffer_free(&r.written);
   tx_buffer_free(&r.offsets);
   tx_buffer_free(&r.questions);

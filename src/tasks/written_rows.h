@@ -22,7 +22,7 @@ typedef struct tx_written_rows {
 typedef struct tx_writing_options {
   const tx_rows_options *columns;
   bool preferences, with_prompts;
-  tx_turn_style style;
+  const tx_chat *chat;
   const tx_tokenizer *tokenizer;
   const char *model; /* its name, for messages */
   int64_t context;   /* tokens that it reads at most */

@@ -166,18 +166,19 @@ static tx_status marked(values *v, tx_text text, size_t number, tx_value *value)
   return TX_OK;
 }
 
-/* Content, an empty line, input. */
+/* Content, an empty line or after a colon a space, input. */
 static tx_status joined(values *v, const tx_chat_message *message, tx_text *text) {
   *text = message->content;
   if (!message->input.size) return TX_OK;
   size_t before = message->content.size, after = message->input.size;
+  const char *between = before > 0 && text->data[before - 1] == ':' ? " " : "\n\n";
   uint64_t size;
-  char *both = tx_add(before, after, &size) && tx_add(size, 2, &size)
+  char *both = tx_add(before, after, &size) && tx_add(size, strlen(between), &size)
                    ? tx_arena_alloc(v->arena, size) : NULL;
   if (!both) return no_memory(v, message->content.size);
   if (before) memcpy(both, message->content.data, before);
-  memcpy(both + before, "\n\n", 2);
-  memcpy(both + before + 2, message->input.data, after);
+  memcpy(both + before, between, strlen(between));
+  memcpy(both + size - after, message->input.data, after);
   *text = (tx_text){both, size};
   return TX_OK;
 }

@@ -32,7 +32,7 @@ typedef struct tx_chat_message {
   tx_text role; /* system, user, assistant or tool */
   tx_text content;
   /* What an instruction is about, or empty.  "alpaca" has a place for it; elsewhere it
-   * follows the content after an empty line. */
+   * follows the content after an empty line, or after a colon on the same line. */
   tx_text input;
 } tx_chat_message;
 

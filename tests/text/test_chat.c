@@ -282,6 +282,9 @@ static void test_input_follows_content(void **state) {
   assert_int_equal(text.content.data[0], 0);
   for (size_t i = 17; i < 35; i++) assert_int_not_equal(text.content.data[i], 0);
   assert_int_equal(text.content.data[35], 0);
+  message.content = tx_text_of("Translate:");
+  assert_int_equal(tx_chat_render(chat, &message, 1, false, &text, &error), TX_OK);
+  assert_string_equal(text.text.data, "<|im_start|>user\nTranslate: A man.<|im_end|>\n");
   tx_chat_free(chat);
   tx_chat_text_free(&text);
 }
