@@ -24,3 +24,12 @@ void rows_fill_options(tx_rows_options *rows, option options[ROWS_OPTIONS]) {
   };
   memcpy(options, all, sizeof all);
 }
+
+option *options_named(option *options, size_t count, const char *name) {
+  size_t i = 0;
+  while (i + 1 < count &&
+         (options[i].type == OPTION_HEADING || strcmp(options[i].name, name) != 0)) {
+    i++;
+  }
+  return &options[i];
+}

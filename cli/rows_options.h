@@ -12,4 +12,7 @@ enum { ROWS_OPTIONS = 5 };
 /* instruction, instruction-column, input, output, messages; the values go into `rows`. */
 void rows_fill_options(tx_rows_options *rows, option options[ROWS_OPTIONS]);
 
+/* The option of that name, which is there: to say of it what a verb means by it. */
+option *options_named(option *options, size_t count, const char *name);
+
 #endif

@@ -49,13 +49,10 @@ static void add_of_train(option_table *table, train *state, const char *const *n
   }
 }
 
-static void say_zero(option_table *table, const char *name, const char *zero, const char *help) {
-  for (size_t i = 0; i < table->count; i++) {
-    option *of = &table->options[i];
-    if (of->type == OPTION_HEADING || strcmp(of->name, name) != 0) continue;
-    if (zero) of->zero = zero;
-    if (help) of->help = help;
-  }
+static void say(option_table *table, const char *name, const char *zero, const char *help) {
+  option *of = options_named(table->options, table->count, name);
+  if (zero) of->zero = zero;
+  if (help) of->help = help;
 }
 
 static void add_rows(option_table *table, tune *state) {
@@ -64,9 +61,10 @@ static void add_rows(option_table *table, tune *state) {
   add_heading(table, "The rows");
   rows_fill_options(rows, columns);
   for (size_t i = 0; i < ROWS_OPTIONS; i++) add(table, columns[i]);
-  add(table, (option){"answers", OPTION_STRING, &rows->answers, "OUTPUT=ANSWER,...",
-                      "what is answered where the output is that: spam=yes,ham=no",
-                      .zero = "the output itself", .flags = OPTION_RESULT});
+  add(table, (option){"answers", OPTION_STRING, &rows->answers, "ANSWER,...|OUTPUT=ANSWER,...",
+                      "the answers that there are: yes,no; or what is answered where the output "
+                      "is something else: spam=yes,ham=no",
+                      .zero = "any output", .flags = OPTION_RESULT});
   static const char *const names[] = {"format", "max-tokens", NULL};
   add_of_train(table, state->shared, names);
 }
@@ -129,14 +127,14 @@ static void fill_options(tune *state, option_table *table) {
   add_rows(table, state);
   add_preferences(table, state);
   add_steps(table, state);
-  say_zero(table, "out", NULL, "the tuned model that is written");
-  say_zero(table, "val", "a tenth of the rows, by seed", "validation rows");
-  say_zero(table, "blocks", "all, or 1 for --method last-block", NULL);
-  say_zero(table, "max-tokens", "what the model can read, and none may be longer",
+  say(table, "out", NULL, "the tuned model that is written");
+  say(table, "val", "a tenth of the rows, by seed", "validation rows");
+  say(table, "blocks", "all, or 1 for --method last-block", NULL);
+  say(table, "max-tokens", "what the model can read, and none may be longer",
            "longer rows are left out");
-  say_zero(table, "epochs", "2", "passes over the rows");
-  say_zero(table, "batch", NULL, "rows a step");
-  say_zero(table, "patience", "2", NULL);
+  say(table, "epochs", "2", "passes over the rows");
+  say(table, "batch", NULL, "rows a step");
+  say(table, "patience", "2", NULL);
 }
 
 static tx_tune_options asked(const tune *state, const char *command) {

@@ -373,8 +373,8 @@ typedef struct tx_rows_options {
   const char *output;             /* "output" */
   const char *messages;           /* "messages" */
   const char *chosen, *rejected;  /* of preferences: "chosen", "rejected" */
-  const char *answers; /* "spam=yes,ham=no": what is answered where the output is that; the table
-                          then holds no other; NULL: the output itself */
+  const char *answers; /* "yes,no": the table's outputs are these; or "spam=yes,ham=no": what is
+                          answered where the output is that; NULL: the output itself */
   const char *format;  /* as of tx_table_options */
 } tx_rows_options;
 
@@ -466,6 +466,29 @@ TX_API tx_status tx_generate(tx_generator *generator, const tx_prompt *prompts, 
                              int64_t max_new, tx_answers *answers, const tx_watch *watch,
                              tx_error *error);
 TX_API void tx_answers_free(tx_answers *answers);
+
+typedef struct tx_generate_options {
+  const char *data; /* rows that ask and answer; required.  Of messages the last is compared */
+  tx_rows_options rows;
+  int64_t max_new;
+  const char *out; /* JSONL: line, answer, reference of each row; NULL: none */
+} tx_generate_options;
+
+typedef struct tx_generate_report {
+  int64_t n;
+  bool exact; /* rows.answers were named: the next four are known, else bleu and chrf */
+  double accuracy, accuracy_lo, accuracy_hi; /* answers that are the row's; 95 %, Wilson */
+  double neither; /* share of answers that are none of those named.  Case and white space at
+                     either end do not count */
+  double bleu, chrf; /* 0..100, of the whole table, as sacrebleu's defaults have them */
+  int64_t prompt_tokens, tokens, cut; /* read; written; answers that max_new cut */
+  double seconds, tokens_per_second;  /* the last: written */
+} tx_generate_report;
+
+/* Answers each row's question and compares with the answer that the row has. */
+TX_API tx_status tx_generate_evaluate(tx_generator *generator, const tx_generate_options *options,
+                                      tx_generate_report *report, const tx_watch *watch,
+                                      tx_error *error);
 
 /* ---- evaluation -------------------------------------------------------- */
 

@@ -34,7 +34,7 @@ struct tx_instructions {
 
 /* ---- opening ----------------------------------------------------------- */
 
-/* "spam=yes,ham=no", cut up in `names`. */
+/* "spam=yes,ham=no" or "yes,no", cut up in `names`. */
 static tx_status read_answers(tx_instructions *t, tx_error *error) {
   const char *given = t->options->answers;
   if (!given) return TX_OK;
@@ -47,12 +47,13 @@ static tx_status read_answers(tx_instructions *t, tx_error *error) {
     char *comma = strchr(item, ',');
     if (comma) *comma = '\0';
     char *sign = strchr(item, '=');
-    if (!sign || sign == item || !sign[1]) {
+    if (!*item || sign == item || (sign && !sign[1])) {
       return tx_fail(error, TX_ERROR_ARGUMENT,
-                     "--answers must be OUTPUT=ANSWER,OUTPUT=ANSWER..., not '%s'", given);
+                     "--answers must be ANSWER,ANSWER... or OUTPUT=ANSWER,..., not '%s'", given);
     }
-    *sign = '\0';
-    t->renamed[t->renamed_count++] = (renaming){tx_text_of(item), tx_text_of(sign + 1)};
+    if (sign) *sign = '\0';
+    tx_text answer = tx_text_of(sign ? sign + 1 : item);
+    t->renamed[t->renamed_count++] = (renaming){tx_text_of(item), answer};
     item = comma ? comma + 1 : NULL;
   }
   return TX_OK;
@@ -85,6 +86,12 @@ tx_status tx_instructions_open(const char *path, const tx_rows_options *columns,
     tx_instructions_close(made);
   }
   return status;
+}
+
+size_t tx_instructions_answers(const tx_instructions *table) { return table->renamed_count; }
+
+tx_text tx_instructions_answer(const tx_instructions *table, size_t index) {
+  return table->renamed[index].answer;
 }
 
 const char *tx_instructions_name(const tx_instructions *table) {
@@ -155,6 +162,12 @@ static tx_status add_message(tx_instructions *t, const json_t *message, int64_t 
   }
   tx_chat_message turn = {json_text(role), json_text(content), {NULL, 0}};
   bool answer = is_role(&turn, "assistant");
+  if (!answer && !is_role(&turn, "user") && !is_role(&turn, "system") && !is_role(&turn, "tool")) {
+    char shown[TX_SHOWN_SIZE];
+    return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
+                        "message %zu has the role '%s'; a role is system, user, assistant or tool",
+                        number + 1, tx_show_name(turn.role, shown));
+  }
   if (answer && is_blank(turn.content)) {
     return fail_message(t, line, number, "is an answer, and empty; fill it in or remove the row",
                         error);

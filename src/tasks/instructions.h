@@ -29,6 +29,9 @@ tx_status tx_instructions_open(const char *path, const tx_rows_options *columns,
  * known role: TX_ERROR_INPUT with its line. */
 tx_status tx_instructions_next(tx_instructions *table, tx_instruction_row *row, bool *found,
                                tx_error *error);
+/* The answers that the columns' options name, from 0; they may be the same. */
+size_t tx_instructions_answers(const tx_instructions *table);
+tx_text tx_instructions_answer(const tx_instructions *table, size_t index);
 const char *tx_instructions_name(const tx_instructions *table); /* the file, for messages */
 void tx_instructions_close(tx_instructions *table);             /* NULL is allowed */
 
