@@ -22,7 +22,7 @@ typedef struct {
 static const verb verbs[] = {
     {"pull", "fetch a model or a data set by name, or take in a local model", verb_pull},
     {"models", "list the models that are here and those that can be pulled", verb_models},
-    {"show", "describe a model or a classifier", verb_show},
+    {"show", "describe a model, a classifier or a tuned model", verb_show},
     {"tokens", "show the tokens of a text", verb_tokens},
     {"train", "train a classifier from labelled texts", verb_train},
     {"tune", "tune a model to answer instructions", verb_tune},

@@ -89,16 +89,16 @@ static int show(const command_line *line) {
 int verb_show(int argc, char **argv) {
   cli_common common = options_common_defaults();
   command_line line = {.verb = argv[0],
-                       .summary = "describe a model or a classifier",
+                       .summary = "describe a model, a classifier or a tuned model",
                        .usage = "NAME|FILE [options]",
                        .about =
-                           "NAME is a model that was pulled; FILE is a model (GGUF) or a "
-                           "classifier that\n`taxon train` wrote.",
+                           "NAME is a model that was pulled; FILE is a model (GGUF), or what "
+                           "`taxon train` or\n`taxon tune` wrote.",
                        .examples = "  taxon show smollm2-135m\n  taxon show my.taxon --json",
                        .common = &common,
                        .least = 1,
                        .most = 1,
-                       .missing = "say which model or classifier"};
+                       .missing = "say which model or file"};
   int status;
   if (options_parse(&line, argc, argv, &status)) status = show(&line);
   options_free(&line);

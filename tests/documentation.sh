@@ -17,8 +17,8 @@ REPO=$(pwd)
 BUILD=$(cd "${1:-build}" && pwd) || exit 2
 PAGES='README.md CONTRIBUTING.md docs/*.md docs/verbs/*.md tests/golden/README.md'
 ordered='docs/verbs/pull.md docs/verbs/models.md docs/verbs/show.md docs/verbs/tokens.md
-  docs/verbs/train.md docs/verbs/eval.md docs/verbs/predict.md docs/verbs/quantize.md
-  docs/verbs/export.md'
+  docs/verbs/train.md docs/verbs/tune.md docs/verbs/eval.md docs/verbs/predict.md
+  docs/verbs/generate.md docs/verbs/quantize.md docs/verbs/export.md'
 mode=check
 case ${2:-} in
   '') ;;
@@ -95,7 +95,7 @@ verdict 'the libraries it needs are named'
 
 # Every key and tensor of the artifact stands in docs/formats.md.
 {
-  sed -n 's/.*FIELD("\([a-z0-9_.]*\)".*/taxon.\1/p' src/formats/artifact.c
+  sed -n 's/.*FIELD("\([a-z0-9_.]*\)".*/taxon.\1/p' src/formats/artifact.c src/formats/tuned.c
   grep -ho '"taxon\.[a-z0-9_.]*[a-z0-9_]"' src/*/*.c | tr -d '"' | grep -v '^taxon.h$'
 } | sort -u | while read -r key; do
   grep -qE "\`($key|\.${key##*.})\`" docs/formats.md || echo "docs/formats.md leaves out $key"
