@@ -155,6 +155,7 @@ static json_t *json_score(const tx_tune_score *score, bool preferences) {
   out_put(object, "loss", out_real(score->loss));
   if (!preferences) out_put(object, "perplexity", out_real(score->perplexity));
   out_put(object, preferences ? "preferred" : "right", out_real(score->right));
+  if (preferences) out_put(object, "likelier", out_real(score->likelier));
   return object;
 }
 
@@ -188,14 +189,16 @@ static void print_score(out_table *table, const char *name, const tx_tune_score 
   out_cell(table, out_decimal(score->loss, 4, a));
   if (!preferences) out_cell(table, out_decimal(score->perplexity, 3, a));
   out_cell(table, out_percent(score->right, a));
+  if (preferences) out_cell(table, out_percent(score->likelier, a));
 }
 
 static void print_scores(const tx_tune_report *r, bool preferences) {
-  out_table table = out_table_make(preferences ? "lrr" : "lrrr", true);
+  out_table table = out_table_make("lrrr", true);
   out_cell(&table, "validation");
   out_cell(&table, "loss");
   if (!preferences) out_cell(&table, "perplexity");
-  out_cell(&table, preferences ? "chosen preferred" : "tokens right");
+  out_cell(&table, preferences ? "chosen gained more" : "tokens right");
+  if (preferences) out_cell(&table, "chosen likelier");
   print_score(&table, "before", &r->before, preferences);
   print_score(&table, "tuned", &r->after, preferences);
   out_table_print(&table);

@@ -401,6 +401,8 @@ typedef struct tx_tune_score {
   double perplexity; /* exp(loss); 0 of preferences */
   double right;      /* share of those tokens that have the highest probability; of preferences
                         share of pairs whose chosen answer gained more */
+  double likelier;   /* of preferences: share of pairs whose chosen answer is the likelier one,
+                        whatever it was at the start; else 0 */
 } tx_tune_score;
 
 typedef struct tx_tune_report {

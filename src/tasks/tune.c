@@ -174,10 +174,26 @@ static tx_status prepare(tx_tuning *u, tx_error *error) {
 
 /* ---- learning ------------------------------------------------------------ */
 
-static tx_status judge(const tx_learner *learner, bool pairs, tx_tune_score *score,
-                       const tx_watch *watch, tx_error *error) {
+/* nll: of the chosen and the rejected answer of each pair. */
+static tx_status judge_pairs(const tx_language_lesson *lesson, tx_tune_score *score,
+                             const tx_watch *watch, tx_error *error) {
+  int64_t texts = lesson->held_out.states->count, likelier = 0;
+  double *nll = tx_alloc_array((size_t)texts, sizeof *nll);
+  if (!nll) return tx_fail_memory(error, (uint64_t)texts * sizeof *nll, "the losses");
+  tx_status status = tx_language_nll(lesson->language, lesson->pass, &lesson->held_out,
+                                     (tx_choice){NULL, 0}, nll, NULL, NULL, watch, error);
+  for (int64_t i = 0; status == TX_OK && i < texts; i += 2) likelier += nll[i] < nll[i + 1];
+  score->likelier = 2 * (double)likelier / (double)texts;
+  tx_free(nll);
+  return status;
+}
+
+static tx_status judge(const tx_learner *learner, tx_tune_score *score, const tx_watch *watch,
+                       tx_error *error) {
+  const tx_language_lesson *lesson = learner->self;
   TX_TRY(learner->judge(learner->self, &score->loss, &score->right, watch, error));
-  score->perplexity = pairs ? 0 : tx_exp(score->loss);
+  if (lesson->pairs) return judge_pairs(lesson, score, watch, error);
+  score->perplexity = tx_exp(score->loss);
   return TX_OK;
 }
 
@@ -197,12 +213,12 @@ static tx_status take_steps(tx_tuning *u, const tx_learner *learner, tx_error *e
   options.batch_tokens = o->batch_tokens;
   options.learning_rate = o->train.learning_rate > 0 ? o->train.learning_rate
                                                      : own_learning_rate(o);
-  TX_TRY(judge(learner, o->preferences, &u->report->before, t->watch, error));
+  TX_TRY(judge(learner, &u->report->before, t->watch, error));
   if (o->train.sweep) TX_TRY(tx_training_sweep(t, learner, &options, error));
   TX_TRY(tx_fit(learner, options, &fit, t->watch, error));
   u->report->epochs = fit.epochs, u->report->best_epoch = fit.best_epoch;
   u->report->learning_rate = options.learning_rate;
-  return judge(learner, o->preferences, &u->report->after, t->watch, error);
+  return judge(learner, &u->report->after, t->watch, error);
 }
 
 /* Pairs are measured from what the base thinks of their answers. */

@@ -204,6 +204,7 @@ static void test_preferences(void **state) {
   options.preferences = true, options.beta = 0.5;
   options.train.epochs = options.train.patience = 10;
   tx_tune_report report = tune(options);
+  assert_true(report.after.likelier > 0.999 && report.before.perplexity < 0.001);
   assert_true(report.before.right < 0.001 && report.after.right > 0.999);
   assert_true(report.after.loss < 0.5 * report.before.loss);
   assert_true(report.before.loss > 0.6931 && report.before.loss < 0.6932);
