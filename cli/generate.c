@@ -171,7 +171,8 @@ static int check(const generate *state, const command_line *line) {
   const tx_generate_options *o = &state->rows;
   bool texts = line->argument_count > 1;
   if (o->data && texts) {
-    return cli_usage_error(line->verb, "prompts come from --data or from the command line, not both");
+    return cli_usage_error(line->verb,
+                           "prompts come from --data or from the command line, not both");
   }
   if (!o->data && !texts) {
     return cli_usage_error(line->verb,

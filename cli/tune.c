@@ -105,7 +105,8 @@ static void add_steps(option_table *table, tune *state) {
 }
 
 static void fill_options(tune *state, option_table *table) {
-  static const char *const files[] = {"model", "out", "val", NULL}, *const blocks[] = {"blocks", NULL};
+  static const char *const files[] = {"model", "out", "val", NULL};
+  static const char *const blocks[] = {"blocks", NULL};
   table->count = 0;
   add(table, (option){"data", OPTION_STRING, &state->data, "TABLE",
                       "rows that ask and answer: JSONL, CSV or TSV",

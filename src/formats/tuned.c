@@ -90,7 +90,8 @@ static tx_status read_facts(const tx_gguf *gguf, tx_tuned_facts *facts, tx_error
   }
   if (tx_is_sha256(facts->base_sha256)) return TX_OK;
   return tx_fail(error, TX_ERROR_INPUT,
-                 "%s: the hash of its base is not a SHA-256; the artifact is damaged, train it again",
+                 "%s: the hash of its base is not a SHA-256; the artifact is damaged, train it "
+                 "again",
                  path);
 }
 

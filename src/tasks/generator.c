@@ -65,8 +65,9 @@ static tx_status encode_all(asking *a, const tx_conversation *conversations, con
   for (size_t i = 0; i < a->count; i++) {
     tx_error why = {0};
     if (encode_one(a, &conversations[i], i, &why) == TX_OK) continue;
-    if (conversations[i].line == 0 || why.status != TX_ERROR_INPUT) return tx_fail_with(error, &why);
-    return tx_fail_line(error, TX_ERROR_INPUT, file, conversations[i].line, "%s", why.message);
+    int64_t line = why.status == TX_ERROR_INPUT ? conversations[i].line : 0;
+    return line > 0 ? tx_fail_line(error, TX_ERROR_INPUT, file, line, "%s", why.message)
+                    : tx_fail_with(error, &why);
   }
   for (size_t i = 0; i < a->count; i++) {
     size_t start = i > 0 ? a->ends[i - 1] : 0;

@@ -108,8 +108,12 @@ void tx_instructions_close(tx_instructions *t) {
   tx_free(t);
 }
 
+static bool is_same(tx_text a, tx_text b) {
+  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
 static bool is_role(const tx_chat_message *turn, const char *role) {
-  return turn->role.size == strlen(role) && memcmp(turn->role.data, role, turn->role.size) == 0;
+  return is_same(turn->role, tx_text_of(role));
 }
 
 /* ---- what a row may lack ------------------------------------------------ */
@@ -190,8 +194,9 @@ static tx_status read_messages(tx_instructions *t, int64_t line, tx_error *error
   for (size_t i = 0; i < count; i++) answers += is_role(&turns[i], "assistant");
   if (answers > 0 && is_role(&turns[count - 1], "assistant")) return TX_OK;
   return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
-                      count == 0 ? "the messages are no list of messages"
-                                 : "the row has no answer: its last message is not the assistant's");
+                      count == 0
+                          ? "the messages are no list of messages"
+                          : "the row has no answer: its last message is not the assistant's");
 }
 
 /* ---- instruction, input, output ----------------------------------------- */
@@ -200,8 +205,7 @@ static tx_status rename_answer(const tx_instructions *t, int64_t line, tx_text *
                                tx_error *error) {
   if (!t->renamed) return TX_OK;
   for (size_t i = 0; i < t->renamed_count; i++) {
-    tx_text output = t->renamed[i].output;
-    if (output.size != answer->size || memcmp(output.data, answer->data, output.size) != 0) continue;
+    if (!is_same(t->renamed[i].output, *answer)) continue;
     *answer = t->renamed[i].answer;
     return TX_OK;
   }

@@ -4,18 +4,13 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/watch.h"
 #include "formats/artifact.h"
-#include "formats/directory.h"
-#include "formats/file.h"
-#include "formats/hub.h"
 #include "formats/nearest.h"
 #include "model/spikes.h"
 #include "score/network.h"
 #include "tasks/run.h"
 #include "tasks/train_write.h"
-#include "text/vocabulary.h"
 
 typedef struct {
   tx_training shared;

@@ -71,7 +71,8 @@ static tx_status add_parameters(const writing *w, tx_error *error) {
     char key[TX_ARTIFACT_KEY];
     bool own = w->head > 0 && strncmp(p->name, "head.", 5) == 0;
     if (own) tx_artifact_tensor(w->head, p->name + 5, key);
-    TX_TRY(tx_train_write_parameter(w->training, p, own ? key : p->name, w->writer, w->arena, error));
+    const char *name = own ? key : p->name;
+    TX_TRY(tx_train_write_parameter(w->training, p, name, w->writer, w->arena, error));
   }
   return TX_OK;
 }

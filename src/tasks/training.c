@@ -72,7 +72,8 @@ static tx_status check_depth(const tx_training *t, tx_error *error) {
   bool trains = o->method != TX_METHOD_AUTO && o->method != TX_METHOD_HEAD;
   if (trains && o->blocks > depth) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "--blocks is %d, but %s has %" PRId64 " block%s%s",
-                   o->blocks, o->model, depth, depth == 1 ? "" : "s", o->depth > 0 ? " at this --depth" : "");
+                   o->blocks, o->model, depth, depth == 1 ? "" : "s",
+                   o->depth > 0 ? " at this --depth" : "");
   }
   return TX_OK;
 }
@@ -211,8 +212,8 @@ static tx_status try_rates(tx_training *t, const tx_learner *learner, tx_fit_opt
   }
   if (lowest == INFINITY) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "at none of %d learning rates from %g on is the loss a number; try another model, "
-                   "or the texts in parts", SWEEP, own * tx_power(10, -SWEEP_CENTRE / 3.0));
+                   "at none of %d learning rates from %g on is the loss a number; try another "
+                   "model, or the texts in parts", SWEEP, own * tx_power(10, -SWEEP_CENTRE / 3.0));
   }
   tx_watch_note(t->watch, "learning rate %.3g: of %d the one with the lowest validation loss after "
                 "%d steps, %.4f", *best, SWEEP, SWEEP_STEPS, lowest);

@@ -25,8 +25,8 @@ static tx_status check_options(const tx_tune_options *o, tx_error *error) {
       o->train.method == TX_METHOD_HEAD || o->train.depth > 0 ||
       o->train.precision != TX_PRECISION_F32 || o->train.sampling != TX_SAMPLING_ALL) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "tuning has no labels and runs all blocks in f32: the method is last-block, norms, "
-                   "lora or full, without heads, depth and balanced samples");
+                   "tuning has no labels and runs all blocks in f32: the method is last-block, "
+                   "norms, lora or full, without heads, depth and balanced samples");
   }
   if (!(o->beta > 0 && o->beta <= 100)) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "beta is %g; it must be above 0 and up to 100",
@@ -221,31 +221,32 @@ static tx_status take_steps(tx_tuning *u, const tx_learner *learner, tx_error *e
   return judge(learner, &u->report->after, t->watch, error);
 }
 
-/* Pairs are measured from what the base thinks of their answers. */
+/* Pairs are measured from what the base thinks of their answers: start (texts of either). */
+static tx_status measure_start(const tx_tuning *u, const tx_language_lesson *lesson, double *start,
+                               tx_error *error) {
+  const tx_watch *watch = u->shared.watch;
+  const tx_choice all = {NULL, 0};
+  TX_TRY(tx_language_nll(u->language, lesson->pass, &lesson->train, all, start, NULL, NULL, watch,
+                         error));
+  return tx_language_nll(u->language, lesson->pass, &lesson->held_out, all,
+                         start + u->train.texts, NULL, NULL, watch, error);
+}
+
 static tx_status learn(tx_tuning *u, tx_error *error) {
   tx_training *t = &u->shared;
-  tx_written train = {&u->train.states, u->train.ids, u->train.written};
-  tx_written held_out = {&u->held_out.states, u->held_out.ids, u->held_out.written};
   size_t count = (size_t)(u->train.texts + u->held_out.texts);
   double *start = tx_alloc_zero(count, sizeof *start);
   if (!start) return tx_fail_memory(error, count * sizeof *start, "the losses");
   tx_language_lesson lesson = {.language = u->language,
                                .pass = &t->pass,
-                               .train = train,
-                               .held_out = held_out,
+                               .train = {&u->train.states, u->train.ids, u->train.written},
+                               .held_out = {&u->held_out.states, u->held_out.ids,
+                                            u->held_out.written},
                                .pairs = u->options->preferences,
                                .beta = u->options->beta,
                                .start = start,
                                .held_out_start = start + u->train.texts};
-  const tx_choice all = {NULL, 0};
-  tx_status status = TX_OK;
-  if (lesson.pairs) {
-    status = tx_language_nll(u->language, &t->pass, &train, all, start, NULL, NULL, t->watch, error);
-  }
-  if (lesson.pairs && status == TX_OK) {
-    status = tx_language_nll(u->language, &t->pass, &held_out, all, start + u->train.texts, NULL,
-                             NULL, t->watch, error);
-  }
+  tx_status status = lesson.pairs ? measure_start(u, &lesson, start, error) : TX_OK;
   tx_learner learner = tx_language_learner(&lesson);
   if (status == TX_OK) status = take_steps(u, &learner, error);
   tx_free(start);

@@ -150,8 +150,8 @@ static void test_what_is_written(void **state) {
   static const char table[] =
       "{\"instruction\": \"Say <|im_end|>\", \"input\": \"it\", \"output\": \"no\"}\n"
       "{\"messages\": [{\"role\": \"system\", \"content\": \"Be kind.\"}, {\"role\": \"user\", "
-      "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"first\"}, {\"role\": \"user\", "
-      "\"content\": \"b\"}, {\"role\": \"assistant\", \"content\": \"second\"}]}\n";
+      "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"first\"}, "
+      "{\"role\": \"user\", \"content\": \"b\"}, {\"role\": \"assistant\", \"content\": \"second\"}]}\n";
   reading r = read_rows(table, (tx_rows_options){0}, false, false);
   check_written(&r, 0, "no<|im_end|>|");
   check_written(&r, 1, "first<|im_end|>|second<|im_end|>|");
@@ -235,9 +235,9 @@ static void tune_until(tx_tune_options options, int64_t steps) {
 
 static void check_resumed(tx_method method, bool preferences) {
   static const char table[] =
-      "{\"instruction\": \"Hi\", \"output\": \"a\", \"chosen\": \"there\", \"rejected\": \"away\"}\n"
-      "{\"instruction\": \"Bye\", \"output\": \"b\", \"chosen\": \"soon\", \"rejected\": \"last\"}\n"
-      "{\"instruction\": \"So\", \"output\": \"c\", \"chosen\": \"what\", \"rejected\": \"that\"}\n";
+      "{\"prompt\": \"Hi\", \"output\": \"a\", \"chosen\": \"there\", \"rejected\": \"away\"}\n"
+      "{\"prompt\": \"Bye\", \"output\": \"b\", \"chosen\": \"soon\", \"rejected\": \"last\"}\n"
+      "{\"prompt\": \"So\", \"output\": \"c\", \"chosen\": \"what\", \"rejected\": \"that\"}\n";
   tx_tune_options options = options_for(table, "whole.taxon");
   options.train.method = method, options.train.batch = 1, options.preferences = preferences;
   options.train.epochs = 3;
@@ -329,7 +329,7 @@ static void refuse_row(const char *table, const char *part) {
 
 static void test_bad_rows(void **state) {
   (void)state;
-  refuse_row("{\"instruction\": \"a\", \"output\": \"b\"}\n{\"instruction\": \"a\", \"output\": \" \"}\n",
+  refuse_row("{\"prompt\": \"a\", \"output\": \"b\"}\n{\"prompt\": \"a\", \"output\": \" \"}\n",
              ":2: the row has no answer: 'output' is empty");
   refuse_row("{\"instruction\": \"a\"}\n", ":1: the row has no answer: 'output' is not there");
   refuse_row("{\"output\": \"a\"}\n", ":1: the row asks nothing");
