@@ -562,6 +562,16 @@ static void free_sources(train *state) {
   free(state->sources);
 }
 
+/* What an interrupted training leaves, and how to come by the classifier. */
+static const char *how_to_go_on(const train *state) {
+  if (state->resume) return "no classifier was written: run the same command again to go on";
+  if (state->run) {
+    return "no classifier was written: to go on, run the same command with --resume in place of "
+           "--run (or as it was, if it had come to no checkpoint)";
+  }
+  return "no classifier was written: run the same command again to start anew";
+}
+
 static int run(const train *state, const command_line *line, const char *command) {
   tx_train_options options = library_options(state, command);
   tx_train_report report = {0};
@@ -572,10 +582,7 @@ static int run(const train *state, const command_line *line, const char *command
   tx_watch watch = progress_watch(&bar);
   tx_status status = tx_train(&options, &report, &watch, &error);
   progress_end(&bar);
-  if (status != TX_OK) {
-    return cli_fail(line->verb, &error,
-                    "no classifier was written: run the same command again to start anew");
-  }
+  if (status != TX_OK) return cli_fail(line->verb, &error, how_to_go_on(state));
   json_t *depths;
   int read_back = read_depths(state, line->verb, &depths);
   if (read_back != CLI_DONE) return read_back;

@@ -195,6 +195,18 @@ def test_interrupted_training_leaves_nothing():
     want(set(os.listdir(".")) <= before | {"home"}, "a file was left")
 
 
+def test_interrupted_run_says_how_to_go_on():
+    for option, advice in (("--run", "with --resume in place of --run"),
+                           ("--resume", "run the same command again to go on")):
+        status, errors = interrupted(
+            train("--out", "never.taxon", "--method", "last-block", "--epochs", "100000",
+                  "--patience", "100000", "--quiet", option, "run"),
+            signal.SIGINT)
+        want(status == 130, f"status {status}: {errors}")
+        want(advice in errors, repr(errors))
+    shutil.rmtree("run")
+
+
 def prepare():
     with open("train.csv", "w", encoding="utf-8") as table:
         table.write("text,label\n")
