@@ -423,17 +423,26 @@ static tx_status load_gain(const tx_matrix *matrix, const tx_weight *weight, tx_
   return TX_OK;
 }
 
+/* A low-rank change's own tensors, which are the artifact's. */
+static tx_status check_low(const tx_model *model, const tx_weight *weight, tx_error *error) {
+  const tx_tensor *tensors[] = {weight->low_a, weight->low_b, weight->low_m};
+  for (int i = 0; i < 3 && tensors[i]; i++) {
+    const tx_weight part = {.tensor = tensors[i], .file = model->changes};
+    const float *values = (const float *)(const void *)tensors[i]->data;
+    TX_TRY(tx_weight_check(&part, values, tensors[i]->shape[0] * tensors[i]->shape[1], error));
+  }
+  return TX_OK;
+}
+
 static tx_status load_adapter(const tx_model *model, const tx_matrix *matrix,
                               const tx_weight *weight, tx_error *error) {
   int64_t rank = matrix->adapter->rank;
   const tx_tensor *tensors[] = {weight->low_a, weight->low_b};
   const int64_t rows[] = {rank, matrix->outputs}, columns[] = {matrix->inputs, rank};
   float *panels[] = {(float *)(uintptr_t)matrix->adapter->a, (float *)(uintptr_t)matrix->adapter->b};
+  TX_TRY(check_low(model, weight, error));
   for (int i = 0; i < 2; i++) {
-    const tx_weight part = {
-        .tensor = tensors[i], .file = model->changes, .rows = rows[i], .columns = columns[i]};
     const float *values = (const float *)(const void *)tensors[i]->data;
-    TX_TRY(tx_weight_check(&part, values, rows[i] * columns[i], error));
     tx_pack(values, 1, columns[i], columns[i], rows[i], panels[i]);
   }
   return weight->low_m ? load_gain(matrix, weight, error) : TX_OK;
@@ -546,8 +555,10 @@ static tx_status load_matrices(tx_model *model, int64_t from, int64_t to, loadin
   pack_groups(l);
   int64_t damaged = atomic_load(&l->damaged);
   if (!damaged) return TX_OK;
+  const tx_weight *weight = &l->loads[damaged - 1].weight;
+  if (weight->low_a) TX_TRY(check_low(model, weight, error));
   float not_finite = (float)__builtin_inf();
-  return tx_weight_check(&l->loads[damaged - 1].weight, &not_finite, 1, error);
+  return tx_weight_check(weight, &not_finite, 1, error);
 }
 
 static tx_status load_missing(tx_model *model, int64_t from, int64_t to, tx_error *error) {
@@ -624,6 +635,13 @@ void tx_model_read_token(const tx_model *model, int32_t id, float *row) {
   }
 }
 
+/* Where a token's row stands, to be named. */
+static tx_weight embedding_of(const tx_model *model, int32_t id) {
+  tx_weight weight = model->embedding;
+  if (changed_row(model, id)) weight.tensor = model->changed_rows, weight.file = model->changes;
+  return weight;
+}
+
 void tx_model_read_position(const tx_model *model, int64_t position, float *row) {
   const tx_tensor *changed = model->changed_positions;
   int64_t width = model->facts.width;
@@ -656,7 +674,8 @@ tx_status tx_model_embed(const tx_model *model, const int32_t *ids, const int64_
       tx_model_read_position(model, positions[i], row);
       for (int64_t c = 0; c < width; c++) out[c] += row[c];
     }
-    status = tx_weight_check(&model->embedding, out, width, error);
+    tx_weight named = embedding_of(model, ids[i]);
+    status = tx_weight_check(&named, out, width, error);
   }
   tx_free(row);
   return status;

@@ -270,6 +270,49 @@ static void test_broken_embeddings(void **state) {
                "position_embd.rows does not fit the model");
 }
 
+/* NaN in a tensor of the artifact: it is the artifact that is named, not the base. */
+static void check_not_finite(const char *name, bool apart) {
+  const float nan = (float)__builtin_nan("");
+  tx_gguf *good;
+  tx_artifact_facts facts;
+  uint64_t size;
+  MADE_OK(tx_artifact_open(made("lora.taxon"), &good, &facts, error));
+  const unsigned char *bytes = tx_gguf_bytes(good, &size);
+  char *copy = tx_copy_bytes((const char *)bytes, size);
+  const tx_tensor *tensor = tx_gguf_tensor(good, name);
+  for (uint64_t at = 0; at < tensor->size; at += sizeof nan) {
+    memcpy(copy + (tensor->data - bytes) + at, &nan, sizeof nan);
+  }
+  write_bytes(made("broken.taxon"), copy, size);
+  tx_gguf_close(good);
+  tx_free(copy);
+  tx_classifier_options options = tx_classifier_defaults();
+  options.home = made_directory, options.adapters_apart = apart;
+  const tx_text text = {"the", 3};
+  float answers[8];
+  tx_classifier *classifier = NULL;
+  tx_error error = {0};
+  tx_status status = tx_classifier_open(made("broken.taxon"), options, &classifier, &error);
+  if (status == TX_OK) {
+    status = tx_classifier_predict(classifier, &text, 1, answers, NULL, NULL, &error);
+  }
+  tx_classifier_close(classifier);
+  char sentence[1400], wanted[200];
+  tx_error_sentence(&error, sentence, sizeof sentence);
+  snprintf(wanted, sizeof wanted, "broken.taxon: %s: byte", name);
+  if (status != TX_ERROR_INPUT || !strstr(sentence, wanted)) fail_msg("%d %s", (int)status, sentence);
+}
+
+static void test_damage_is_the_artifacts(void **state) {
+  (void)state;
+  made_train(options_for(llama, TX_METHOD_LORA, "lora.taxon"));
+  check_not_finite("blk.1.attn_k.weight.lora_a", false);
+  check_not_finite("blk.1.attn_k.weight.lora_b", false);
+  check_not_finite("blk.1.attn_k.weight.lora_b", true);
+  made_train(options_for(llama, TX_METHOD_FULL, "lora.taxon"));
+  check_not_finite("token_embd.rows", false);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_they_learn),
@@ -281,6 +324,7 @@ int main(void) {
       cmocka_unit_test(test_the_sweep_of_rates),
       cmocka_unit_test(test_broken_adapters),
       cmocka_unit_test(test_broken_embeddings),
+      cmocka_unit_test(test_damage_is_the_artifacts),
   };
   return cmocka_run_group_tests(tests, made_setup, made_teardown);
 }
