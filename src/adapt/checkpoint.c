@@ -10,6 +10,7 @@
 #include "formats/directory.h"
 #include "formats/file.h"
 #include "formats/gguf_write.h"
+#include "formats/lock.h"
 
 enum { FILES = 2, STATE_INTS = 8, STATE_REALS = 2, ARRAYS = 5 };
 static const char *const file_names[FILES] = {"checkpoint-a.gguf", "checkpoint-b.gguf"};
@@ -21,6 +22,8 @@ struct tx_checkpoint {
   size_t count;
   double seconds, last; /* between two; when the last was written */
   int next;             /* the file that is written next */
+  bool found;           /* there was one, good or not */
+  tx_lock lock;
   tx_gguf *resumed;     /* until it is taken */
 };
 
@@ -61,15 +64,15 @@ static tx_status read_numbers(const tx_gguf *file, int64_t ints[STATE_INTS],
   return status;
 }
 
-/* A file that is whole, as its checksum says; its steps. */
-static bool is_good(const tx_gguf *file, int64_t *step) {
+/* A file that is whole, as its checksum says; its epoch and steps. */
+static bool is_good(const tx_gguf *file, int64_t *epoch, int64_t *step) {
   int64_t ints[STATE_INTS], hash;
   double reals[STATE_REALS];
   if (read_numbers(file, ints, reals, NULL) != TX_OK ||
       tx_gguf_int(file, "run.hash", &hash, NULL) != TX_OK) {
     return false;
   }
-  *step = ints[2];
+  *epoch = ints[0], *step = ints[2];
   return (uint64_t)hash == hash_of(file, ints, reals);
 }
 
@@ -78,18 +81,20 @@ static tx_status path_of(const tx_checkpoint *c, int index, char path[TX_PATH_SI
   return tx_path_join(path, c->directory, file_names[index], error);
 }
 
-/* The good file with the most steps becomes `resumed`, the other is written next. */
+/* The good file that is furthest becomes `resumed`, the other is written next.  An epoch's end
+ * is written before it is judged and after, when it is the next epoch's beginning. */
 static tx_status find_newest(tx_checkpoint *c, tx_error *error) {
-  int64_t most = -1;
+  int64_t most = -1, latest = -1;
   for (int i = 0; i < FILES; i++) {
     char path[TX_PATH_SIZE];
     tx_gguf *file;
-    int64_t step;
+    int64_t epoch, step;
     TX_TRY(path_of(c, i, path, error));
+    c->found = c->found || tx_file_look(path).exists;
     if (tx_gguf_open(path, &file, NULL) != TX_OK) continue;
-    if (is_good(file, &step) && step > most) {
+    if (is_good(file, &epoch, &step) && (step > most || (step == most && epoch > latest))) {
       tx_gguf_close(c->resumed);
-      c->resumed = file, c->next = 1 - i, most = step;
+      c->resumed = file, c->next = 1 - i, most = step, latest = epoch;
     } else {
       tx_gguf_close(file);
     }
@@ -122,11 +127,24 @@ static tx_status compare_facts(const tx_checkpoint *c, tx_error *error) {
   return TX_OK;
 }
 
+/* Two processes would write over one another's steps. */
+static tx_status take_lock(tx_checkpoint *c, tx_error *error) {
+  char path[TX_PATH_SIZE];
+  bool taken;
+  TX_TRY(tx_path_join(path, c->directory, "lock", error));
+  TX_TRY(tx_lock_try(path, &c->lock, &taken, error));
+  if (taken) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "another process is training in %s; wait for it, or name another directory",
+                 c->directory);
+}
+
 static tx_status begin(tx_checkpoint *c, bool resume, tx_error *error) {
   if (!resume) TX_TRY(tx_directory_make(c->directory, error));
+  if (tx_file_look(c->directory).exists) TX_TRY(take_lock(c, error));
   tx_directory_tidy(c->directory);
   TX_TRY(find_newest(c, error));
-  if (c->resumed && !resume) {
+  if (c->found && !resume) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "there is a run in %s already; go on with it by --resume %s, or name another "
                    "directory",
@@ -134,7 +152,10 @@ static tx_status begin(tx_checkpoint *c, bool resume, tx_error *error) {
   }
   if (!c->resumed && resume) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   "there is no checkpoint in %s that could be resumed; start the run with --run %s",
+                   c->found ? "there is no checkpoint in %s that could be resumed, they are damaged; "
+                              "start the run with --run in another directory than %s"
+                            : "there is no checkpoint in %s that could be resumed; start the run "
+                              "with --run %s",
                    c->directory, c->directory);
   }
   return c->resumed ? compare_facts(c, error) : TX_OK;
@@ -145,7 +166,7 @@ tx_status tx_checkpoint_open(const char *directory, const tx_run_fact *facts, si
                              tx_error *error) {
   *checkpoint = NULL;
   tx_checkpoint *c = tx_alloc_zero(1, sizeof *c);
-  if (c) c->directory = tx_copy_string(directory);
+  if (c) c->directory = tx_copy_string(directory), c->lock.descriptor = -1;
   tx_status status;
   if (c && c->directory) {
     c->facts = facts, c->count = count, c->seconds = 60 * minutes, c->last = tx_seconds();
@@ -164,6 +185,7 @@ tx_status tx_checkpoint_open(const char *directory, const tx_run_fact *facts, si
 void tx_checkpoint_close(tx_checkpoint *c) {
   if (!c) return;
   tx_gguf_close(c->resumed);
+  tx_lock_free(&c->lock);
   tx_free(c->directory);
   tx_free(c);
 }

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "base/clock.h"
 #include "base/exact.h"
 #include "base/random.h"
 #include "base/watch.h"
@@ -100,7 +101,7 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
   const tx_fit_options *o = &f->options;
   const tx_learner *l = f->learner;
   tx_parameters *set = l->parameters;
-  double total = weight_of(f, from, count);
+  double total = weight_of(f, from, count), begun = tx_seconds();
   double rate =
       o->learning_rate * tx_schedule_factor(o->schedule, o->warm_up, f->state.step, f->steps_in_all);
   *loss = 0;
@@ -123,8 +124,16 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
   if (o->average > 0) tx_parameters_average(set, o->average);
   f->state.step++;
   if (!o->log) return TX_OK;
-  return o->log->step(o->log->context, f->state.step, f->state.epoch, *loss, rate, norm,
-                      tokens_of(f, from, count), f->order + from, count, f->error);
+  tx_fit_step told = {.step = f->state.step,
+                      .epoch = f->state.epoch,
+                      .loss = *loss,
+                      .learning_rate = rate,
+                      .gradient_norm = norm,
+                      .seconds = tx_seconds() - begun,
+                      .tokens = tokens_of(f, from, count),
+                      .count = count,
+                      .examples = f->order + from};
+  return o->log->step(o->log->context, &told, f->error);
 }
 
 /* As many examples as there are: the labels take turns in an order of chance, and each
@@ -167,7 +176,7 @@ static tx_status check_stop(fitting *f) {
 }
 
 /* What is left of the state's epoch. */
-static tx_status run_epoch(fitting *f, double *mean_loss) {
+static tx_status run_epoch(fitting *f) {
   int64_t examples = f->learner->examples;
   tx_fit_state *state = &f->state;
   while (state->at < examples && state->step < f->steps_in_all) {
@@ -178,12 +187,17 @@ static tx_status run_epoch(fitting *f, double *mean_loss) {
     state->losses += loss;
     state->at = end;
     tx_watch_report(f->watch, "train", state->step, f->steps_in_all, "steps");
-    if (end == examples || state->step == f->steps_in_all) break; /* it is written once it is judged */
+    if (end == examples || state->step == f->steps_in_all) return save(f); /* judging takes long */
     TX_TRY(tx_checkpoint_pass(f->options.checkpoint, f->learner->parameters, state, f->order,
                               examples, f->error));
   }
-  *mean_loss = state->losses / (double)(state->step - (state->epoch - 1) * f->steps_an_epoch);
   return TX_OK;
+}
+
+/* Of the epoch's steps. */
+static double mean_loss(const fitting *f) {
+  const tx_fit_state *state = &f->state;
+  return state->losses / (double)(state->step - (state->epoch - 1) * f->steps_an_epoch);
 }
 
 /* The validation loss; one that is no number would let no epoch be the best. */
@@ -229,9 +243,9 @@ static tx_status start(fitting *f) {
   if (resumed) {
     tx_watch_note(f->watch, "resumed after step %" PRId64 " of %" PRId64, f->state.step,
                   f->steps_in_all);
-    return log ? log->start(log->context, f->state.step, f->error) : TX_OK;
+    return log ? log->start(log->context, f->state.step, f->state.epoch, f->error) : TX_OK;
   }
-  if (log) TX_TRY(log->start(log->context, -1, f->error));
+  if (log) TX_TRY(log->start(log->context, -1, 1, f->error));
   f->state = (tx_fit_state){.epoch = 1, .random = tx_random_seed(f->options.seed)};
   if (f->options.average > 0) tx_parameters_average_start(set);
   TX_TRY(judge(f, &f->state.best_loss, &accuracy));
@@ -243,13 +257,13 @@ static tx_status start(fitting *f) {
 
 /* The epoch's end: whether its parameters are the best so far.  What is judged and
  * kept is their average, where they are averaged. */
-static tx_status judge_epoch(fitting *f, double training_loss) {
+static tx_status judge_epoch(fitting *f) {
   tx_parameters *set = f->learner->parameters;
   bool averaged = f->options.average > 0;
   double loss, accuracy;
   if (averaged) tx_parameters_average_swap(set);
   TX_TRY(judge(f, &loss, &accuracy));
-  TX_TRY(tell_epoch(f, f->state.epoch, training_loss, loss, accuracy));
+  TX_TRY(tell_epoch(f, f->state.epoch, mean_loss(f), loss, accuracy));
   f->last_loss = loss;
   if (loss < f->state.best_loss) {
     f->state.best_loss = loss;
@@ -262,6 +276,7 @@ static tx_status judge_epoch(fitting *f, double training_loss) {
 
 static bool is_over(const fitting *f) {
   int64_t last = f->state.epoch - 1, without = last - f->state.best_epoch;
+  if (f->state.at > 0) return false; /* resumed within an epoch, or before it was judged */
   if (f->state.step >= f->steps_in_all) return true;
   return last >= f->options.epochs || (f->options.patience > 0 && without >= f->options.patience);
 }
@@ -270,9 +285,8 @@ static tx_status run(fitting *f, tx_fit_report *report) {
   tx_parameters *set = f->learner->parameters;
   TX_TRY(start(f));
   while (!is_over(f)) {
-    double training_loss;
-    TX_TRY(run_epoch(f, &training_loss));
-    TX_TRY(judge_epoch(f, training_loss));
+    TX_TRY(run_epoch(f));
+    TX_TRY(judge_epoch(f));
     f->state.epoch++;
     draw_order(f);
     TX_TRY(save(f));

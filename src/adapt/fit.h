@@ -8,14 +8,20 @@
 #include "adapt/learner.h"
 #include "taxon.h"
 
+typedef struct tx_fit_step {
+  int64_t step, epoch; /* from 1 */
+  double loss, learning_rate, gradient_norm, seconds;
+  int64_t tokens, count;
+  const int64_t *examples; /* (count), in their order; borrowed */
+} tx_fit_step;
+
 /* What happened, as it happens; a failure stops the training. */
 typedef struct tx_fit_log {
   void *context;
-  /* After `step` steps, of a run that goes on; -1: of a new one. */
-  tx_status (*start)(void *context, int64_t step, tx_error *error);
-  tx_status (*step)(void *context, int64_t step, int64_t epoch, double loss, double learning_rate,
-                    double gradient_norm, int64_t tokens, const int64_t *examples, int64_t count,
-                    tx_error *error);
+  /* Before the first step, step -1; or of a run that goes on after `step`, in `epoch`, which
+   * is not judged yet. */
+  tx_status (*start)(void *context, int64_t step, int64_t epoch, tx_error *error);
+  tx_status (*step)(void *context, const tx_fit_step *step, tx_error *error);
   /* `step`: the last one before it; epoch 0 and step 0: before the first. */
   tx_status (*epoch)(void *context, int64_t step, int64_t epoch, double training_loss,
                      double validation_loss, double accuracy, tx_error *error);

@@ -1,10 +1,12 @@
 /* Memory of a parameter set, its packing and the AdamW step. */
 #include "adapt/parameters.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/available.h"
 #include "base/exact.h"
 #include "base/parallel.h"
 #include "kernels/product.h"
@@ -54,7 +56,15 @@ static uint64_t lay_out(tx_parameters *set, float *memory) {
 }
 
 tx_status tx_parameters_allocate(tx_parameters *set, tx_error *error) {
+  uint64_t limit;
   set->bytes = lay_out(set, NULL) * sizeof(float);
+  TX_TRY(tx_memory_limit(&limit, error));
+  if (set->bytes > limit) {
+    return tx_fail(error, TX_ERROR_SYSTEM,
+                   "training %" PRId64 " parameters takes %.1f MB of memory, and %.1f MB are there; "
+                   "close other programs, train fewer blocks, or take --method lora",
+                   set->values, (double)set->bytes / 1e6, (double)limit / 1e6);
+  }
   set->memory = tx_pages_alloc(set->bytes);
   if (!set->memory) return tx_fail_memory(error, set->bytes, "the trained parameters");
   lay_out(set, set->memory);

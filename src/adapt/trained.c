@@ -170,14 +170,17 @@ static void walk_all(tx_trained *t, const tx_model *model, bool bind) {
   t->head_bias = visit(&w, "head.bias", 1, t->options.classes);
 }
 
-/* "blk.7.ffn_up.weight" is as many blocks below the head as there are from 7 on. */
+/* "blk.7.ffn_up.weight" is as many blocks below the head as there are from 7 on; embeddings
+ * are one further down than the first. */
 static void set_rates(tx_trained *t) {
   double decay = t->options.layer_decay;
   if (decay <= 0 || decay >= 1) return;
   for (int64_t i = 0; i < t->parameters.count; i++) {
     int block;
     tx_parameter *p = &t->parameters.items[i];
-    if (sscanf(p->name, "blk.%d.", &block) != 1) continue;
+    bool embeds = p == t->tokens || p == t->positions;
+    if (!embeds && sscanf(p->name, "blk.%d.", &block) != 1) continue;
+    if (embeds) block = -1;
     for (int64_t below = t->options.depth - block; below > 0; below--) p->rate *= decay;
   }
 }

@@ -46,10 +46,24 @@ static tx_status wait_for_lock(tx_lock *lock, const char *what, const tx_watch *
   }
 }
 
+static tx_status open_lock(const char *path, tx_lock *lock, tx_error *error) {
+  lock->descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+  return lock->descriptor < 0 ? tx_fail_errno(error, "write", path) : TX_OK;
+}
+
+tx_status tx_lock_try(const char *path, tx_lock *lock, bool *taken, tx_error *error) {
+  *taken = false;
+  TX_TRY(open_lock(path, lock, error));
+  int result;
+  while ((result = flock(lock->descriptor, LOCK_EX | LOCK_NB)) != 0 && errno == EINTR) continue;
+  *taken = result == 0 || errno != EWOULDBLOCK; /* a file system without locks: as good as alone */
+  if (!*taken) tx_lock_free(lock);
+  return TX_OK;
+}
+
 tx_status tx_lock_take(const char *path, const char *what, tx_lock *lock, const tx_watch *watch,
                        tx_error *error) {
-  lock->descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-  if (lock->descriptor < 0) return tx_fail_errno(error, "write", path);
+  TX_TRY(open_lock(path, lock, error));
   tx_status status = wait_for_lock(lock, what, watch, error);
   if (status != TX_OK) tx_lock_free(lock);
   return status;

@@ -19,6 +19,8 @@ typedef struct tx_lock {
 } tx_lock;
 tx_status tx_lock_take(const char *path, const char *what, tx_lock *lock, const tx_watch *watch,
                        tx_error *error);
+/* The same without waiting: `taken` false where another one holds it. */
+tx_status tx_lock_try(const char *path, tx_lock *lock, bool *taken, tx_error *error);
 void tx_lock_free(tx_lock *lock);
 
 #endif

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/buffer.h"
-#include "base/clock.h"
 #include "base/memory.h"
 #include "formats/directory.h"
 #include "formats/file.h"
@@ -24,7 +23,6 @@ struct tx_run {
   char log_path[TX_PATH_SIZE];
   tx_appender *appender;
   tx_fit_log log;
-  double before; /* seconds: when the step before was told */
 };
 
 /* ---- facts ------------------------------------------------------------- */
@@ -40,6 +38,27 @@ static void add_number(tx_run *run, const char *name, double value) {
   add_text(run, name, text);
 }
 
+enum { WORDS = 7 };
+
+/* Choices, by the words of the command line. */
+static void add_words(tx_run *run, const tx_train_options *o) {
+  const struct {
+    const char *name, *words[3];
+    int value;
+  } choices[WORDS] = {
+      {"--targets", {"all", "attention", "query-value"}, (int)o->targets},
+      {"--attention", {"causal", "bidirectional", "two-way"}, (int)o->attention},
+      {"--head-solver", {"convex", "sgd", NULL}, (int)o->head_solver},
+      {"--class-weights", {"none", "balanced", NULL}, (int)o->class_weights},
+      {"--precision", {"f32", "int8", "auto"}, (int)o->precision},
+      {"--schedule", {"constant", "cosine", "linear"}, (int)o->schedule},
+      {"--sampling", {"all", "balanced", NULL}, (int)o->sampling},
+  };
+  for (int i = 0; i < WORDS; i++) {
+    add_text(run, choices[i].name, choices[i].words[choices[i].value]);
+  }
+}
+
 /* Everything that decides the weights, under the name by which the user gave it. */
 static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own, size_t count) {
   const tx_train_options *o = t->options;
@@ -48,6 +67,12 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
   for (size_t i = 0; i < count; i++) add_text(run, own[i].name, own[i].value);
   add_text(run, "--method", tx_method_name(o->method));
   add_text(run, "--pooling", tx_pooling_name(o->pooling));
+  add_words(run, o);
+  if (o->sweep) {
+    add_text(run, "--lr", "sweep");
+  } else {
+    add_number(run, "--lr", o->learning_rate);
+  }
   const struct {
     const char *name;
     double value;
@@ -57,27 +82,19 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
                  {"--rank", o->rank},
                  {"--alpha", o->alpha},
                  {"--rslora", o->rank_stabilised},
-                 {"--targets number", o->targets},
                  {"--dropout", o->dropout},
                  {"--dora", o->dora},
-                 {"--attention number", o->attention},
                  {"--pad-to", (double)o->pad_to},
                  {"--batch-tokens", (double)o->batch_tokens},
-                 {"--head-solver number", o->head_solver},
                  {"--penalty", o->penalty},
-                 {"--class-weights number", o->class_weights},
-                 {"--precision number", o->precision},
                  {"--max-tokens", (double)o->max_tokens},
                  {"--epochs", o->epochs},
                  {"--batch", o->batch},
                  {"--accumulate", o->accumulate},
                  {"--patience", o->patience},
-                 {"--lr", o->sweep ? -1 : o->learning_rate},
                  {"--weight-decay", o->weight_decay},
                  {"--warm-up", o->warm_up},
                  {"--clip", o->clip},
-                 {"--schedule number", o->schedule},
-                 {"--sampling number", o->sampling},
                  {"--layer-decay", o->layer_decay},
                  {"--ema", o->ema},
                  {"--label-smoothing", o->label_smoothing},
@@ -85,7 +102,8 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
   char seed[VALUE];
   snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
   add_text(run, "--seed", seed); /* a double holds not every one */
-  _Static_assert(sizeof numbers / sizeof *numbers + 5 + TX_RUN_OWN <= FACTS, "all of them fit");
+  _Static_assert(sizeof numbers / sizeof *numbers + WORDS + 6 + TX_RUN_OWN <= FACTS,
+                 "all of them fit");
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     add_number(run, numbers[i].name, numbers[i].value);
   }
@@ -110,17 +128,36 @@ static tx_status add_line(tx_run *run, json_t *line, tx_error *error) {
   return status;
 }
 
-/* The number of the step that a line of the log is about; -1: of none. */
-static int64_t step_of(const char *line, size_t size) {
+/* Whether a line of the log tells what will be told again by a run that goes on after step
+ * `last`, in `epoch`, which is not judged.  A line that is none of the log's own is not. */
+static bool comes_again(const char *line, size_t size, int64_t last, int64_t epoch) {
   json_t *object = json_loadb(line, size, 0, NULL);
-  const json_t *step = json_object_get(object, "step");
-  int64_t number = json_is_integer(step) ? json_integer_value(step) : -1;
+  const json_t *step = json_object_get(object, "step"), *of = json_object_get(object, "epoch");
+  bool own = json_is_integer(step) && json_is_integer(of);
+  bool judges = json_object_get(object, "validation_loss") != NULL;
+  bool again = own && (json_integer_value(step) > last ||
+                       (judges && json_integer_value(of) >= epoch));
   json_decref(object);
-  return number;
+  return again;
 }
 
-/* Bytes of an old log up to what was told after step `last`, which is done again. */
-static tx_status keep_until(const char *path, int64_t last, uint64_t *keep, tx_error *error) {
+/* A file of that name that no run has written is not written over. */
+static tx_status check_foreign(const char *path, tx_error *error) {
+  tx_map map;
+  if (!tx_file_look(path).exists) return TX_OK;
+  TX_TRY(tx_map_open(path, &map, error));
+  const unsigned char *end = map.size > 0 ? memchr(map.data, '\n', map.size) : NULL;
+  uint64_t size = end ? (uint64_t)(end - map.data) : map.size;
+  bool own = map.size == 0 || !end || comes_again((const char *)map.data, size, -1, 0);
+  tx_map_close(&map);
+  if (own) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "%s is there already and no log of a run; name another directory with --run", path);
+}
+
+/* Bytes of an old log up to what is told again; what a kill left of a line is not kept. */
+static tx_status keep_until(const char *path, int64_t last, int64_t epoch, uint64_t *keep,
+                            tx_error *error) {
   tx_map map;
   *keep = 0;
   if (!tx_file_look(path).exists) return TX_OK;
@@ -129,44 +166,43 @@ static tx_status keep_until(const char *path, int64_t last, uint64_t *keep, tx_e
     const unsigned char *end = memchr(map.data + at, '\n', map.size - at);
     if (!end) break;
     uint64_t size = (uint64_t)(end - map.data) - at + 1;
-    int64_t step = step_of((const char *)map.data + at, size);
-    if (step < 0 || step > last) break;
+    if (comes_again((const char *)map.data + at, size, last, epoch)) break;
     *keep = at += size;
   }
   tx_map_close(&map);
   return TX_OK;
 }
 
-static tx_status log_start(void *context, int64_t step, tx_error *error) {
+static tx_status log_start(void *context, int64_t step, int64_t epoch, tx_error *error) {
   tx_run *run = context;
   uint64_t keep = 0;
-  if (step >= 0) TX_TRY(keep_until(run->log_path, step, &keep, error));
-  run->before = tx_seconds();
+  if (step < 0) TX_TRY(check_foreign(run->log_path, error));
+  if (step >= 0) TX_TRY(keep_until(run->log_path, step, epoch, &keep, error));
   return tx_appender_open(run->log_path, keep, &run->appender, error);
 }
 
-static tx_status log_step(void *context, int64_t step, int64_t epoch, double loss,
-                          double learning_rate, double gradient_norm, int64_t tokens,
-                          const int64_t *examples, int64_t count, tx_error *error) {
-  tx_run *run = context;
-  double now = tx_seconds(), seconds = now - run->before;
-  run->before = now;
-  json_t *line = json_pack("{sI sI sf sf sf sf}", "step", (json_int_t)step, "epoch",
-                           (json_int_t)epoch, "loss", loss, "learning_rate", learning_rate,
-                           "gradient_norm", gradient_norm, "tokens_per_second",
-                           seconds > 0 ? (double)tokens / seconds : 0);
+/* Takes nothing; NULL: no memory. */
+static json_t *numbers_of(const int64_t *examples, int64_t count) {
   json_t *rows = json_array();
-  for (int64_t i = 0; i < count; i++) {
+  for (int64_t i = 0; rows && i < count; i++) {
     if (json_array_append_new(rows, json_integer(examples[i])) == 0) continue;
     json_decref(rows);
-    rows = NULL;
-    break;
+    return NULL;
   }
-  if (!line || json_object_set_new(line, "rows", rows) != 0) {
+  return rows;
+}
+
+static tx_status log_step(void *context, const tx_fit_step *s, tx_error *error) {
+  double speed = s->seconds > 0 ? (double)s->tokens / s->seconds : 0;
+  json_t *line = json_pack("{sI sI sf sf sf sf so*}", "step", (json_int_t)s->step, "epoch",
+                           (json_int_t)s->epoch, "loss", s->loss, "learning_rate",
+                           s->learning_rate, "gradient_norm", s->gradient_norm,
+                           "tokens_per_second", speed, "rows", numbers_of(s->examples, s->count));
+  if (line && !json_object_get(line, "rows")) {
     json_decref(line);
     line = NULL;
   }
-  return add_line(run, line, error);
+  return add_line(context, line, error);
 }
 
 static tx_status log_epoch(void *context, int64_t step, int64_t epoch, double training_loss,

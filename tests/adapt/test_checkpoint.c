@@ -211,7 +211,20 @@ static void test_damaged_checkpoints(void **state) {
   damage(names[0], false), damage(names[1], false);
   tx_checkpoint *checkpoint;
   MADE_FAILS(tx_checkpoint_open(made("harmed"), facts, 2, 1, true, &checkpoint, error),
-             TX_ERROR_INPUT, "there is no checkpoint in");
+             TX_ERROR_INPUT, "that could be resumed, they are damaged");
+  MADE_FAILS(tx_checkpoint_open(made("harmed"), facts, 2, 1, false, &checkpoint, error),
+             TX_ERROR_ARGUMENT, "there is a run in"); /* nothing is written over */
+}
+
+/* One process at a time. */
+static void test_one_holder(void **state) {
+  (void)state;
+  tx_checkpoint *first = open_run(fresh("held"), 1000, false), *second;
+  MADE_FAILS(tx_checkpoint_open(made("held"), facts, 2, 1, false, &second, error),
+             TX_ERROR_ARGUMENT, "another process is training in");
+  tx_checkpoint_close(first);
+  first = open_run(made("held"), 1000, false);
+  tx_checkpoint_close(first);
 }
 
 /* A file whose checksum agrees, of an order or a state that would be read out of bounds. */
@@ -318,6 +331,7 @@ int main(void) {
       cmocka_unit_test(test_stopped_at_any_step),
       cmocka_unit_test(test_stopped_again_and_again),
       cmocka_unit_test(test_damaged_checkpoints),
+      cmocka_unit_test(test_one_holder),
       cmocka_unit_test(test_impossible_states),
       cmocka_unit_test(test_refusals),
       cmocka_unit_test(test_each_allocation_fails),

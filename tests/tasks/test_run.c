@@ -126,6 +126,14 @@ static void test_what_differs_is_named(void **state) {
              "had --rank 4, and this one has 3");
   options = plain, options.model = gpt2;
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "a model with SHA-256");
+  options = plain, options.dora = true;
+  MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT,
+             "had --dora 0, and this one has 1");
+  options = plain, options.schedule = TX_SCHEDULE_LINEAR;
+  MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT,
+             "had --schedule cosine, and this one has linear");
+  options = plain, options.sweep = true;
+  MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "and this one has sweep");
   options = plain, options.learning_rate = 0.5;
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "--lr");
   options = plain, options.seed = 9007199254740993; /* no double */
@@ -139,6 +147,56 @@ static void test_what_differs_is_named(void **state) {
   MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_INPUT, "there is no checkpoint in");
   assert_int_equal(access(options.run, F_OK), -1);
   made_train(plain); /* and it can still be resumed */
+}
+
+/* Stopped while an epoch is judged, with checkpoints at epochs' ends alone: its steps are not
+ * taken again. */
+typedef struct {
+  int64_t steps;
+  char resumed[100];
+} judging;
+
+static void count_steps(void *context, const char *stage, int64_t done, int64_t total,
+                        const char *unit) {
+  (void)total, (void)unit;
+  if (strcmp(stage, "train") == 0) ((judging *)context)->steps = done;
+}
+
+static bool epoch_is_over(void *context) {
+  return ((judging *)context)->steps == STEPS / EPOCHS;
+}
+
+static void note_resumed(void *context, const char *sentence) {
+  judging *j = context;
+  if (!strncmp(sentence, "resumed", 7)) snprintf(j->resumed, sizeof j->resumed, "%s", sentence);
+}
+
+static void test_stopped_while_judging(void **state) {
+  (void)state;
+  made_train(options_for(TX_METHOD_LORA, "whole.taxon", NULL));
+  tx_train_options options = options_for(TX_METHOD_LORA, "parts.taxon", "judged");
+  options.save_minutes = 1000;
+  tx_train_report result;
+  judging j = {0, ""};
+  tx_watch watch = {count_steps, note_resumed, epoch_is_over, &j}, rest = watch;
+  MADE_FAILS(tx_train(&options, &result, &watch, error), TX_ERROR_INTERRUPTED, "");
+  options.resume = true;
+  rest.cancelled = NULL;
+  MADE_OK(tx_train(&options, &result, &rest, error));
+  char want[100];
+  snprintf(want, sizeof want, "resumed after step %d of %d", STEPS / EPOCHS, STEPS);
+  assert_string_equal(j.resumed, want);
+  assert_true(same_files(made("whole.taxon"), options.out));
+  check_log("judged");
+}
+
+static void test_a_foreign_log(void **state) {
+  (void)state;
+  tx_train_options options = options_for(TX_METHOD_LORA, "x.taxon", "foreign");
+  tx_train_report result;
+  assert_int_equal(mkdir(options.run, 0777), 0);
+  write_text(made("foreign/log.jsonl"), "my notes\n");
+  MADE_FAILS(tx_train(&options, &result, NULL, error), TX_ERROR_ARGUMENT, "no log of a run");
 }
 
 static void test_where_there_are_no_steps(void **state) {
@@ -157,6 +215,8 @@ int main(void) {
       cmocka_unit_test(test_stopped_and_resumed),
       cmocka_unit_test(test_stopped_before_the_first_step),
       cmocka_unit_test(test_what_differs_is_named),
+      cmocka_unit_test(test_stopped_while_judging),
+      cmocka_unit_test(test_a_foreign_log),
       cmocka_unit_test(test_where_there_are_no_steps),
   };
   return cmocka_run_group_tests(tests, made_setup, made_teardown);
