@@ -20,7 +20,7 @@ enum {
 
 typedef struct {
   cli_common common;
-  const char *data, *label, *model, *head;
+  const char *data, *label, *model, *head, *separator;
   char *text;
   int format;
   int64_t max_tokens;
@@ -108,12 +108,13 @@ static void print_json(const tx_evaluation *of) {
   out_put(object, "accuracy", out_real(of->accuracy));
   out_put(object, "accuracy_ci95", json_pair(of->accuracy_lo, of->accuracy_hi));
   out_put(object, "macro_f1", out_real(of->macro_f1));
+  out_put(object, "micro_f1", out_real(of->micro_f1));
   out_put(object, "nll", out_real(of->nll));
   out_put(object, "brier", out_real(of->brier));
   out_put(object, "ece", out_real(of->ece));
   out_put(object, "reliability", json_reliability(of));
   out_put(object, "labels", json_labels(of));
-  out_put(object, "confusion", json_confusion(of));
+  if (of->confusion) out_put(object, "confusion", json_confusion(of));
   out_put(baselines, "majority", out_real(of->majority.accuracy));
   out_put(baselines, "linear", out_real(of->linear.accuracy));
   out_put(object, "baselines", baselines);
@@ -135,7 +136,7 @@ static void print_json(const tx_evaluation *of) {
 static void print_measures(const tx_evaluation *of) {
   char a[OUT_NUMBER], b[OUT_NUMBER], c[OUT_NUMBER], value[4 * OUT_NUMBER];
   out_table facts = out_table_make("ll", false);
-  out_cell(&facts, "accuracy");
+  out_cell(&facts, of->multi_label ? "all labels right" : "accuracy");
   snprintf(value, sizeof value, "%s (95 %% interval %s to %s)", out_percent(of->accuracy, a),
            out_percent(of->accuracy_lo, b), out_percent(of->accuracy_hi, c));
   out_cell(&facts, value);
@@ -143,6 +144,10 @@ static void print_measures(const tx_evaluation *of) {
   out_cell(&facts, out_grouped(of->n, a));
   out_cell(&facts, "macro F1");
   out_cell(&facts, out_decimal(of->macro_f1, 3, a));
+  if (of->multi_label) {
+    out_cell(&facts, "micro F1");
+    out_cell(&facts, out_decimal(of->micro_f1, 3, a));
+  }
   out_cell(&facts, "NLL");
   out_cell(&facts, out_decimal(of->nll, 3, a));
   out_cell(&facts, "Brier");
@@ -243,7 +248,8 @@ static void print_pairs(const tx_evaluation *of) {
 }
 
 static void print_reliability(const tx_evaluation *of) {
-  puts("\nHow sure the answers were, and how often right (equal where a bar ends at its |):");
+  printf("\nHow sure the %s were, and how often right (equal where a bar ends at its |):\n",
+         of->multi_label ? "decisions, one for each label," : "answers");
   chart_reliability(stdout, of->bins, TX_BINS);
 }
 
@@ -333,7 +339,7 @@ static void print_speed(const tx_evaluation *of) {
 static void print_evaluation(const tx_evaluation *of, const char *data) {
   print_measures(of);
   print_labels(of);
-  (of->label_count <= MATRIX_LABELS ? print_matrix : print_pairs)(of);
+  if (of->confusion) (of->label_count <= MATRIX_LABELS ? print_matrix : print_pairs)(of);
   print_reliability(of);
   print_baselines(of);
   print_remarks(of, strcmp(data, "-") == 0 ? "standard input" : data);
@@ -355,6 +361,7 @@ static tx_status evaluate(const eval *state, const char *artifact, tx_evaluation
   if (state->text) table.text = state->text;
   if (state->label) table.label = state->label;
   table.format = options_format(state->format);
+  table.label_separator = state->separator;
   tx_classifier *classifier;
   tx_status status = tx_classifier_open(artifact, options, &classifier, error);
   if (status != TX_OK) return status;
@@ -390,6 +397,9 @@ int verb_eval(int argc, char **argv) {
       {"text", OPTION_COLUMNS, &state.text, "COLUMN", "the text; several: A,B or given twice",
        .zero = "text"},
       {"label", OPTION_STRING, &state.label, "COLUMN", "the label", .zero = "label"},
+      {"label-separator", OPTION_STRING, &state.separator, "C",
+       "of a classifier of any number of labels: between the labels of a cell",
+       .zero = "as in training"},
       {"format", OPTION_CHOICE, &state.format, .help = "of the table", .choices = options_formats},
       {"head", OPTION_STRING, &state.head, "NAME", "of a classifier of several: the one to measure",
        .zero = "the first"},

@@ -18,6 +18,8 @@ typedef struct {
   size_t labels;
   char **keys, **shown; /* (labels): for JSON, for people */
   float *probabilities; /* (BATCH, labels) */
+  bool multi_label;
+  char separator; /* of multi_label: between the labels of an answer */
 } head;
 
 typedef struct {
@@ -51,15 +53,61 @@ static size_t best_of(const head *of, size_t row) {
   return best;
 }
 
+/* Of the label; of any number of them that all are as answered, each for itself. */
 static double probability_of(const head *of, size_t row) {
+  if (of->multi_label) {
+    const float *p = of->probabilities + row * of->labels;
+    double all = 1;
+    for (size_t i = 0; i < of->labels; i++) all *= (double)(p[i] >= 0.5f ? p[i] : 1 - p[i]);
+    return all;
+  }
   return (double)of->probabilities[row * of->labels + best_of(of, row)];
+}
+
+/* Of any number of labels: those that hold, joined; new. */
+static char *join_labels(const head *of, size_t row, char *const *names) {
+  const float *p = of->probabilities + row * of->labels;
+  size_t size = 1, used = 0;
+  for (size_t i = 0; i < of->labels; i++) size += strlen(names[i]) + 1;
+  char *joined = cli_array(size, 1);
+  for (size_t i = 0; i < of->labels; i++) {
+    if (p[i] < 0.5f) continue;
+    if (used > 0) joined[used++] = of->separator;
+    size_t length = strlen(names[i]);
+    memcpy(joined + used, names[i], length);
+    used += length;
+  }
+  return joined;
+}
+
+/* The answer, for people and for scripts; new. */
+static char *name_answer(const head *of, size_t row) {
+  if (of->multi_label) return join_labels(of, row, of->shown);
+  const char *shown = of->shown[best_of(of, row)];
+  return cli_copy(shown, strlen(shown));
+}
+
+static void put_labels(json_t *object, const head *of, size_t row) {
+  const float *p = of->probabilities + row * of->labels;
+  json_t *labels = json_array();
+  for (size_t i = 0; i < of->labels; i++) {
+    if (p[i] >= 0.5f) out_append(labels, json_string(of->keys[i]));
+  }
+  char *joined = join_labels(of, row, of->keys);
+  out_put(object, "label", json_array_size(labels) > 0 ? json_string(joined) : json_null());
+  out_put(object, "labels", labels);
+  free(joined);
 }
 
 static void put_answer(json_t *object, const head *of, size_t row) {
   const float *p = of->probabilities + row * of->labels;
   json_t *all = json_object();
   for (size_t i = 0; i < of->labels; i++) out_put(all, of->keys[i], out_real(p[i]));
-  out_put(object, "label", json_string(of->keys[best_of(of, row)]));
+  if (of->multi_label) {
+    put_labels(object, of, row);
+  } else {
+    out_put(object, "label", json_string(of->keys[best_of(of, row)]));
+  }
   out_put(object, "probability", out_real(probability_of(of, row)));
   out_put(object, "probabilities", all);
 }
@@ -102,12 +150,13 @@ static void print_nicely(const predict *state, size_t row, tx_text text) {
   for (size_t i = 0; i < state->count; i++) {
     const head *of = &state->heads[i];
     size_t widest = widest_label(of);
-    char *label = out_cut(of->shown[best_of(of, row)], widest);
+    char *answer = name_answer(of, row), *label = out_cut(answer, widest);
     if (i > 0) fputs("  ", stdout);
     out_bold(label);
     printf("%*s  %7s", (int)(widest - out_width(label)), "",
            out_percent(probability_of(of, row), share));
     free(label);
+    free(answer);
     used += widest + 11;
   }
   if (state->excerpts && columns > used + 20) {
@@ -129,8 +178,9 @@ static void print_answer(const predict *state, size_t row, int64_t number, tx_te
   } else {
     for (size_t i = 0; i < state->count; i++) {
       const head *of = &state->heads[i];
-      printf("%s%s\t%.6f", i == 0 ? "" : "\t", of->shown[best_of(of, row)],
-             probability_of(of, row));
+      char *named = name_answer(of, row);
+      printf("%s%s\t%.6f", i == 0 ? "" : "\t", named, probability_of(of, row));
+      free(named);
     }
     putchar('\n');
   }
@@ -303,6 +353,8 @@ static void prepare_heads(predict *state) {
     tx_text name = tx_text_of(tx_classifier_head(c, h));
     of->key = name.size > 0 ? key_of(name) : NULL;
     of->labels = tx_classifier_head_count(c, h);
+    of->multi_label = tx_classifier_head_multi_label(c, h);
+    of->separator = tx_classifier_head_separator(c, h);
     of->keys = cli_array(of->labels, sizeof *of->keys);
     of->shown = cli_array(of->labels, sizeof *of->shown);
     of->probabilities = cli_array(BATCH * of->labels, sizeof *of->probabilities);

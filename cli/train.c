@@ -35,6 +35,8 @@ struct train {
       pad_to, batch_tokens, layers, width;
   double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
       ema, save_minutes, dropout;
+  const char *separator;
+  bool multi_label;
   bool no_cache, rank_stabilised, keep_activations, dora;
 };
 
@@ -66,7 +68,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 54 };
+enum { OPTION_COUNT = 56 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -85,6 +87,12 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .zero = "text", .flags = OPTION_RESULT},
       {"label", OPTION_STRING, &state->label, "COLUMN", "the label", .zero = "label",
        .flags = OPTION_RESULT},
+      {"multi-label", OPTION_FLAG, &state->multi_label,
+       .help = "any number of labels hold for a text, also none: each has a probability of its own",
+       .flags = OPTION_RESULT},
+      {"label-separator", OPTION_STRING, &state->separator, "C",
+       "of --multi-label: between the labels of a cell (JSONL: an array of strings will do)",
+       .zero = ",", .flags = OPTION_RESULT},
       {"format", OPTION_CHOICE, &state->format, .help = "of the tables", .choices = options_formats,
        .flags = OPTION_RESULT},
       {"method", OPTION_CHOICE, &state->method,
@@ -223,6 +231,7 @@ static tx_train_options library_options(const train *state, const char *command)
   if (state->text) to.table.text = state->text;
   if (state->label) to.table.label = state->label;
   to.table.format = options_format(state->format);
+  if (state->multi_label) to.table.label_separator = state->separator ? state->separator : ",";
   to.method = (tx_method)state->method;
   to.pooling = (tx_pooling)state->pooling;
   to.head_solver = (tx_head_solver)state->solver;
@@ -313,6 +322,7 @@ static json_t *json_validation(const tx_head_report *of) {
   out_put(validation, "accuracy", out_real(of->val_accuracy));
   out_put(validation, "accuracy_ci95", interval);
   out_put(validation, "macro_f1", out_real(of->val_macro_f1));
+  out_put(validation, "micro_f1", out_real(of->val_micro_f1));
   out_put(validation, "nll", out_real(of->val_nll));
   return validation;
 }
@@ -348,6 +358,7 @@ static tx_head_report scores_of(const tx_train_report *report) {
                           .val_lo = report->val_lo,
                           .val_hi = report->val_hi,
                           .val_macro_f1 = report->val_macro_f1,
+                          .val_micro_f1 = report->val_micro_f1,
                           .val_nll = report->val_nll,
                           .majority_accuracy = report->majority_accuracy,
                           .linear_accuracy = report->linear_accuracy};
@@ -509,12 +520,14 @@ static void note_idle_options(const train *state) {
   const char *blocks = !steps && state->method == TX_METHOD_HEAD
                            ? "--method head trains no block" : steps;
   const char *convex = state->solver == TX_HEAD_CONVEX ? NULL : "--head-solver sgd knows none";
+  const char *labels = state->multi_label ? NULL : "without --multi-label a text has one label";
   const struct {
     const char *name;
     bool given;
     const char *idle; /* why it does nothing; NULL: it does something */
   } options[] = {{"--max-depth", state->max_depth > 0, idle_depth(state)},
                  {"--penalty", state->penalty > 0, convex},
+                 {"--label-separator", state->separator != NULL, labels},
                  {"--blocks", state->blocks != standard.blocks, blocks},
                  {"--epochs", state->epochs != standard.epochs, steps},
                  {"--batch", state->batch != standard.batch, steps},

@@ -140,6 +140,12 @@ TX_API size_t tx_classifier_head_count(const tx_classifier *classifier, size_t h
 TX_API const char *tx_classifier_head_label(const tx_classifier *classifier, size_t head,
                                             size_t index);
 
+/* Whether any number of the head's labels hold for a text, also none: each has a probability of
+ * its own, and the answer is those with at least 0.5.  And the character that separated labels
+ * in the cells of its training table ('\0' where each text has one label). */
+TX_API bool tx_classifier_head_multi_label(const tx_classifier *classifier, size_t head);
+TX_API char tx_classifier_head_separator(const tx_classifier *classifier, size_t head);
+
 /* What was done for a call, added up over its texts. */
 typedef struct tx_scored {
   int64_t texts;
@@ -147,7 +153,8 @@ typedef struct tx_scored {
   int64_t cut;    /* texts that were longer than max_tokens */
 } tx_scored;
 
-/* probabilities: (count, labels), each row sums to 1.  `scored` may be NULL. */
+/* probabilities: (count, labels); each row sums to 1, unless any number of labels may hold.
+ * `scored` may be NULL. */
 TX_API tx_status tx_classifier_predict(tx_classifier *classifier, const tx_text *texts,
                                        size_t count, float *probabilities, tx_scored *scored,
                                        const tx_watch *watch, tx_error *error);
@@ -167,6 +174,9 @@ typedef struct tx_table_options {
   const char *label; /* column; NULL: the table needs none */
   const char *id;    /* column; NULL: use `id` where there is one */
   const char *format; /* "csv", "tsv", "jsonl"; NULL: by the file's ending, else by its first line */
+  const char *label_separator; /* NULL: a row has one label.  Else any number of labels, in one cell
+                                  with this one byte between them, spaces around them left out; none:
+                                  an empty cell.  JSONL may have an array of strings instead */
 } tx_table_options;
 
 TX_API tx_table_options tx_table_defaults(void); /* text "text", label "label" */
@@ -177,7 +187,7 @@ typedef struct tx_table tx_table;
 typedef struct tx_row { /* borrowed until the next row is read */
   int64_t line;         /* where the row starts, from 1 */
   tx_text text;
-  tx_text label; /* {NULL, 0} without a label column */
+  tx_text label; /* {NULL, 0} without a label column; of an array: joined by the separator */
   tx_text id;    /* {NULL, 0} without an id column */
   bool odd;      /* the text holds NUL, or bytes that are not UTF-8 */
 } tx_row;
@@ -259,7 +269,8 @@ typedef struct tx_train_options {
   const char *validation; /* table; NULL: a tenth of the training rows, by seed, stratified */
   const char *out;        /* the artifact; required */
   const char *command;    /* kept in the artifact; NULL: none */
-  tx_table_options table;
+  tx_table_options table; /* with a separator of labels, any number of them hold for a text: one
+                             sigmoid each; class weights and balanced sampling are refused then */
   tx_method method;
   tx_pooling pooling;
   tx_head_solver head_solver;
@@ -330,7 +341,7 @@ typedef struct tx_head_report {
   int depth;
   int64_t train_rows, val_rows;
   double penalty;
-  double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
+  double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll;
   double majority_accuracy, linear_accuracy;
 } tx_head_report;
 
@@ -350,7 +361,7 @@ typedef struct tx_train_report {
   int64_t cached_texts, computed_texts; /* whose states an earlier run left, and others */
   double seconds, trunk_seconds;
   int64_t peak_rss_bytes;
-  double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll; /* of the artifact */
+  double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll; /* of the artifact */
   double majority_accuracy, linear_accuracy; /* of the baselines, on the same validation rows */
   size_t head_count; /* as in the options */
   tx_head_report heads[TX_MAX_HEADS];
@@ -520,15 +531,18 @@ enum { TX_BINS = 15 };
 typedef struct tx_evaluation {
   int64_t n;
   tx_precision precision; /* that was measured: f32 or int8 */
+  bool multi_label; /* any number of labels hold for a text: accuracy is the share of texts of
+                       which all labels are right; nll and brier are means over the labels, brier
+                       0..1; ece and the bins are over each decision; there is no confusion */
   double accuracy, accuracy_lo, accuracy_hi; /* 95 %, Wilson */
-  double macro_f1;
+  double macro_f1, micro_f1; /* micro: over all decisions; of one label a text the accuracy */
   double nll;   /* mean negative log-likelihood, in nats */
   double brier; /* sum over labels of squared differences, 0..2 */
   double ece;   /* expected calibration error of the top label, over the bins */
   tx_bin bins[TX_BINS]; /* of equal width, rising: where the probabilities can be believed */
   size_t label_count;
   tx_label_score *labels; /* (label_count) */
-  int64_t *confusion;     /* (label_count, label_count): row true, column predicted */
+  int64_t *confusion;     /* (label_count, label_count): row true, column predicted; or NULL */
   tx_baseline_score majority, linear;
   int64_t seen_in_training; /* rows whose text stands in the training rows too */
   int64_t *seen_lines;      /* their lines, (min(seen_in_training, 1000)) */

@@ -27,6 +27,8 @@ typedef struct {
   int64_t *order;    /* (rows): by fold, then as they came */
   int64_t *starts;   /* (folds + 1) */
   int32_t *labels;   /* (rows), in that order */
+  uint8_t *marks;    /* (rows, classes), in that order; or NULL */
+  double whole;      /* what `correct` is of a row that is right */
   float *both;       /* (rows, 2 * width): last and mean, standardised */
   float *single;     /* (rows, width) */
   double *mean, *inverse;
@@ -41,7 +43,8 @@ static tx_status order_by_fold(choice *c, const int32_t *labels, const uint64_t 
   int folds = c->options.folds;
   int32_t *fold = tx_alloc_array((size_t)c->rows, sizeof *fold);
   if (!fold) return tx_fail_memory(error, (uint64_t)c->rows * 4, "the folds");
-  tx_status status = tx_stratified_folds(labels, classes, groups, c->rows, folds, c->options.seed,
+  int strata = classes + (c->marks ? 1 : 0);
+  tx_status status = tx_stratified_folds(labels, strata, groups, c->rows, folds, c->options.seed,
                                          fold, error);
   int64_t at = 0;
   for (int f = 0; status == TX_OK && f < folds; f++) {
@@ -52,8 +55,11 @@ static tx_status order_by_fold(choice *c, const int32_t *labels, const uint64_t 
   }
   c->starts[folds] = at;
   for (int64_t i = 0; status == TX_OK && i < c->rows; i++) c->labels[i] = labels[c->order[i]];
+  for (int64_t i = 0; status == TX_OK && c->marks && i < c->rows; i++) {
+    memcpy(c->marks + i * classes, c->options.marks + c->order[i] * classes, (size_t)classes);
+  }
   tx_free(fold);
-  c->ridge = (tx_ridge_rows){c->rows, c->labels, classes, folds, c->starts};
+  c->ridge = (tx_ridge_rows){c->rows, c->labels, classes, folds, c->starts, c->marks};
   return status;
 }
 
@@ -66,7 +72,7 @@ static double weight_of(const choice *c, int64_t row) {
 static double accuracy_of(const choice *c, const uint8_t *correct) {
   double right = 0, all = 0;
   for (int64_t i = 0; i < c->rows; i++) {
-    right += correct[i] ? weight_of(c, i) : 0;
+    right += correct[i] ? weight_of(c, i) * (double)correct[i] / c->whole : 0;
     all += weight_of(c, i);
   }
   return right / all;
@@ -153,7 +159,7 @@ static tx_status try_all(choice *c, tx_depth_score *scores, int *count, const tx
 static double paired_error(const choice *c, const uint8_t *best, const uint8_t *other) {
   double sum = 0, squares = 0, all = 0;
   for (int64_t i = 0; i < c->rows; i++) {
-    double difference = ((double)best[i] - (double)other[i]) * weight_of(c, i);
+    double difference = ((double)best[i] - (double)other[i]) / c->whole * weight_of(c, i);
     sum += difference;
     squares += difference * difference;
     all += weight_of(c, i);
@@ -182,11 +188,15 @@ static void choose(const choice *c, tx_depth_score *scores, int count) {
 
 /* ---- the whole ---------------------------------------------------------- */
 
-static bool allocate(choice *c, int candidates) {
+static bool allocate(choice *c, int classes, int candidates) {
   size_t rows = (size_t)c->rows, width = (size_t)c->width;
   c->order = tx_alloc_array(rows, sizeof *c->order);
   c->starts = tx_alloc_array((size_t)c->options.folds + 1, sizeof *c->starts);
   c->labels = tx_alloc_array(rows, sizeof *c->labels);
+  if (c->options.marks) {
+    c->marks = tx_alloc_array(rows, (size_t)classes);
+    if (!c->marks) return false;
+  }
   c->both = tx_alloc_array(2 * rows * width, sizeof *c->both);
   c->single = tx_alloc_array(rows * width, sizeof *c->single);
   c->mean = tx_alloc_array(2 * width, sizeof *c->mean);
@@ -202,7 +212,7 @@ static tx_status try_and_choose(choice *c, const int32_t *labels, const uint64_t
                                 const tx_watch *watch, tx_error *error) {
   tx_status status = TX_OK;
   int count = 0;
-  if (!allocate(c, candidates)) {
+  if (!allocate(c, classes, candidates)) {
     status = tx_fail_memory(error, (uint64_t)(c->rows * c->width) * 12, "choosing the depth");
   }
   if (status == TX_OK) status = order_by_fold(c, labels, groups, classes, error);
@@ -210,6 +220,7 @@ static tx_status try_and_choose(choice *c, const int32_t *labels, const uint64_t
   if (status == TX_OK) choose(c, scores, count);
   tx_free(c->order), tx_free(c->starts), tx_free(c->labels), tx_free(c->both), tx_free(c->single);
   tx_free(c->mean), tx_free(c->inverse), tx_free(c->correct), tx_free(c->kept);
+  tx_free(c->marks);
   return status;
 }
 
@@ -224,6 +235,7 @@ static tx_status find_key(const choice *c, const int32_t *labels, const uint64_t
   tx_memo_add(&key, numbers, sizeof numbers);
   tx_memo_add(&key, o->class_weights, o->class_weights ? (uint64_t)classes * sizeof(double) : 0);
   tx_memo_add(&key, labels, (uint64_t)c->rows * sizeof *labels);
+  if (o->marks) tx_memo_add(&key, o->marks, (uint64_t)(c->rows * classes));
   tx_memo_add(&key, groups, groups ? (uint64_t)c->rows * sizeof *groups : 0);
   for (int64_t i = 0; i < c->rows; i++) {
     if (i % 1024 == 0) TX_TRY(tx_watch_check(watch, error));
@@ -238,6 +250,7 @@ tx_status tx_depth_choose(const tx_states *probes, int64_t width, const int32_t 
                           tx_depth_score *scores, int *count, const tx_watch *watch,
                           tx_error *error) {
   choice c = {.probes = probes, .rows = probes->count, .width = width, .options = options};
+  c.whole = options.marks ? TX_RIDGE_WHOLE : 1;
   int depths = options.highest - options.lowest + 1;
   *count = options.pooling == TX_POOLING_AUTO ? POOLINGS * depths : depths;
   memset(scores, 0, (size_t)*count * sizeof *scores); /* no gap between members is left unset */

@@ -19,12 +19,15 @@ typedef struct tx_depth_options {
   uint64_t seed;
   const double *class_weights; /* (classes) or NULL: weigh the accuracy */
   tx_memo *memo;               /* or NULL */
+  const uint8_t *marks; /* (rows, classes) of any number of labels a row, whose `labels` stratify
+                           (logistic.h); or NULL */
 } tx_depth_options;
 
 typedef struct tx_depth_score {
   int depth;
   tx_pooling pooling;
-  double accuracy;       /* held out, at the best penalty, 0..1 */
+  double accuracy;       /* held out, at the best penalty, 0..1; of marks the mean of the rows'
+                            shares of labels found (ridge.h) */
   double standard_error; /* of the difference to the best of all; 0 for the best */
   bool chosen;
 } tx_depth_score;

@@ -51,6 +51,7 @@ static tx_status solve(work *w, const int32_t *labels, const uint64_t *groups, i
   tx_features features = {.rows = rows, .features = width, .dense = w->features};
   tx_logistic_options logistic = tx_logistic_defaults();
   logistic.class_weights = options.class_weights;
+  logistic.marks = options.marks;
   *penalty = options.penalty;
   if (*penalty <= 0) {
     double nll[CANDIDATES];
@@ -96,6 +97,7 @@ static tx_cache_key key_of(const float *features, const int32_t *labels, const u
   tx_memo_add(&key, options.class_weights,
               options.class_weights ? (uint64_t)classes * sizeof(double) : 0);
   tx_memo_add(&key, labels, (uint64_t)rows * sizeof *labels);
+  if (options.marks) tx_memo_add(&key, options.marks, (uint64_t)(rows * classes));
   tx_memo_add(&key, groups, groups ? (uint64_t)rows * sizeof *groups : 0);
   tx_memo_add(&key, features, (uint64_t)(rows * width) * sizeof *features);
   return key;
@@ -121,6 +123,6 @@ tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64
   }
   if (options.penalty > 0) return TX_OK;
   tx_watch_note(watch, "head: penalty %g by %d-fold cross-validation, held-out loss %.4f", *penalty,
-                options.folds, loss);
+                options.folds, options.marks ? loss / classes : loss);
   return TX_OK;
 }

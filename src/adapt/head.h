@@ -1,5 +1,6 @@
-/* The convex head: multinomial logistic regression on standardised features,
- * folded back so that it applies to the features as they are. */
+/* The convex head: multinomial logistic regression on standardised features (with
+ * marks one of two classes for each label, of one penalty), folded back so that it
+ * applies to the features as they are. */
 #ifndef TX_ADAPT_HEAD_H
 #define TX_ADAPT_HEAD_H
 
@@ -10,6 +11,7 @@ typedef struct tx_head_options {
   int folds;      /* of the cross-validation that chooses it */
   uint64_t seed;
   const double *class_weights; /* (classes) or NULL */
+  const uint8_t *marks;        /* as of tx_logistic_options, and what `labels` are then; or NULL */
   tx_memo *memo;               /* or NULL */
 } tx_head_options;
 

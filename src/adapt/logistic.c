@@ -150,8 +150,8 @@ tx_status tx_logistic_fit(const tx_features *features, const int32_t *labels, in
                           double *weights, double *bias, const tx_watch *watch, tx_error *error) {
   TX_TRY(check_options(options, error));
   tx_logistic_problem problem;
-  TX_TRY(tx_logistic_problem_make(&problem, features, labels, classes, options.class_weights, use,
-                                  use_count, true, error));
+  TX_TRY(tx_logistic_problem_make(&problem, features, labels, options.marks, classes,
+                                  options.class_weights, use, use_count, true, error));
   tx_status status;
   double *x = tx_alloc_array((size_t)problem.variables, sizeof *x);
   if (x) {
@@ -262,9 +262,10 @@ static tx_status make_fold(selection *s, int index, const tx_features *features,
   fit->empty = train == 0 || held_out == 0;
   if (fit->empty) return TX_OK;
   const double *class_weights = s->options.class_weights;
-  TX_TRY(tx_logistic_problem_make(&fit->train, features, labels, classes, class_weights, order,
-                                  train, true, error));
-  TX_TRY(tx_logistic_problem_make(&fit->held_out, features, labels, classes, class_weights,
+  const uint8_t *marks = s->options.marks;
+  TX_TRY(tx_logistic_problem_make(&fit->train, features, labels, marks, classes, class_weights,
+                                  order, train, true, error));
+  TX_TRY(tx_logistic_problem_make(&fit->held_out, features, labels, marks, classes, class_weights,
                                   order + train, held_out, false, error));
   size_t count = (size_t)fit->train.variables;
   fit->variables = tx_arena_array(s->arena, count, sizeof(double));
@@ -287,7 +288,8 @@ static tx_status make_selection(selection *s, const tx_features *features, const
   if (!s->order || !fold) {
     return tx_fail_memory(error, folds * rows * sizeof *s->order, "cross-validation");
   }
-  TX_TRY(tx_stratified_folds(labels, classes, group, features->rows, s->folds, seed, fold, error));
+  int strata = classes + (s->options.marks ? 1 : 0);
+  TX_TRY(tx_stratified_folds(labels, strata, group, features->rows, s->folds, seed, fold, error));
   for (int i = 0; i < s->folds; i++) {
     TX_TRY(make_fold(s, i, features, labels, classes, fold, error));
   }

@@ -3,7 +3,11 @@
  *
  *   minimise  mean_i weight_i * -log p(label_i | x_i)  +  penalty / 2 * sum W^2
  *
- * over W (classes, features); the biases are not penalised.  `penalty` relates
+ * over W (classes, features); the biases are not penalised.  With marks the loss of
+ * a row is instead the sum over the labels of -log of the probability, by a sigmoid,
+ * that each holds, or does not: a label's own two-class problem for every label, of
+ * which the penalty is all that they share; and `labels` only stratify, a row's from
+ * 0 to `classes`, which says that it has none (table.h).  `penalty` relates
  * to scikit-learn's C by penalty = 1 / (C * rows).  All arithmetic that decides
  * the result is in double and in one order: the same answer on any number of
  * threads and any processor. */
@@ -24,6 +28,7 @@ typedef struct tx_features {
 typedef struct tx_logistic_options {
   double penalty;              /* > 0 */
   const double *class_weights; /* (classes), or NULL: all 1 */
+  const uint8_t *marks;        /* (rows, classes): 1 where a label holds, each for itself, or NULL */
   int max_iterations;          /* of L-BFGS */
   double tolerance;            /* stop when the relative decrease over 10 iterations is below it */
 } tx_logistic_options;

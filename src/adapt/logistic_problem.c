@@ -1,4 +1,4 @@
-/* Softmax, residuals and their sums over rows, dense and sparse. */
+/* Softmax and sigmoids, residuals and their sums over rows, dense and sparse. */
 #include "adapt/logistic_problem.h"
 
 #include <limits.h>
@@ -36,7 +36,7 @@ static tx_status check_problem(const tx_logistic_problem *problem, tx_error *err
       return tx_fail(error, TX_ERROR_ARGUMENT, "row %lld is to be used, but there are %lld",
                      (long long)row, (long long)problem->features->rows);
     }
-    if (problem->labels[row] < 0 || problem->labels[row] >= problem->classes) {
+    if (!problem->marks && (problem->labels[row] < 0 || problem->labels[row] >= problem->classes)) {
       return tx_fail(error, TX_ERROR_ARGUMENT, "row %lld has label number %d of %d labels",
                      (long long)row, (int)problem->labels[row], problem->classes);
     }
@@ -50,9 +50,14 @@ static tx_status check_problem(const tx_logistic_problem *problem, tx_error *err
   return TX_OK;
 }
 
+/* Whether one column tells two classes apart. */
+static bool is_pair(const tx_logistic_problem *problem) {
+  return problem->classes == 2 && !problem->marks;
+}
+
 static void shape_problem(tx_logistic_problem *problem, bool with_gradient) {
   int64_t features = problem->features->features;
-  problem->columns = problem->classes == 2 ? 1 : problem->classes;
+  problem->columns = is_pair(problem) ? 1 : problem->classes;
   if (!is_dense(problem)) {
     if (problem->columns > 1) problem->columns = round_up(problem->columns, 4);
     problem->chunk_rows = SPARSE_CHUNK;
@@ -100,12 +105,14 @@ static bool transpose(tx_logistic_problem *problem) {
 }
 
 tx_status tx_logistic_problem_make(tx_logistic_problem *problem, const tx_features *features,
-                                   const int32_t *labels, int classes, const double *class_weights,
+                                   const int32_t *labels, const uint8_t *marks, int classes,
+                                   const double *class_weights,
                                    const int64_t *use, int64_t use_count, bool with_gradient,
                                    tx_error *error) {
   *problem = (tx_logistic_problem){.arithmetic = tx_doubles_get(),
                                    .features = features,
                                    .labels = labels,
+                                   .marks = marks,
                                    .class_weights = class_weights,
                                    .use = use,
                                    .rows = use ? use_count : features->rows,
@@ -203,6 +210,32 @@ static double many_class_residuals(const tx_logistic_problem *problem, const int
   return loss;
 }
 
+/* Every label for itself: each score becomes its own residual. */
+static double marks_residuals(const tx_logistic_problem *problem, int64_t first, int count,
+                              double *scores) {
+  double shrunk[BLOCK], sum[BLOCK], logarithm[BLOCK], loss = 0;
+  int64_t columns = problem->columns, classes = problem->classes;
+  double weight = 1 / (double)problem->rows;
+  for (int64_t c = 0; c < columns; c++) {
+    for (int i = 0; i < count; i++) shrunk[i] = -fabs(scores[i * columns + c]);
+    problem->arithmetic->exp(shrunk, count);
+    for (int i = 0; i < count; i++) logarithm[i] = sum[i] = 1 + shrunk[i];
+    problem->arithmetic->log(logarithm, count);
+    for (int i = 0; i < count; i++) {
+      double *score = scores + i * columns + c;
+      if (c >= classes) {
+        *score = 0;
+        continue;
+      }
+      double holds = problem->marks[row_of(problem, first + i) * classes + c];
+      double against = holds > 0 ? -*score : *score;
+      loss += weight * (logarithm[i] + (against < 0 ? 0 : against)); /* NaN passes */
+      *score = weight * ((*score < 0 ? shrunk[i] : 1) / sum[i] - holds);
+    }
+  }
+  return loss;
+}
+
 /* `count` rows from `first` on: scores, then residuals in their place. */
 static double block_residuals(const pass *p, int64_t first, int count, const float *const *rows) {
   const tx_logistic_problem *problem = p->problem;
@@ -216,7 +249,7 @@ static double block_residuals(const pass *p, int64_t first, int count, const flo
   }
   for (int i = 0; i < count; i++) {
     int64_t row = row_of(problem, first + i);
-    labels[i] = problem->labels[row];
+    labels[i] = problem->marks ? 0 : problem->labels[row];
     if (!is_dense(problem)) {
       int64_t start = x->starts[row];
       problem->arithmetic->gather(x->columns + start, x->values + start, x->starts[row + 1] - start,
@@ -224,6 +257,7 @@ static double block_residuals(const pass *p, int64_t first, int count, const flo
     }
     for (int64_t c = 0; c < columns; c++) scores[i * columns + c] += bias[c];
   }
+  if (problem->marks) return marks_residuals(problem, first, count, scores);
   return problem->classes == 2 ? two_class_residuals(problem, labels, count, scores)
                                : many_class_residuals(problem, labels, count, scores);
 }
@@ -325,7 +359,7 @@ static void run(const pass *p, int64_t count, tx_task *task) {
 double tx_logistic_objective(tx_logistic_problem *problem, const double *variables, double penalty,
                              double *gradient) {
   /* Of two classes with weights -v/2 and v/2 the squares add up to half of v's. */
-  double on_variables = problem->classes == 2 ? penalty / 2 : penalty;
+  double on_variables = is_pair(problem) ? penalty / 2 : penalty;
   pass p = {problem, variables, on_variables, gradient};
   run(&p, problem->chunks, rows_task);
   double loss = 0, squares = 0;
@@ -349,8 +383,8 @@ void tx_logistic_pack(const tx_logistic_problem *problem, const double *weights,
   int64_t features = problem->features->features, columns = problem->columns;
   memset(variables, 0, (size_t)problem->variables * sizeof *variables);
   for (int c = 0; c < problem->classes; c++) {
-    double sign = problem->classes > 2 || c == 1 ? 1 : -1;
-    int64_t column = problem->classes > 2 ? c : 0;
+    double sign = !is_pair(problem) || c == 1 ? 1 : -1;
+    int64_t column = is_pair(problem) ? 0 : c;
     for (int64_t f = 0; f < features; f++) {
       int64_t at = is_dense(problem) ? column * features + f : f * columns + column;
       variables[at] += sign * weights[c * features + f];
@@ -363,8 +397,8 @@ void tx_logistic_unpack(const tx_logistic_problem *problem, const double *variab
                         double *weights, double *bias) {
   int64_t features = problem->features->features, columns = problem->columns;
   for (int c = 0; c < problem->classes; c++) {
-    double factor = problem->classes > 2 ? 1 : c == 1 ? 0.5 : -0.5;
-    int64_t column = problem->classes > 2 ? c : 0;
+    double factor = !is_pair(problem) ? 1 : c == 1 ? 0.5 : -0.5;
+    int64_t column = is_pair(problem) ? 0 : c;
     for (int64_t f = 0; f < features; f++) {
       int64_t at = is_dense(problem) ? column * features + f : f * columns + column;
       weights[c * features + f] = factor * variables[at];

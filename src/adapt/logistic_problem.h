@@ -2,8 +2,8 @@
  * the minimiser holds them.  How to minimise is left to logistic.c.
  *
  * Variables: two classes need one column only, the difference of their weights
- * (at the optimum the two are each other's negative); otherwise a column is a
- * class.  Dense: (columns, features), then the biases (columns).  Sparse:
+ * (at the optimum the two are each other's negative); otherwise, and with marks, a
+ * column is a class.  Dense: (columns, features), then the biases (columns).  Sparse:
  * (features, columns), then the biases, with columns rounded up to a multiple
  * of 4 when there is more than one.  The whole is rounded up to a multiple of 8,
  * which liblbfgs asks for; what is added stays 0.
@@ -19,8 +19,9 @@
 
 typedef struct tx_logistic_problem {
   const tx_doubles *arithmetic;
-  const tx_features *features; /* borrowed, as the next three */
+  const tx_features *features; /* borrowed, as the next four */
   const int32_t *labels;
+  const uint8_t *marks;        /* or NULL */
   const double *class_weights; /* or NULL */
   const int64_t *use;          /* (rows), or NULL: 0, 1, 2 ... */
   int64_t rows;
@@ -38,9 +39,10 @@ typedef struct tx_logistic_problem {
   tx_arena *arena; /* owns what follows `losses` and it */
 } tx_logistic_problem;
 
-/* `use` NULL: all rows.  `with_gradient` false: only losses will be asked for. */
+/* `marks` NULL: `labels`; as of tx_logistic_options.  `use` NULL: all rows.  `with_gradient` false: only losses will be asked for. */
 tx_status tx_logistic_problem_make(tx_logistic_problem *problem, const tx_features *features,
-                                   const int32_t *labels, int classes, const double *class_weights,
+                                   const int32_t *labels, const uint8_t *marks, int classes,
+                                   const double *class_weights,
                                    const int64_t *use, int64_t use_count, bool with_gradient,
                                    tx_error *error);
 void tx_logistic_problem_free(tx_logistic_problem *problem);

@@ -21,7 +21,8 @@ typedef struct {
   uint8_t *correct;
   bool dual;       /* unknowns are rows, not features */
   float *grams;    /* (folds + 1, width, width); the last: of all rows; dual: (rows, rows) */
-  double *sums;    /* (folds + 1, classes, width): the rows of each label added up; not dual */
+  double *sums;    /* (folds + 1, sums_of, width): the rows of each label added up; not dual */
+  int64_t sums_of; /* classes; with marks the last further one is of all rows */
   int64_t *labels; /* (folds + 1, classes): how many rows of each label */
   float *scratch;  /* (workers, scratch_floats) */
   int64_t scratch_floats, most_rows; /* of a fold */
@@ -83,6 +84,11 @@ static int64_t rows_of(const ridge *r, int fold) {
   return r->rows->fold_starts[fold + 1] - r->rows->fold_starts[fold];
 }
 
+static bool holds(const tx_ridge_rows *rows, int64_t row, int label) {
+  if (rows->marks) return rows->marks[row * rows->classes + label] != 0;
+  return rows->labels[row] == label;
+}
+
 /* How many rows of the other folds have the label, of all of those. */
 static double share_of(const ridge *r, int fold, int label) {
   int classes = r->rows->classes, folds = r->rows->folds;
@@ -100,11 +106,14 @@ static void set_up(const ridge *r, int fold, double penalty, scratch *s) {
   int64_t width = r->width, square = width * width;
   int classes = r->rows->classes, folds = r->rows->folds;
   const float *all = r->grams + folds * square, *left_out = r->grams + fold * square;
-  const double *sums = r->sums + folds * classes * width, *own_sums = r->sums + fold * classes * width;
+  int64_t of = r->sums_of * width;
+  const double *sums = r->sums + folds * of, *own_sums = r->sums + fold * of;
   double rows = (double)(r->rows->rows - rows_of(r, fold));
   for (int64_t k = 0; k < width; k++) {
     double sum = 0;
-    for (int c = 0; c < classes; c++) sum += sums[c * width + k] - own_sums[c * width + k];
+    for (int64_t c = r->rows->marks ? classes : 0; c < r->sums_of; c++) {
+      sum += sums[c * width + k] - own_sums[c * width + k];
+    }
     s->mean[k] = (float)(sum / rows);
   }
   float inverse = 1.0f / (float)rows;
@@ -172,9 +181,38 @@ static void set_up_dual(const ridge *r, int fold, double penalty, scratch *s) {
   for (int c = 0; c < r->rows->classes; c++) {
     float *column = column_of(s, c), share = s->bias[c];
     for (int64_t i = 0; i < unknowns; i++) {
-      column[i * BLOCK] = (r->rows->labels[i < from ? i : i + own] == c ? 1 : 0) - share;
+      column[i * BLOCK] = (holds(r->rows, i < from ? i : i + own, c) ? 1 : 0) - share;
     }
   }
+}
+
+/* How many labels come before this one by score. */
+static int rank_of(const float *scores, int classes, int label) {
+  int before = 0;
+  for (int c = 0; c < classes; c++) {
+    before += scores[c] > scores[label] || (c < label && !(scores[c] < scores[label]));
+  }
+  return before;
+}
+
+static uint8_t judge_marks(const tx_ridge_rows *rows, int64_t row, const float *scores) {
+  int count = 0, found = 0, classes = rows->classes;
+  bool none = true;
+  for (int c = 0; c < classes; c++) {
+    count += holds(rows, row, c);
+    if (scores[c] >= 0.5f) none = false;
+  }
+  if (count == 0) return none ? TX_RIDGE_WHOLE : 0;
+  for (int c = 0; c < classes; c++) {
+    if (holds(rows, row, c)) found += rank_of(scores, classes, c) < count;
+  }
+  return (uint8_t)(TX_RIDGE_WHOLE * found / count);
+}
+
+static uint8_t judge_label(const tx_ridge_rows *rows, int64_t row, const float *scores) {
+  int32_t best = 0;
+  for (int32_t c = 1; c < rows->classes; c++) best = scores[c] > scores[best] ? c : best;
+  return best == rows->labels[row];
 }
 
 /* x (the fold's rows, unknowns) times the solution. */
@@ -186,10 +224,8 @@ static void judge(const ridge *r, int fold, int penalty, const float *x, scratch
                         s->bias + p * BLOCK, false, s->scores + p * BLOCK, stride);
   }
   for (int64_t i = 0; i < rows; i++) {
-    const float *scores = s->scores + i * stride;
-    int32_t best = 0;
-    for (int32_t c = 1; c < r->rows->classes; c++) best = scores[c] > scores[best] ? c : best;
-    r->correct[penalty * r->rows->rows + from + i] = best == r->rows->labels[from + i];
+    r->correct[penalty * r->rows->rows + from + i] =
+        (r->rows->marks ? judge_marks : judge_label)(r->rows, from + i, s->scores + i * stride);
   }
 }
 
@@ -251,21 +287,35 @@ static tx_status make_products(ridge *r, tx_error *error) {
   return TX_OK;
 }
 
+static void add_row(ridge *r, int64_t row, int64_t sum) {
+  double *sums = r->sums + sum * r->width;
+  for (int64_t k = 0; k < r->width; k++) sums[k] += (double)r->features[row * r->width + k];
+}
+
+/* The dual form has the products, not the sums. */
+static void add_up_fold(ridge *r, int fold) {
+  const tx_ridge_rows *rows = r->rows;
+  int classes = rows->classes;
+  for (int64_t i = rows->fold_starts[fold]; i < rows->fold_starts[fold + 1]; i++) {
+    int from = rows->marks ? 0 : rows->labels[i], end = rows->marks ? classes : from + 1;
+    for (int c = from; c < end; c++) {
+      if (!holds(rows, i, c)) continue;
+      r->labels[fold * classes + c]++;
+      if (!r->dual) add_row(r, i, fold * r->sums_of + c);
+    }
+    if (rows->marks && !r->dual) add_row(r, i, fold * r->sums_of + classes);
+  }
+}
+
 static void add_up_labels(ridge *r) {
   const tx_ridge_rows *rows = r->rows;
-  int64_t classes = rows->classes;
-  int64_t width = r->dual ? 0 : r->width; /* the dual form has the products, not the sums */
-  for (int f = 0; f < rows->folds; f++) {
-    for (int64_t i = rows->fold_starts[f]; i < rows->fold_starts[f + 1]; i++) {
-      int64_t own = f * classes + rows->labels[i];
-      double *sums = r->sums + own * width;
-      r->labels[own]++;
-      for (int64_t k = 0; k < width; k++) sums[k] += (double)r->features[i * width + k];
-    }
-  }
+  int64_t classes = rows->classes, width = r->dual ? 0 : r->width;
+  for (int f = 0; f < rows->folds; f++) add_up_fold(r, f);
   for (int64_t i = 0; i < rows->folds * classes; i++) {
-    int64_t all = rows->folds * classes + i % classes;
-    r->labels[all] += r->labels[i];
+    r->labels[rows->folds * classes + i % classes] += r->labels[i];
+  }
+  for (int64_t i = 0; i < rows->folds * r->sums_of; i++) {
+    int64_t all = rows->folds * r->sums_of + i % r->sums_of;
     for (int64_t k = 0; k < width; k++) r->sums[all * width + k] += r->sums[i * width + k];
   }
 }
@@ -282,12 +332,13 @@ tx_status tx_ridge_validate(const tx_ridge_rows *rows, const float *features, in
     fewest_rows = least(fewest_rows, rows_of(&r, f));
   }
   r.dual = rows->rows < width;
+  r.sums_of = rows->classes + (rows->marks ? 1 : 0);
   r.most_unknowns = r.dual ? rows->rows - fewest_rows : width;
   int64_t sizes[PARTS];
   r.scratch_floats = sizes_of(&r, sizes);
   int64_t grams = r.dual ? rows->rows * rows->rows : sets * width * width;
   r.grams = tx_alloc_array((size_t)grams, sizeof *r.grams);
-  r.sums = tx_alloc_zero((size_t)(sets * rows->classes * width), sizeof *r.sums);
+  r.sums = tx_alloc_zero((size_t)(sets * r.sums_of * width), sizeof *r.sums);
   r.labels = tx_alloc_zero((size_t)(sets * rows->classes), sizeof *r.labels);
   r.scratch = tx_alloc_array((size_t)(tx_threads() * r.scratch_floats), sizeof *r.scratch);
   tx_status status = TX_OK;

@@ -22,6 +22,8 @@ static const tx_field fields[] = {
     FIELD("pooling", TX_FIELD_STRING, pooling, 0, 0),
     FIELD("depth", TX_FIELD_INT, depth, 0, 1024),
     FIELD("words", TX_FIELD_OPTIONAL_FLOAT, words, 0, 1),
+    FIELD("multi_label", TX_FIELD_OPTIONAL_BOOL, multi_label, 0, 0),
+    FIELD("label_separator", TX_FIELD_OPTIONAL_STRING, label_separator, 0, 0),
     SHARED("precision", TX_FIELD_OPTIONAL_STRING, precision, 0, 0),
     SHARED("max_tokens", TX_FIELD_INT, max_tokens, 1, 1 << 24),
     SHARED("pad_to", TX_FIELD_OPTIONAL_INT, pad_to, 1, 1 << 24),
@@ -58,6 +60,8 @@ static const tx_field fields[] = {
     FIELD("baseline.majority", TX_FIELD_FLOAT, majority_accuracy, 0, 1),
     FIELD("baseline.linear", TX_FIELD_FLOAT, linear_accuracy, 0, 1),
 };
+
+#define MAJORITY_LABELS "baseline.majority_labels"
 
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -111,6 +115,10 @@ void tx_artifact_add_facts(tx_gguf_writer *writer, const tx_artifact_facts *fact
   }
   tx_artifact_key(facts->head, "labels", key);
   tx_gguf_add_strings(writer, key, facts->labels, facts->label_count);
+  if (facts->majority_count > 0) {
+    tx_artifact_key(facts->head, MAJORITY_LABELS, key);
+    tx_gguf_add_strings(writer, key, facts->majority_labels, facts->majority_count);
+  }
   for (size_t i = 0; i < FIELDS; i++) {
     if (facts->head > 0 && fields[i].shared) continue;
     tx_artifact_key(facts->head, fields[i].key, key);
@@ -141,6 +149,25 @@ static tx_status fail_damaged(const tx_gguf *gguf, const char *what, tx_error *e
                  tx_gguf_path(gguf), what);
 }
 
+static tx_status check_multi_label(const tx_gguf *gguf, const tx_artifact_facts *facts,
+                                   tx_error *error) {
+  tx_text separator = facts->label_separator;
+  if (separator.size != 1 || (unsigned char)separator.data[0] >= 0x80) {
+    return fail_damaged(gguf, "it has any number of labels a text, but nothing to separate them",
+                        error);
+  }
+  for (size_t i = 0, at = 0; i < facts->majority_count; i++, at++) {
+    tx_text wanted = facts->majority_labels[i];
+    while (at < facts->label_count && (facts->labels[at].size != wanted.size ||
+                                       memcmp(facts->labels[at].data, wanted.data, wanted.size))) {
+      at++;
+    }
+    if (at < facts->label_count) continue;
+    return fail_damaged(gguf, "its most frequent labels are not among its labels, rising", error);
+  }
+  return TX_OK;
+}
+
 /* Labels as tables have them: others could not be told apart, or not be shown. */
 static tx_status check_labels(const tx_gguf *gguf, const tx_artifact_facts *facts,
                               tx_error *error) {
@@ -160,6 +187,7 @@ static tx_status check_labels(const tx_gguf *gguf, const tx_artifact_facts *fact
       return fail_damaged(gguf, "its labels are not in order, or one stands there twice", error);
     }
   }
+  if (facts->multi_label) return check_multi_label(gguf, facts, error);
   if (facts->majority_label < (int64_t)facts->label_count) return TX_OK;
   return fail_damaged(gguf, "its most frequent label is none of its labels", error);
 }
@@ -197,6 +225,10 @@ static tx_status read_head(const tx_gguf *gguf, tx_artifact_facts *facts, tx_err
   TX_TRY(tx_gguf_strings(gguf, key, &facts->labels, &facts->label_count, error));
   if (tx_gguf_has(gguf, TX_F32_MATRICES)) {
     TX_TRY(tx_gguf_strings(gguf, TX_F32_MATRICES, &facts->f32_matrices, &facts->f32_count, error));
+  }
+  tx_artifact_key(facts->head, MAJORITY_LABELS, key);
+  if (tx_gguf_has(gguf, key)) {
+    TX_TRY(tx_gguf_strings(gguf, key, &facts->majority_labels, &facts->majority_count, error));
   }
   for (size_t i = 0; i < FIELDS; i++) {
     tx_artifact_key(fields[i].shared ? 0 : facts->head, fields[i].key, key);
@@ -257,6 +289,14 @@ tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *
     *gguf = NULL;
   }
   return status;
+}
+
+bool tx_artifact_is_multi_label(const tx_gguf *gguf, size_t head) {
+  char key[TX_ARTIFACT_KEY];
+  bool multi_label = false;
+  tx_artifact_key(head, "multi_label", key);
+  return tx_gguf_has(gguf, key) && tx_gguf_bool(gguf, key, &multi_label, NULL) == TX_OK &&
+         multi_label;
 }
 
 void tx_artifact_fingerprints(const tx_gguf *gguf, size_t head, const uint64_t **fingerprints,

@@ -7,6 +7,9 @@
  * Tensors: head.weight [C, labels], head.bias [labels], changed tensors of the
  * base under their own names, "taxon.training.texts" (fingerprints, rising).
  *
+ * Any number of labels a text: taxon.multi_label, taxon.label_separator, and
+ * taxon.baseline.majority_labels (missing where the most frequent set is of none).
+ *
  * Several heads, that is label sets over one trunk: taxon.heads has their names,
  * the first one's keys and tensors are those above, and number i from 1 has its
  * own below "taxon.head.<i>." and "head.<i>." (not what all of them share: method,
@@ -55,6 +58,10 @@ typedef struct tx_artifact_facts {
   tx_text head_solver, class_weights, schedule, command, version;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
   int64_t majority_label;                    /* the training rows' most frequent */
+  bool multi_label;      /* any number of labels hold for a text; false where the key is missing */
+  tx_text label_separator;        /* of multi_label: what stands between labels in a table's cell */
+  const tx_text *majority_labels; /* (majority_count): of multi_label, the most frequent set */
+  size_t majority_count;
   double majority_accuracy, linear_accuracy; /* on the validation rows */
 } tx_artifact_facts;
 
@@ -83,6 +90,9 @@ tx_status tx_artifact_open(const char *path, tx_gguf **gguf, tx_artifact_facts *
 /* The facts of another head of an open artifact, `first` being those it gave. */
 tx_status tx_artifact_head(const tx_gguf *gguf, const tx_artifact_facts *first, size_t head,
                            tx_artifact_facts *facts, tx_error *error);
+
+/* Whether every label of the head is answered for itself. */
+bool tx_artifact_is_multi_label(const tx_gguf *gguf, size_t head);
 
 /* The fingerprints of a head's training texts, rising; borrowed, maybe none. */
 void tx_artifact_fingerprints(const tx_gguf *gguf, size_t head, const uint64_t **fingerprints,

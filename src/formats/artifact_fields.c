@@ -14,6 +14,8 @@ void tx_field_write(const tx_field *f, const void *facts, const char *key,
   } else if (f->kind == TX_FIELD_FLOAT || f->kind == TX_FIELD_OPTIONAL_FLOAT) {
     double value = *(const double *)place;
     if (f->kind == TX_FIELD_FLOAT || value > 0) tx_gguf_add_float(writer, key, value);
+  } else if (f->kind == TX_FIELD_OPTIONAL_BOOL) {
+    if (*(const bool *)place) tx_gguf_add_bool(writer, key, true);
   } else {
     tx_text value = *(const tx_text *)place;
     if (f->kind == TX_FIELD_STRING || value.size > 0) tx_gguf_add_string(writer, key, value);
@@ -52,6 +54,8 @@ tx_status tx_field_read(const tx_field *f, const tx_gguf *gguf, const char *key,
       return tx_gguf_has(gguf, key) ? read_int(gguf, f, key, place, error) : TX_OK;
     case TX_FIELD_OPTIONAL_FLOAT:
       return tx_gguf_has(gguf, key) ? read_float(gguf, f, key, place, error) : TX_OK;
+    case TX_FIELD_OPTIONAL_BOOL:
+      return tx_gguf_has(gguf, key) ? tx_gguf_bool(gguf, key, place, error) : TX_OK;
     case TX_FIELD_OPTIONAL_STRING:
       return tx_gguf_has(gguf, key) ? tx_gguf_string(gguf, key, place, error) : TX_OK;
     default: return tx_gguf_string(gguf, key, place, error);

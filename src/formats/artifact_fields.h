@@ -13,6 +13,7 @@ typedef enum tx_field_kind {
   TX_FIELD_OPTIONAL_INT,
   TX_FIELD_FLOAT,          /* double */
   TX_FIELD_OPTIONAL_FLOAT,
+  TX_FIELD_OPTIONAL_BOOL,  /* bool */
   TX_FIELD_STRING,         /* tx_text */
   TX_FIELD_OPTIONAL_STRING,
 } tx_field_kind;

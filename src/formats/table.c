@@ -24,6 +24,16 @@ tx_table_options tx_table_defaults(void) {
 
 /* ---- which columns ---- */
 
+tx_status tx_label_separator_check(const char *separator, tx_error *error) {
+  char byte = separator[0];
+  if (byte && !separator[1] && (unsigned char)byte < 0x80 && byte != ' ' && byte != '\n' &&
+      byte != '\r') {
+    return TX_OK;
+  }
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "the separator of labels must be one ASCII character, no space and no line's end");
+}
+
 static size_t want(tx_table *table, const char *name, bool optional) {
   tx_table_wanted *wanted = &table->cells.wanted;
   wanted->names[wanted->count] = tx_text_of(name);
@@ -73,6 +83,11 @@ static tx_status want_columns(tx_table *table, const tx_table_options *options, 
   }
   TX_TRY(want_texts(table, copies[0], error));
   if (copies[1]) table->label = want(table, copies[1], false);
+  if (options->label_separator) {
+    TX_TRY(tx_label_separator_check(options->label_separator, error));
+    table->cells.wanted.array = table->label;
+    table->cells.wanted.separator = options->label_separator[0];
+  }
   table->id = want(table, copies[2], options->id == NULL);
   return TX_OK;
 }

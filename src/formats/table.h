@@ -28,15 +28,20 @@ typedef struct tx_dataset {
   int64_t rows;
   int64_t odd_rows, odd_line; /* whose texts hold NUL or bytes that are not UTF-8; the first's */
   tx_text *texts;  /* (rows) */
-  int32_t *labels; /* (rows): index into names, never -1 */
+  int32_t *labels; /* (rows): index into names, never -1; of several labels a row: its rarest,
+                      `classes` where it has none, which is what to stratify by */
+  uint8_t *marks;  /* (rows, classes): 1 where the label holds; NULL: each row has one label */
   int64_t *lines;  /* (rows): where each row starts in its file, from 1 */
   char **names;    /* (classes), sorted by bytes; valid UTF-8, not empty */
   int classes;
   uint64_t *hashes; /* (rows): tx_text_fingerprint of each text */
-  char sha256[65];  /* the data hash: over label and text of every row in order, each with its
-                       size in front (64 bits, little-endian) */
+  char sha256[65];  /* the data hash: over label (cell) and text of every row in order, each with
+                       its size in front (64 bits, little-endian) */
   tx_arena *arena;  /* holds all of the above */
 } tx_dataset;
+
+/* One byte of ASCII that may stand between labels. */
+tx_status tx_label_separator_check(const char *separator, tx_error *error);
 
 /* known NULL: the labels are taken from the file.  Else the names are those of
  * `known`, and any other label is an error that names it, its line and the

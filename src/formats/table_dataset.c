@@ -99,8 +99,10 @@ typedef struct {
   const char *file;
   bool known; /* the labels are given */
   label_set labels;
+  char separator; /* of labels; 0: a row has one */
   tx_sha256 *hash;
   tx_buffer texts, numbers, lines, hashes; /* the columns as they grow */
+  tx_buffer ends; /* of several labels a row: where each row's end in `numbers` (int64_t) */
 } reading;
 
 static tx_status fail_unknown(const reading *work, tx_text label, int64_t line, tx_error *error) {
@@ -141,17 +143,49 @@ static tx_status check_label(const reading *work, tx_text label, int64_t line, t
   return TX_OK;
 }
 
-static tx_status number_label(reading *work, const tx_row *row, int32_t *number, tx_error *error) {
-  if (row->label.size == 0) {
-    return tx_fail_line(error, TX_ERROR_INPUT, work->file, row->line,
-                        "the label is empty; fill it in or remove the row");
+static tx_status take_label(reading *work, tx_text label, int64_t line, tx_error *error) {
+  int32_t number = set_find(&work->labels, label);
+  if (number < 0) {
+    if (work->known) return fail_unknown(work, label, line, error);
+    TX_TRY(check_label(work, label, line, error));
+    number = set_add(&work->labels, label, work->data->arena);
   }
-  *number = set_find(&work->labels, row->label);
-  if (*number >= 0) return TX_OK;
-  if (work->known) return fail_unknown(work, row->label, row->line, error);
-  TX_TRY(check_label(work, row->label, row->line, error));
-  *number = set_add(&work->labels, row->label, work->data->arena);
-  return *number >= 0 ? TX_OK : tx_fail_memory(error, row->label.size, "the labels");
+  bool taken = number >= 0 && tx_buffer_append(&work->numbers, &number, sizeof number);
+  return taken ? TX_OK : tx_fail_memory(error, label.size, "the labels");
+}
+
+static tx_text trimmed(const char *from, const char *end) {
+  while (from < end && is_space(*from)) from++;
+  while (end > from && is_space(end[-1])) end--;
+  return (tx_text){from, (size_t)(end - from)};
+}
+
+/* Any number of labels; a separator promises one on each side. */
+static tx_status take_labels(reading *work, const tx_row *row, tx_error *error) {
+  const char *from = row->label.data, *end = from + row->label.size;
+  bool any = trimmed(from, end).size > 0;
+  while (any) {
+    const char *stop = memchr(from, work->separator, (size_t)(end - from));
+    tx_text label = trimmed(from, stop ? stop : end);
+    if (label.size == 0) {
+      return tx_fail_line(error, TX_ERROR_INPUT, work->file, row->line,
+                          "a label before or after '%c' is empty; remove the '%c'",
+                          work->separator, work->separator);
+    }
+    TX_TRY(take_label(work, label, row->line, error));
+    if (!stop) break;
+    from = stop + 1;
+  }
+  int64_t ends = (int64_t)(work->numbers.size / sizeof(int32_t));
+  if (tx_buffer_append(&work->ends, &ends, sizeof ends)) return TX_OK;
+  return tx_fail_memory(error, sizeof ends, "the labels");
+}
+
+static tx_status number_labels(reading *work, const tx_row *row, tx_error *error) {
+  if (work->separator) return take_labels(work, row, error);
+  if (row->label.size > 0) return take_label(work, row->label, row->line, error);
+  return tx_fail_line(error, TX_ERROR_INPUT, work->file, row->line,
+                      "the label is empty; fill it in or remove the row");
 }
 
 static bool hash_sized(tx_sha256 *hash, tx_text text) {
@@ -161,13 +195,11 @@ static bool hash_sized(tx_sha256 *hash, tx_text text) {
 }
 
 static tx_status take_row(reading *work, const tx_row *row, tx_error *error) {
-  int32_t number;
-  TX_TRY(number_label(work, row, &number, error));
+  TX_TRY(number_labels(work, row, error));
   char *copy = tx_arena_string(work->data->arena, row->text.data, row->text.size);
   tx_text text = {copy, row->text.size};
   uint64_t print = tx_text_fingerprint(row->text);
   if (!copy || !tx_buffer_append(&work->texts, &text, sizeof text) ||
-      !tx_buffer_append(&work->numbers, &number, sizeof number) ||
       !tx_buffer_append(&work->lines, &row->line, sizeof row->line) ||
       !tx_buffer_append(&work->hashes, &print, sizeof print) ||
       !hash_sized(work->hash, row->label) || !hash_sized(work->hash, row->text)) {
@@ -194,6 +226,42 @@ static int by_bytes(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* The rarest of each row's labels; the first of equals. */
+static bool find_rarest(tx_dataset *data) {
+  int64_t classes = data->classes, *counts = tx_alloc_zero((size_t)classes + 1, sizeof *counts);
+  if (!counts) return false;
+  for (int64_t i = 0; i < data->rows * classes; i++) counts[i % classes] += data->marks[i];
+  for (int64_t i = 0; i < data->rows; i++) {
+    const uint8_t *marks = data->marks + i * classes;
+    int32_t rarest = (int32_t)classes;
+    for (int32_t c = 0; c < classes; c++) {
+      if (marks[c] && (rarest == classes || counts[c] < counts[rarest])) rarest = c;
+    }
+    data->labels[i] = rarest;
+  }
+  tx_free(counts);
+  return true;
+}
+
+/* Several labels a row: `numbers` are those of all rows, one row after another. */
+static bool mark_labels(reading *work, const int32_t *renumbered) {
+  tx_dataset *data = work->data;
+  const int32_t *numbers = (const int32_t *)(const void *)work->numbers.data;
+  size_t rows = (size_t)data->rows, classes = (size_t)data->classes;
+  uint64_t size;
+  data->labels = tx_arena_array(data->arena, rows, sizeof *data->labels);
+  if (!data->labels || !tx_multiply(rows, classes, &size)) return false;
+  data->marks = tx_arena_array(data->arena, (size_t)size + 1, 1); /* NULL would say: one a row */
+  if (!data->marks) return false;
+  memset(data->marks, 0, (size_t)size);
+  int64_t at = 0, end;
+  for (size_t i = 0; i < rows; i++) {
+    memcpy(&end, work->ends.data + i * sizeof end, sizeof end);
+    while (at < end) data->marks[i * classes + (size_t)renumbered[numbers[at++]]] = 1;
+  }
+  return find_rarest(data);
+}
+
 /* Sorts the names and renumbers the rows. */
 static bool sort_labels(reading *work) {
   tx_dataset *data = work->data;
@@ -209,10 +277,15 @@ static bool sort_labels(reading *work) {
   for (size_t i = 0; i < count; i++) {
     renumbered[set_find(&work->labels, tx_text_of(data->names[i]))] = (int32_t)i;
   }
-  for (int64_t i = 0; i < data->rows; i++) data->labels[i] = renumbered[data->labels[i]];
   data->classes = (int)count;
+  bool fine = true;
+  if (work->separator) {
+    fine = mark_labels(work, renumbered);
+  } else {
+    for (int64_t i = 0; i < data->rows; i++) data->labels[i] = renumbered[data->labels[i]];
+  }
   tx_free(renumbered);
-  return true;
+  return fine;
 }
 
 static void *keep(tx_arena *arena, tx_buffer *column) {
@@ -225,10 +298,11 @@ static void *keep(tx_arena *arena, tx_buffer *column) {
 static tx_status finish(reading *work, tx_error *error) {
   tx_dataset *data = work->data;
   data->texts = keep(data->arena, &work->texts);
-  data->labels = keep(data->arena, &work->numbers);
+  if (!work->separator) data->labels = keep(data->arena, &work->numbers);
   data->lines = keep(data->arena, &work->lines);
   data->hashes = keep(data->arena, &work->hashes);
-  if (!data->texts || !data->labels || !data->lines || !data->hashes || !sort_labels(work) ||
+  bool labels = work->separator || data->labels;
+  if (!data->texts || !labels || !data->lines || !data->hashes || !sort_labels(work) ||
       !tx_sha256_finish(work->hash, data->sha256)) {
     return tx_fail_memory(error, (uint64_t)data->rows * 32, "the rows of a table");
   }
@@ -264,10 +338,13 @@ tx_status tx_dataset_read(const char *path, tx_table_options options, const tx_d
   if (!options.label) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "no label column is named for %s", path);
   }
-  reading work = {.file = path, .known = known != NULL};
+  reading work = {.file = path,
+                  .known = known != NULL,
+                  .separator = options.label_separator ? options.label_separator[0] : '\0'};
   tx_status status = read_dataset(&work, &options, known, error);
   tx_buffer_free(&work.texts);
   tx_buffer_free(&work.numbers);
+  tx_buffer_free(&work.ends);
   tx_buffer_free(&work.lines);
   tx_buffer_free(&work.hashes);
   tx_free(work.labels.names);

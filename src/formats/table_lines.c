@@ -97,6 +97,35 @@ static char *spell_real(json_t *value) {
   }
 }
 
+/* Several labels: joined, as a cell of the other formats has them. */
+static tx_status join_strings(tx_table_cells *cells, size_t cell, json_t *array, const char *file,
+                              tx_error *error) {
+  tx_buffer joined = {0};
+  tx_status status = TX_OK;
+  char shown[TX_SHOWN_SIZE], separator = cells->wanted.separator;
+  for (size_t i = 0; status == TX_OK && i < json_array_size(array); i++) {
+    const json_t *item = json_array_get(array, i);
+    tx_text text = {json_string_value(item), json_string_length(item)};
+    if (!text.data) {
+      status = tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,
+                            "the array '%s' holds what is no string; write labels in it",
+                            tx_show_name(cells->wanted.names[cell], shown));
+    } else if (memchr(text.data, separator, text.size)) {
+      status = tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,
+                            "the label '%s' holds '%c', which separates labels; choose another "
+                            "separator (--label-separator)",
+                            tx_show_name(text, shown), separator);
+    } else {
+      if (i > 0) tx_buffer_append_byte(&joined, separator);
+      tx_buffer_append(&joined, text.data, text.size);
+    }
+  }
+  if (status == TX_OK && joined.failed) status = tx_fail_memory(error, joined.size, "the labels");
+  if (status == TX_OK) tx_table_cells_set(cells, cell, joined.data, joined.size);
+  tx_buffer_free(&joined);
+  return status;
+}
+
 static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, const char *file,
                           tx_error *error) {
   json_type kind = json_typeof(value);
@@ -110,15 +139,18 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
     return TX_OK;
   }
   bool any = cells->wanted.any[cell], number = kind == JSON_INTEGER || kind == JSON_REAL;
+  bool array = cell > 0 && cell == cells->wanted.array;
+  if (kind == JSON_ARRAY && array) return join_strings(cells, cell, value, file, error);
   if (any && kind == JSON_NULL) return TX_OK;
   if (!any && !number) {
     char shown[TX_SHOWN_SIZE];
     return tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,
-                        "the value of '%s' is %s; it must be a string, a number or true or false",
+                        "the value of '%s' is %s; it must be %sa string, a number or true or false",
                         tx_show_name(cells->wanted.names[cell], shown),
                         kind == JSON_NULL    ? "null"
                         : kind == JSON_ARRAY ? "an array"
-                                             : "an object");
+                                             : "an object",
+                        array ? "an array of strings, " : "");
   }
   const size_t flags = JSON_ENCODE_ANY | JSON_COMPACT;
   char *spelled = kind == JSON_REAL ? spell_real(value) : json_dumps(value, flags);

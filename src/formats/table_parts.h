@@ -60,6 +60,8 @@ typedef struct {
   bool any[TX_TABLE_CELLS]; /* JSONL: a value of any kind will do: lists and objects stay JSON,
                                null is not there */
   size_t count;
+  size_t array;    /* JSONL: the cell that may be an array of strings; 0: none */
+  char separator;  /* ... by which they are joined */
 } tx_table_wanted;
 
 typedef struct {

@@ -3,6 +3,7 @@
 
 #include <float.h>
 
+#include "adapt/loss.h"
 #include "base/exact.h"
 #include "base/memory.h"
 
@@ -37,6 +38,14 @@ void tx_blend(float *first, const float *second, int64_t rows, int labels, doubl
   }
 }
 
+void tx_blend_sigmoids(float *first, const float *second, int64_t rows, int labels, double share) {
+  for (int64_t i = 0; i < rows * labels; i++) {
+    double yes = (1 - share) * log_of(first[i]) + share * log_of(second[i]);
+    double no = (1 - share) * log_of(1 - first[i]) + share * log_of(1 - second[i]);
+    first[i] = (float)tx_sigmoid(yes - no);
+  }
+}
+
 static tx_status blend_score(tx_scorer *self, const tx_text *texts, size_t count,
                              float *probabilities, tx_scored *scored, const tx_watch *watch,
                              tx_error *error) {
@@ -50,7 +59,8 @@ static tx_status blend_score(tx_scorer *self, const tx_text *texts, size_t count
     size_t part = count - from < most ? count - from : most;
     status = b->second->score(b->second, texts + from, part, second, NULL, NULL, error);
     if (status == TX_OK) {
-      tx_blend(probabilities + from * labels, second, (int64_t)part, self->labels, b->share);
+      (self->sigmoids ? tx_blend_sigmoids : tx_blend)(probabilities + from * labels, second,
+                                                      (int64_t)part, self->labels, b->share);
     }
   }
   tx_free(second);
@@ -75,6 +85,7 @@ tx_status tx_blend_new(tx_scorer *first, tx_scorer *second, double share, tx_sco
   }
   made->scorer = (tx_scorer){.name = "blend",
                              .labels = first->labels,
+                             .sigmoids = first->sigmoids,
                              .score = blend_score,
                              .free = blend_free};
   made->first = first, made->second = second, made->share = share;

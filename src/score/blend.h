@@ -10,6 +10,9 @@
  * A probability of 0 counts as the smallest float. */
 void tx_blend(float *first, const float *second, int64_t rows, int labels, double share);
 
+/* The same of labels each for itself: the mean of the log odds. */
+void tx_blend_sigmoids(float *first, const float *second, int64_t rows, int labels, double share);
+
 /* The scorer is new; takes both, also on failure.  `share` of the second: 0..1. */
 tx_status tx_blend_new(tx_scorer *first, tx_scorer *second, double share, tx_scorer **scorer,
                        tx_error *error);

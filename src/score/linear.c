@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "adapt/logistic.h"
+#include "adapt/loss.h"
 #include "base/exact.h"
 #include "base/hash.h"
 #include "base/memory.h"
@@ -80,6 +81,16 @@ static void softmax(const double *scores, int labels, float *probabilities) {
   for (int c = 0; c < labels; c++) probabilities[c] = (float)(tx_exp(scores[c] - top) / sum);
 }
 
+/* Scores to probabilities. */
+static void squash(const linear_scorer *linear, const double *scores, float *probabilities) {
+  int labels = linear->scorer.labels;
+  if (!linear->scorer.sigmoids) {
+    softmax(scores, labels, probabilities);
+    return;
+  }
+  for (int c = 0; c < labels; c++) probabilities[c] = (float)tx_sigmoid(scores[c]);
+}
+
 static bool score_text(const linear_scorer *linear, tx_text text, scratch *s,
                        float *probabilities) {
   int labels = linear->scorer.labels;
@@ -91,7 +102,7 @@ static bool score_text(const linear_scorer *linear, tx_text text, scratch *s,
     double value = s->values[i];
     for (int c = 0; c < labels; c++) s->scores[c] += value * (double)weights[c];
   }
-  softmax(s->scores, labels, probabilities);
+  squash(linear, s->scores, probabilities);
   return true;
 }
 
@@ -204,6 +215,7 @@ static tx_status choose_for(const training *t, const training *part, const uint6
   }
   tx_logistic_options options = tx_logistic_defaults();
   options.tolerance = 1e-2;
+  options.marks = part->options.marks;
   if (status == TX_OK) {
     status = tx_logistic_choose(&x, part->labels, t->classes, groups, candidates, CANDIDATES,
                                 t->options.folds, t->options.seed, options, penalty, NULL, t->watch,
@@ -222,16 +234,22 @@ static tx_status choose_penalty(const training *t, double *penalty) {
   int64_t *sample = tx_arena_array(arena, rows, sizeof *sample);
   tx_text *texts = tx_arena_array(arena, rows, sizeof *texts);
   int32_t *labels = tx_arena_array(arena, rows, sizeof *labels);
+  size_t of_marks = t->options.marks ? (size_t)t->classes : 0;
+  uint8_t *marks = tx_arena_array(arena, rows, of_marks);
   uint64_t *groups = tx_arena_array(arena, rows, sizeof *groups);
   tx_status status;
-  if (sample && texts && labels && groups) {
+  if (sample && texts && labels && groups && (marks || !of_marks)) {
     training part = *t;
+    part.options.marks = of_marks ? marks : NULL;
     part.texts = texts;
     part.labels = labels;
     part.rows = sample_rows(t, sample);
     for (int64_t i = 0; i < part.rows; i++) {
       texts[i] = t->texts[sample[i]];
       labels[i] = t->labels[sample[i]];
+      if (of_marks) {
+        memcpy(marks + (size_t)i * of_marks, t->options.marks + (size_t)sample[i] * of_marks, of_marks);
+      }
       groups[i] = tx_hash64(texts[i].data, texts[i].size, 0);
     }
     status = choose_for(t, &part, groups, penalty);
@@ -259,6 +277,7 @@ static tx_status fit_rows(const training *t, linear_scorer *linear, const tx_fea
     tx_logistic_options options = tx_logistic_defaults();
     options.penalty = penalty;
     options.tolerance = 1e-4;
+    options.marks = t->options.marks;
     status = tx_logistic_fit(rows, t->labels, t->classes, NULL, 0, options, weights, bias, t->watch,
                              t->error);
     for (size_t c = 0; status == TX_OK && c < labels; c++) {
@@ -283,6 +302,7 @@ static tx_cache_key key_of(const training *t, const tx_term_table *table) {
   tx_cache_key key = tx_memo_key("linear 1");
   tx_memo_add(&key, numbers, sizeof numbers);
   tx_memo_add(&key, t->labels, (uint64_t)t->rows * sizeof *t->labels);
+  if (o->marks) tx_memo_add(&key, o->marks, (uint64_t)(t->rows * t->classes));
   for (int64_t i = 0; i < t->rows; i++) tx_memo_add(&key, t->texts[i].data, t->texts[i].size);
   tx_memo_add(&key, table->terms, (uint64_t)table->count * sizeof *table->terms);
   tx_memo_add(&key, table->idf, (uint64_t)table->count * sizeof *table->idf);
@@ -318,9 +338,9 @@ static tx_status train(const training *t, linear_scorer *linear) {
   return TX_OK;
 }
 
-static linear_scorer *new_scorer(int labels) {
+static linear_scorer *new_scorer(int labels, bool sigmoids) {
   linear_scorer *linear = tx_alloc_zero(1, sizeof *linear);
-  if (linear) linear->scorer = (tx_scorer){"linear", labels, linear_score, linear_free};
+  if (linear) linear->scorer = (tx_scorer){"linear", labels, sigmoids, linear_score, linear_free};
   return linear;
 }
 
@@ -338,7 +358,7 @@ tx_status tx_linear_train(const tx_text *texts, const int32_t *labels, int64_t r
     return tx_fail(error, TX_ERROR_ARGUMENT, "runs have 1 to %d characters, not %d to %d",
                    TX_LONGEST_RUN, options.shortest_run, options.longest_run);
   }
-  linear_scorer *linear = new_scorer(classes);
+  linear_scorer *linear = new_scorer(classes, options.marks != NULL);
   if (!linear) return tx_fail_memory(error, sizeof *linear, "the linear baseline");
   training t = {texts, labels, rows, classes, options, watch, error};
   tx_status status = train(&t, linear);
@@ -478,7 +498,7 @@ tx_status tx_linear_load(const tx_gguf *gguf, size_t head, int classes, tx_score
     return tx_fail(error, TX_ERROR_ARGUMENT, "a linear baseline has two labels or more, not %d",
                    classes);
   }
-  linear_scorer *linear = new_scorer(classes);
+  linear_scorer *linear = new_scorer(classes, tx_artifact_is_multi_label(gguf, head));
   if (!linear) return tx_fail_memory(error, sizeof *linear, "the linear baseline");
   tx_status status = load(gguf, head, linear, error);
   if (status == TX_OK) {

@@ -20,6 +20,7 @@ typedef struct tx_linear_options {
   int folds;                     /* of the cross-validation, from 2 */
   uint64_t seed;
   tx_memo *memo; /* or NULL */
+  const uint8_t *marks; /* as of tx_logistic_options, and what `labels` are then; or NULL */
 } tx_linear_options;
 tx_linear_options tx_linear_defaults(void); /* 40,000 terms, 0, runs of 2 to 4, 3 folds, seed 1 */
 

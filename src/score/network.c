@@ -22,6 +22,7 @@ typedef struct {
   const float *query; /* (C), of pooling by attention: the artifact's; or NULL */
   float *weight; /* packed (width, labels) */
   float *bias;   /* (labels) */
+  bool sigmoids; /* as of tx_scorer */
 } network_head;
 
 typedef struct {
@@ -208,6 +209,7 @@ static tx_status read_head(network *n, const tx_gguf *artifact, const tx_artifac
   network_head *h = &n->heads[facts->head];
   h->depth = facts->depth;
   h->labels = (int64_t)facts->label_count;
+  h->sigmoids = facts->multi_label;
   TX_TRY(tx_pooling_find(facts->pooling, &h->pooling, error));
   h->width = tx_pool_parts(h->pooling) * model->width;
   if (h->pooling == TX_POOLING_ATTENTION) {
@@ -296,8 +298,12 @@ typedef struct {
 static tx_status check_probabilities(const network *n, const float *probabilities, int64_t labels,
                                      int64_t count, size_t first, tx_error *error) {
   for (int64_t i = 0; i < count; i++) {
-    float p = probabilities[i * labels]; /* the sum is in every one of a row */
-    if (p - p == 0) continue;
+    int64_t broken = 0;
+    for (int64_t c = 0; c < labels; c++) {
+      float p = probabilities[i * labels + c];
+      broken += !(p - p == 0);
+    }
+    if (!broken) continue;
     return tx_fail(error, TX_ERROR_INPUT,
                    "text %zu of this call gives no number: the classifier or its base %s holds "
                    "weights that overflow; train it again",
@@ -340,7 +346,11 @@ static tx_status answer_head(const network *n, const network_head *h, const floa
                         .y = logits,
                         .y_row = h->labels};
   tx_product_run(&product);
-  tx_softmax(logits, count, (int)h->labels, probabilities);
+  if (h->sigmoids) {
+    tx_sigmoids(logits, count * h->labels, probabilities);
+  } else {
+    tx_softmax(logits, count, (int)h->labels, probabilities);
+  }
   return check_probabilities(n, probabilities, h->labels, count, first, error);
 }
 
@@ -443,6 +453,7 @@ tx_status tx_network_open(const tx_gguf *artifact, const tx_artifact_facts *fact
   n->chosen = chosen;
   n->scorer = (tx_scorer){.name = "network",
                           .labels = (int)facts[chosen].label_count,
+                          .sigmoids = facts[chosen].multi_label,
                           .score = network_score,
                           .free = network_free};
   tx_status status = network_build(n, artifact, facts, options, error);

@@ -11,6 +11,7 @@ typedef struct tx_scorer tx_scorer;
 struct tx_scorer {
   const char *name; /* "linear", "head", "last-block" */
   int labels;
+  bool sigmoids; /* each label for itself: a row of probabilities does not sum to 1 */
   /* probabilities: (count, labels).  `scored` (may be NULL) is added to. */
   tx_status (*score)(tx_scorer *self, const tx_text *texts, size_t count, float *probabilities,
                      tx_scored *scored, const tx_watch *watch, tx_error *error);

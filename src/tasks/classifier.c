@@ -190,6 +190,23 @@ void tx_classifier_close(tx_classifier *classifier) {
   tx_free(classifier);
 }
 
+/* ---- tables ------------------------------------------------------------ */
+
+tx_status tx_classifier_table(const tx_classifier *classifier, char separator[2],
+                              tx_table_options *options, tx_error *error) {
+  const tx_artifact_facts *facts = &classifier->facts[classifier->chosen];
+  if (!facts->multi_label) {
+    if (!options->label_separator) return TX_OK;
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "%s gives each text one label, so nothing separates labels; leave the separator "
+                   "out, or train with --multi-label",
+                   classifier->path);
+  }
+  separator[0] = facts->label_separator.data[0], separator[1] = '\0';
+  if (!options->label_separator) options->label_separator = separator;
+  return TX_OK;
+}
+
 /* ---- asking ------------------------------------------------------------ */
 
 tx_precision tx_classifier_precision(const tx_classifier *classifier) {
@@ -209,6 +226,16 @@ size_t tx_classifier_head_count(const tx_classifier *classifier, size_t head) {
 const char *tx_classifier_head_label(const tx_classifier *classifier, size_t head, size_t index) {
   return index < tx_classifier_head_count(classifier, head) ? classifier->labels[head][index]
                                                             : NULL;
+}
+
+bool tx_classifier_head_multi_label(const tx_classifier *classifier, size_t head) {
+  return head < classifier->heads && classifier->facts[head].multi_label;
+}
+
+char tx_classifier_head_separator(const tx_classifier *classifier, size_t head) {
+  return tx_classifier_head_multi_label(classifier, head)
+             ? classifier->facts[head].label_separator.data[0]
+             : '\0';
 }
 
 size_t tx_classifier_count(const tx_classifier *classifier) {

@@ -3,6 +3,7 @@
 #define TX_TASKS_CLASSIFIER_H
 
 #include "formats/artifact.h"
+#include "formats/table.h"
 #include "score/scorer.h"
 
 struct tx_classifier {
@@ -26,5 +27,11 @@ tx_status tx_classifier_read(const char *path, tx_classifier_options options,
 /* Where its base model is, as the options or the artifact name it. */
 tx_status tx_classifier_base(const tx_classifier *classifier, tx_classifier_options options,
                              char path[4096], tx_error *error);
+
+/* How a labelled table of the chosen head is read: where any number of labels hold, by the
+ * options' separator, else the artifact's, which is put into `separator`.  A separator is
+ * refused where a text has one label. */
+tx_status tx_classifier_table(const tx_classifier *classifier, char separator[2],
+                              tx_table_options *options, tx_error *error);
 
 #endif

@@ -7,14 +7,15 @@
 #include "formats/table.h"
 #include "score/linear.h"
 #include "tasks/classifier.h"
+#include "trust/answers.h"
 #include "trust/comparison.h"
-#include "trust/metrics.h"
 
 enum { LINES_KEPT = 1000 };
 
 typedef struct {
   tx_classifier *classifier;
   tx_dataset *table;
+  tx_truth truth; /* of its rows */
   tx_scorer *linear;
   size_t head;
   int labels;
@@ -27,8 +28,11 @@ typedef struct {
 
 static tx_status read_table(job *j, const char *data, tx_table_options options) {
   tx_dataset known = {.names = j->classifier->labels[j->head], .classes = j->labels};
+  char separator[2];
+  TX_TRY(tx_classifier_table(j->classifier, separator, &options, j->error));
   TX_TRY(tx_dataset_read(data, options, &known, &j->table, j->error));
   tx_dataset_note(j->table, data, j->watch);
+  j->truth = (tx_truth){j->table->marks ? NULL : j->table->labels, j->table->marks, NULL};
   if (j->table->rows > 0) return TX_OK;
   return tx_fail(j->error, TX_ERROR_INPUT, "%s has no rows; give at least one to evaluate on",
                  data);
@@ -60,17 +64,20 @@ static tx_status measure(job *j) {
   size_t labels = (size_t)j->labels;
   tx_label_counts *counts = tx_arena_array(j->arena, labels, sizeof *counts);
   out->labels = tx_arena_array(j->arena, labels, sizeof *out->labels);
-  out->confusion = tx_arena_array(j->arena, labels * labels, sizeof *out->confusion);
-  if (!counts || !out->labels || !out->confusion) {
+  size_t square = j->truth.marks ? 0 : labels * labels;
+  out->multi_label = j->truth.marks != NULL;
+  if (square > 0) out->confusion = tx_arena_array(j->arena, square, sizeof *out->confusion);
+  if (!counts || !out->labels || (square > 0 && !out->confusion)) {
     return tx_fail_memory(j->error, labels * labels * 8, "the confusion matrix");
   }
   tx_metrics metrics;
-  tx_metrics_compute(j->probabilities, j->table->labels, j->table->rows, j->labels, &metrics,
-                     counts, out->confusion);
+  tx_answers_measure(j->probabilities, j->truth, j->table->rows, j->labels, &metrics, counts,
+                     out->confusion);
   tx_interval interval = tx_wilson(metrics.correct, metrics.rows);
   out->n = metrics.rows;
   out->accuracy = metrics.accuracy, out->accuracy_lo = interval.lo, out->accuracy_hi = interval.hi;
-  out->macro_f1 = metrics.macro_f1, out->nll = metrics.nll;
+  out->macro_f1 = metrics.macro_f1, out->micro_f1 = metrics.micro_f1;
+  out->nll = metrics.nll;
   out->brier = metrics.brier, out->ece = metrics.ece;
   memcpy(out->bins, metrics.bins, sizeof out->bins);
   out->label_count = labels;
@@ -87,13 +94,12 @@ static tx_status measure(job *j) {
   return TX_OK;
 }
 
-/* The classifier beside a baseline, whose answer for row i is `answers[i]`. */
-static tx_baseline_score compare(const job *j, const int32_t *answers) {
+/* The classifier beside a baseline, which is right about row i where `right[i]`. */
+static tx_baseline_score compare(const job *j, const bool *right) {
   int64_t both = 0, only_a = 0, only_b = 0, neither = 0;
   for (int64_t i = 0; i < j->table->rows; i++) {
-    int32_t truth = j->table->labels[i];
-    bool a = tx_top_label(j->probabilities + i * j->labels, j->labels) == truth;
-    bool b = answers[i] == truth;
+    bool a = tx_answer_right(j->probabilities + i * j->labels, j->truth, i, j->labels);
+    bool b = right[i];
     both += a && b, only_a += a && !b, only_b += !a && b, neither += !a && !b;
   }
   double rows = (double)j->table->rows;
@@ -107,18 +113,32 @@ static tx_baseline_score compare(const job *j, const int32_t *answers) {
                              .p_value = tx_mcnemar(only_a, only_b)};
 }
 
+static bool majority_is_right(const job *j, int64_t row) {
+  const tx_artifact_facts *facts = &j->classifier->facts[j->head];
+  if (!j->truth.marks) return facts->majority_label == j->truth.labels[row];
+  const uint8_t *marks = j->truth.marks + row * j->labels;
+  size_t met = 0; /* of the most frequent labels, which rise as all labels do */
+  for (int c = 0; c < j->labels; c++) {
+    bool answered = met < facts->majority_count &&
+                    facts->majority_labels[met].size == facts->labels[c].size &&
+                    memcmp(facts->majority_labels[met].data, facts->labels[c].data,
+                           facts->labels[c].size) == 0;
+    if (answered != (marks[c] != 0)) return false;
+    met += answered;
+  }
+  return true;
+}
+
 static tx_status compare_baselines(job *j) {
-  int32_t *answers = tx_alloc_array((size_t)j->table->rows, sizeof *answers);
-  if (!answers) return tx_fail_memory(j->error, (uint64_t)j->table->rows * 4, "the baselines");
+  bool *right = tx_alloc_array((size_t)j->table->rows, sizeof *right);
+  if (!right) return tx_fail_memory(j->error, (uint64_t)j->table->rows, "the baselines");
+  for (int64_t i = 0; i < j->table->rows; i++) right[i] = majority_is_right(j, i);
+  j->out->majority = compare(j, right);
   for (int64_t i = 0; i < j->table->rows; i++) {
-    answers[i] = (int32_t)j->classifier->facts[j->head].majority_label;
+    right[i] = tx_answer_right(j->linear_probabilities + i * j->labels, j->truth, i, j->labels);
   }
-  j->out->majority = compare(j, answers);
-  for (int64_t i = 0; i < j->table->rows; i++) {
-    answers[i] = tx_top_label(j->linear_probabilities + i * j->labels, j->labels);
-  }
-  j->out->linear = compare(j, answers);
-  tx_free(answers);
+  j->out->linear = compare(j, right);
+  tx_free(right);
   return TX_OK;
 }
 

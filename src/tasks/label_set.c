@@ -49,7 +49,8 @@ static tx_status choose_depth(tx_training *t, tx_label_set *set, tx_error *error
                               .folds = TX_LABEL_SET_FOLDS,
                               .seed = o->seed,
                               .class_weights = tx_label_set_weights(t, set),
-                              .memo = t->memo};
+                              .memo = t->memo,
+                              .marks = set->split.train.marks};
   TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_PROBE, highest, TX_POOLING_LAST_MEAN}, error));
   size_t room = 3 * (size_t)(options.highest - options.lowest + 1);
   set->depths = tx_alloc_array(room, sizeof *set->depths);
@@ -63,8 +64,9 @@ static tx_status choose_depth(tx_training *t, tx_label_set *set, tx_error *error
     set->depth = set->depths[i].depth;
     set->pooling = set->depths[i].pooling;
     tx_watch_note(t->watch, "depth: %" PRId64 " of %" PRId64
-                  " blocks, pooling %s, cross-validated accuracy %.4f", set->depth,
-                  t->facts->blocks, tx_pooling_name(set->pooling), set->depths[i].accuracy);
+                  " blocks, pooling %s, cross-validated %s %.4f", set->depth, t->facts->blocks,
+                  tx_pooling_name(set->pooling),
+                  options.marks ? "share of labels found" : "accuracy", set->depths[i].accuracy);
   }
   return TX_OK;
 }
@@ -175,6 +177,12 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   return tx_label_set_score(t, set, set->tail, probabilities, error);
 }
 
+/* The words into probabilities (validation rows, classes). */
+static void blend_words(const tx_label_set *set, double share, float *probabilities) {
+  (set->split.validation.marks ? tx_blend_sigmoids : tx_blend)(
+      probabilities, set->linear_scores, set->split.validation.count, set->split.classes, share);
+}
+
 /* The words beside the model, half of each in the answers: two models that err on
  * different texts.  It costs next to nothing and has nothing to tune, so the lower
  * validation loss decides.  `head` (rows, classes) becomes the blend then. */
@@ -186,7 +194,7 @@ static tx_status try_words(const tx_training *t, tx_label_set *set, float *head,
   bool better = false;
   if (!blended) return tx_fail_memory(error, floats * 4, "scores");
   memcpy(blended, head, floats * sizeof *head);
-  tx_blend(blended, set->linear_scores, rows, classes, 0.5);
+  blend_words(set, 0.5, blended);
   tx_status status = tx_label_set_better(t, set, "words", blended, head, 1.0, &better, error);
   if (status == TX_OK && better) {
     memcpy(head, blended, floats * sizeof *head);
@@ -217,7 +225,7 @@ static tx_status try_last_block(tx_training *t, tx_label_set *set, float *head, 
   if (status == TX_OK && set->best_epoch > 0) {
     status = tx_label_set_score(t, set, set->tail, tuned, error);
     if (status == TX_OK && set->words > 0) {
-      tx_blend(tuned, set->linear_scores, set->split.validation.count, classes, set->words);
+      blend_words(set, set->words, tuned);
     }
     if (status == TX_OK) {
       /* The best of the epochs was taken on the same rows (Bonferroni). */
@@ -280,9 +288,7 @@ tx_status tx_label_set_requantise(tx_training *t, tx_label_set *set, bool *accep
   if (!bytes) return tx_fail_memory(error, floats * 4, "scores");
   tx_status status = tx_label_set_score(t, set, set->tail, bytes, error);
   if (status == TX_OK) {
-    if (set->words > 0) {
-      tx_blend(bytes, set->linear_scores, set->split.validation.count, set->split.classes, set->words);
-    }
+    if (set->words > 0) blend_words(set, set->words, bytes);
     tx_label_set_compare_int8(t, set, bytes, accepted);
     memcpy(set->scores, bytes, floats * sizeof *bytes);
   }

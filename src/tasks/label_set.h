@@ -25,7 +25,8 @@ typedef struct tx_label_set {
   tx_partition split;
   tx_rows_of_states train, validation;
   double *class_weights; /* (classes): balanced */
-  int32_t majority;
+  int32_t majority;      /* the most frequent label */
+  int64_t majority_row;  /* of several a text: a training row of the most frequent set */
   tx_scorer *linear;     /* the baseline */
   float *linear_scores;  /* (validation rows, classes): its probabilities */
   float *scores;         /* (validation rows, classes): of what was trained */
@@ -41,7 +42,7 @@ typedef struct tx_label_set {
   double penalty, learning_rate;
   int epochs, best_epoch;
   int64_t trained_parameters, cut, tokens;
-  double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
+  double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll;
   double majority_accuracy, linear_accuracy;
 } tx_label_set;
 

@@ -6,8 +6,8 @@
 #include "adapt/loss.h"
 #include "base/watch.h"
 #include "kernels/product.h"
+#include "trust/answers.h"
 #include "trust/comparison.h"
-#include "trust/metrics.h"
 
 tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, tx_tail *tail,
                             float *probabilities, tx_error *error) {
@@ -36,7 +36,11 @@ tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, tx_tail *t
                           .y = logits,
                           .y_row = classes};
     tx_product_run(&product);
-    tx_softmax(logits, count, (int)classes, probabilities);
+    if (set->split.validation.marks) {
+      tx_sigmoids(logits, count * classes, probabilities);
+    } else {
+      tx_softmax(logits, count, (int)classes, probabilities);
+    }
   }
   tx_free(features), tx_free(head);
   return status;
@@ -45,12 +49,13 @@ tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, tx_tail *t
 void tx_label_set_take_scores(tx_label_set *set, const float *probabilities) {
   const tx_labelled *rows = &set->split.validation;
   tx_metrics metrics;
-  tx_metrics_compute(probabilities, rows->labels, rows->count, set->split.classes, &metrics, NULL,
-                     NULL);
+  tx_answers_measure(probabilities, tx_labelled_truth(rows), rows->count, set->split.classes,
+                     &metrics, NULL, NULL);
   tx_interval interval = tx_wilson(metrics.correct, rows->count);
   set->val_accuracy = metrics.accuracy;
   set->val_lo = interval.lo, set->val_hi = interval.hi;
-  set->val_macro_f1 = metrics.macro_f1, set->val_nll = metrics.nll;
+  set->val_macro_f1 = metrics.macro_f1, set->val_micro_f1 = metrics.micro_f1;
+  set->val_nll = metrics.nll;
 }
 
 /* Even if every error of the head went, six rows are the fewest from which a
@@ -60,7 +65,8 @@ enum { FEWEST_ERRORS = 6 };
 bool tx_label_set_worth_trying(const tx_training *t, const tx_label_set *set, const float *head) {
   const tx_labelled *rows = &set->split.validation;
   tx_metrics metrics;
-  tx_metrics_compute(head, rows->labels, rows->count, set->split.classes, &metrics, NULL, NULL);
+  tx_answers_measure(head, tx_labelled_truth(rows), rows->count, set->split.classes, &metrics, NULL,
+                     NULL);
   int64_t errors = rows->count - metrics.correct;
   if (errors >= FEWEST_ERRORS) return true;
   tx_watch_note(t->watch,
@@ -78,11 +84,12 @@ tx_status tx_label_set_better(const tx_training *t, const tx_label_set *set, con
   double *gains = tx_alloc_array((size_t)rows->count, sizeof *gains);
   if (!gains) return tx_fail_memory(error, (uint64_t)rows->count * 8, "the comparison");
   tx_metrics of_new, of_old;
-  tx_metrics_compute(new, rows->labels, rows->count, classes, &of_new, NULL, NULL);
-  tx_metrics_compute(old, rows->labels, rows->count, classes, &of_old, NULL, NULL);
+  tx_truth truth = tx_labelled_truth(rows);
+  tx_answers_measure(new, truth, rows->count, classes, &of_new, NULL, NULL);
+  tx_answers_measure(old, truth, rows->count, classes, &of_old, NULL, NULL);
   for (int64_t i = 0; i < rows->count; i++) {
-    int64_t at = i * classes + rows->labels[i];
-    gains[i] = tx_row_loss(old[at]) - tx_row_loss(new[at]);
+    gains[i] = tx_answer_loss(old + i * classes, truth, i, classes) -
+               tx_answer_loss(new + i * classes, truth, i, classes);
   }
   double p = tx_mean_above_zero(gains, rows->count);
   tx_free(gains);
@@ -98,12 +105,13 @@ void tx_label_set_compare_int8(const tx_training *t, const tx_label_set *set, co
                                bool *accepted) {
   const tx_labelled *rows = &set->split.validation;
   int classes = set->split.classes;
+  tx_truth truth = tx_labelled_truth(rows);
   int64_t changed = 0, right[2] = {0, 0};
   for (int64_t i = 0; i < rows->count; i++) {
-    int32_t before = tx_top_label(set->scores + i * classes, classes);
-    int32_t after = tx_top_label(bytes + i * classes, classes);
-    changed += before != after;
-    right[0] += before == rows->labels[i], right[1] += after == rows->labels[i];
+    const float *before = set->scores + i * classes, *after = bytes + i * classes;
+    changed += !tx_answers_same(before, after, truth.marks != NULL, classes);
+    right[0] += tx_answer_right(before, truth, i, classes);
+    right[1] += tx_answer_right(after, truth, i, classes);
   }
   double points = 100 * (double)(right[0] - right[1]) / (double)rows->count;
   *accepted = points <= TX_TOLERANCE;

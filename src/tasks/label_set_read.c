@@ -2,12 +2,13 @@
 #include "tasks/label_set.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/watch.h"
 #include "formats/nearest.h"
 #include "score/linear.h"
-#include "trust/metrics.h"
+#include "trust/answers.h"
 
 static tx_status encode_rows(tx_training *t, const tx_labelled *rows, tx_rows_of_states *to,
                              tx_error *error) {
@@ -48,6 +49,38 @@ static void note_shared(const tx_training *t, const tx_label_set *set) {
                 shared, count, count == 1 ? "" : "s", shared == 1 ? "stands" : "stand");
 }
 
+typedef struct {
+  const uint8_t *marks; /* (classes) */
+  int64_t row, classes;
+} marked_row;
+
+static int by_marks(const void *a, const void *b) {
+  const marked_row *x = a, *y = b;
+  int order = memcmp(x->marks, y->marks, (size_t)x->classes);
+  return order ? order : (x->row > y->row) - (x->row < y->row);
+}
+
+/* A row whose set of labels no other set outnumbers. */
+static tx_status find_majority_row(tx_label_set *set, tx_error *error) {
+  const tx_labelled *rows = &set->split.train;
+  int64_t classes = set->split.classes, most = 0, run = 0;
+  marked_row *sorted = tx_alloc_array((size_t)rows->count, sizeof *sorted);
+  if (!sorted) return tx_fail_memory(error, (uint64_t)rows->count * sizeof *sorted, "the labels");
+  for (int64_t i = 0; i < rows->count; i++) {
+    sorted[i] = (marked_row){rows->marks + i * classes, i, classes};
+  }
+  qsort(sorted, (size_t)rows->count, sizeof *sorted, by_marks);
+  for (int64_t i = 0; i < rows->count; i++) {
+    bool same = i > 0 && memcmp(sorted[i].marks, sorted[i - 1].marks, (size_t)classes) == 0;
+    run = same ? run + 1 : 1;
+    if (run <= most) continue;
+    most = run;
+    set->majority_row = sorted[i].row;
+  }
+  tx_free(sorted);
+  return TX_OK;
+}
+
 /* The weights that make every label count the same: rows / (labels * rows of the label). */
 static tx_status weigh_classes(const tx_training *t, tx_label_set *set, tx_error *error) {
   int classes = set->split.classes;
@@ -58,13 +91,17 @@ static tx_status weigh_classes(const tx_training *t, tx_label_set *set, tx_error
     tx_free(counts);
     return tx_fail_memory(error, (uint64_t)classes * 8, "class weights");
   }
-  for (int64_t i = 0; i < rows->count; i++) counts[rows->labels[i]]++;
+  for (int64_t i = 0; i < rows->count; i++) {
+    if (!rows->marks) counts[rows->labels[i]]++;
+    for (int64_t c = 0; rows->marks && c < classes; c++) counts[c] += rows->marks[i * classes + c];
+  }
   for (int c = 0; c < classes; c++) {
     if (counts[c] > counts[set->majority]) set->majority = c;
     double share = (double)classes * (double)(counts[c] ? counts[c] : 1);
     set->class_weights[c] = (double)rows->count / share;
   }
   tx_status status = note_single_labels(t, set, counts, error);
+  if (status == TX_OK && rows->marks) status = find_majority_row(set, error);
   tx_free(counts);
   return status;
 }
@@ -73,12 +110,22 @@ const double *tx_label_set_weights(const tx_training *t, const tx_label_set *set
   return t->options->class_weights == TX_CLASS_WEIGHTS_BALANCED ? set->class_weights : NULL;
 }
 
+/* Whether the majority baseline is right about a validation row. */
+static bool is_majority(const tx_label_set *set, int64_t row) {
+  const tx_labelled *train = &set->split.train, *validation = &set->split.validation;
+  if (!validation->marks) return set->majority == validation->labels[row];
+  int64_t classes = set->split.classes;
+  return memcmp(train->marks + set->majority_row * classes, validation->marks + row * classes,
+                (size_t)classes) == 0;
+}
+
 static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *error) {
   const tx_labelled *train = &set->split.train, *validation = &set->split.validation;
   int classes = set->split.classes;
   tx_linear_options options = tx_linear_defaults();
   options.seed = t->options->seed;
   options.memo = t->memo;
+  options.marks = train->marks;
   TX_TRY(tx_linear_train(train->texts, train->labels, train->count, classes, options, &set->linear,
                          t->watch, error));
   float *probabilities = tx_alloc_array((size_t)(validation->count * classes), sizeof(float));
@@ -86,10 +133,11 @@ static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *er
   set->linear_scores = probabilities;
   tx_status status = set->linear->score(set->linear, validation->texts, (size_t)validation->count,
                                         probabilities, NULL, t->watch, error);
+  tx_truth truth = tx_labelled_truth(validation);
   int64_t linear = 0, majority = 0;
   for (int64_t i = 0; status == TX_OK && i < validation->count; i++) {
-    linear += tx_top_label(probabilities + i * classes, classes) == validation->labels[i];
-    majority += set->majority == validation->labels[i];
+    linear += tx_answer_right(probabilities + i * classes, truth, i, classes);
+    majority += is_majority(set, i);
   }
   set->linear_accuracy = (double)linear / (double)validation->count;
   set->majority_accuracy = (double)majority / (double)validation->count;

@@ -35,7 +35,7 @@ static tx_status solve_head(tx_training *t, tx_label_set *set, const float *feat
                             float *bias, tx_error *error) {
   const tx_labelled *rows = &set->split.train;
   tx_head_options options = {t->options->penalty, TX_LABEL_SET_FOLDS, t->options->seed,
-                             tx_label_set_weights(t, set), t->memo};
+                             tx_label_set_weights(t, set), rows->marks, t->memo};
   return tx_head_fit(features, rows->labels, rows->hashes, rows->count, tx_tail_width(set->tail),
                      set->split.classes, options, weight, bias, &set->penalty, t->watch, error);
 }
@@ -93,8 +93,9 @@ tx_status tx_label_set_steps(tx_training *t, tx_label_set *set, tx_error *error)
                            .pass = &t->pass,
                            .train = &set->train.states,
                            .held_out = &set->validation.states,
-                           .truth = {set->split.train.labels, NULL, tx_label_set_weights(t, set)},
-                           .held_out_truth = {set->split.validation.labels, NULL, NULL}};
+                           .truth = tx_labelled_truth(&set->split.train),
+                           .held_out_truth = tx_labelled_truth(&set->split.validation)};
+  lesson.truth.weights = tx_label_set_weights(t, set);
   tx_learner learner = tx_tail_learner(&lesson);
   options.learning_rate = o->learning_rate > 0 ? o->learning_rate : own_learning_rate(set);
   tx_fit_report fit;

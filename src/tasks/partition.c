@@ -10,7 +10,17 @@
 
 enum { FOLDS = 10 }; /* one of them is held out */
 
-static bool rows_allocate(tx_labelled *rows, int64_t count) {
+/* What rows are stratified by: their label, or the rarest of their labels, or none. */
+static int strata_of(const tx_dataset *table) { return table->classes + (table->marks ? 1 : 0); }
+
+static bool rows_allocate(tx_labelled *rows, const tx_dataset *table) {
+  int64_t count = table->rows;
+  uint64_t marks = 0;
+  if (table->marks) {
+    bool fits = tx_multiply((uint64_t)count, (uint64_t)table->classes, &marks);
+    rows->marks = fits ? tx_alloc((size_t)marks + 1) : NULL;
+    if (!rows->marks) return false;
+  }
   rows->texts = tx_alloc_array((size_t)count, sizeof *rows->texts);
   rows->labels = tx_alloc_array((size_t)count, sizeof *rows->labels);
   rows->hashes = tx_alloc_array((size_t)count, sizeof *rows->hashes);
@@ -19,17 +29,22 @@ static bool rows_allocate(tx_labelled *rows, int64_t count) {
 
 static void rows_free(tx_labelled *rows) {
   tx_free(rows->texts), tx_free(rows->labels), tx_free(rows->hashes);
+  tx_free(rows->marks);
 }
 
 /* Takes those rows of the table whose `fold` is (or is not) `held_out`; NULL: all. */
 static tx_status rows_take(const tx_dataset *table, const int32_t *fold, int held_out, bool inside,
                            tx_labelled *rows, tx_error *error) {
-  if (!rows_allocate(rows, table->rows)) {
+  size_t classes = (size_t)table->classes;
+  if (!rows_allocate(rows, table)) {
     return tx_fail_memory(error, (uint64_t)table->rows * 28, "the rows");
   }
   for (int64_t i = 0; i < table->rows; i++) {
     if (fold && (fold[i] == held_out) != inside) continue;
     rows->texts[rows->count] = table->texts[i];
+    if (rows->marks) {
+      memcpy(rows->marks + (size_t)rows->count * classes, table->marks + (size_t)i * classes, classes);
+    }
     rows->labels[rows->count] = table->labels[i];
     rows->hashes[rows->count++] = table->hashes[i];
   }
@@ -38,11 +53,11 @@ static tx_status rows_take(const tx_dataset *table, const int32_t *fold, int hel
 
 /* The fold to hold out: the one that takes all rows from fewest labels, and of
  * those the nearest to a tenth of the rows (a text repeated many times makes a
- * fold of its own).  counts (FOLDS, classes) and left (classes) are written;
+ * fold of its own).  counts (FOLDS, strata) and left (strata) are written;
  * -1: all rows are in one fold. */
 static int choose_fold(const tx_dataset *table, const int32_t *fold, int64_t *counts,
                        int64_t *left) {
-  int best = -1, fewest = 0, classes = table->classes;
+  int best = -1, fewest = 0, classes = strata_of(table);
   int64_t nearest = 0;
   for (int64_t i = 0; i < table->rows; i++) {
     counts[fold[i] * (int64_t)classes + table->labels[i]]++;
@@ -81,12 +96,12 @@ static void keep_labels(const tx_dataset *table, int held_out, int32_t *fold, in
 
 static tx_status hold_out(tx_partition *split, uint64_t seed, tx_error *error) {
   const tx_dataset *table = split->train_table;
-  size_t classes = (size_t)table->classes;
+  size_t classes = (size_t)strata_of(table);
   int32_t *fold = tx_alloc_array((size_t)table->rows, sizeof *fold);
   int64_t *counts = tx_alloc_zero((FOLDS + 1) * classes, sizeof *counts);
   tx_status status;
   if (fold && counts) {
-    status = tx_stratified_folds(table->labels, table->classes, table->hashes, table->rows, FOLDS,
+    status = tx_stratified_folds(table->labels, strata_of(table), table->hashes, table->rows, FOLDS,
                                  seed, fold, error);
   } else {
     status = tx_fail_memory(error, (uint64_t)table->rows * 4, "the validation rows");
@@ -114,6 +129,10 @@ static tx_status fail_labels(const char *file, const tx_dataset *table, tx_error
   if (table->rows == 0) {
     return tx_fail(error, TX_ERROR_INPUT,
                    "%s has no rows; training needs rows of at least two labels", file);
+  }
+  if (table->classes == 0) {
+    return tx_fail(error, TX_ERROR_INPUT,
+                   "%s: no row has a label; training needs rows of at least two labels", file);
   }
   return tx_fail(error, TX_ERROR_INPUT,
                  "%s: the only label is '%s' (%" PRId64

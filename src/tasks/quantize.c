@@ -2,6 +2,7 @@
  * int8 where the answers bear it. */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/watch.h"
@@ -12,13 +13,14 @@
 #include "score/network.h"
 #include "score/precision.h"
 #include "tasks/classifier.h"
-#include "trust/metrics.h"
+#include "trust/answers.h"
 
 typedef struct {
   const char *path, *out;
   tx_quantize_options options;
   tx_classifier *classifier;
   tx_dataset *table;
+  tx_truth truth; /* of its rows */
   size_t head;
   int labels;
   int64_t depth;
@@ -78,7 +80,11 @@ static tx_status open_classifier(job *j) {
 
 static tx_status read_table(job *j) {
   tx_dataset known = {.names = j->classifier->labels[j->head], .classes = j->labels};
+  char separator[2];
+  TX_TRY(tx_classifier_table(j->classifier, separator, &j->options.table, j->error));
   TX_TRY(tx_dataset_read(j->options.data, j->options.table, &known, &j->table, j->error));
+  j->options.table.label_separator = NULL; /* it was lent */
+  j->truth = (tx_truth){j->table->marks ? NULL : j->table->labels, j->table->marks, NULL};
   if (j->table->rows > 0) return TX_OK;
   return tx_fail(j->error, TX_ERROR_INPUT, "%s has no rows; give at least one to compare on",
                  j->options.data);
@@ -95,8 +101,7 @@ static tx_status score_rows(job *j, float **probabilities, tx_precision_score *s
                                j->error));
   double seconds = tx_seconds() - start;
   tx_metrics metrics;
-  tx_metrics_compute(*probabilities, j->table->labels, j->table->rows, j->labels, &metrics, NULL,
-                     NULL);
+  tx_answers_measure(*probabilities, j->truth, j->table->rows, j->labels, &metrics, NULL, NULL);
   *score = (tx_precision_score){
       .accuracy = metrics.accuracy,
       .nll = metrics.nll,
@@ -126,21 +131,58 @@ static tx_status copy_labels(job *j, const char ***copies) {
   return TX_OK;
 }
 
+/* Marks of a row, of labels each for itself: its labels' names with the separator between;
+ * NULL: out of memory. */
+static const char *join_names(const job *j, const char *const *names, const uint8_t *marks) {
+  tx_buffer joined = {0};
+  bool any = false;
+  for (int c = 0; c < j->labels; c++) {
+    if (!marks[c]) continue;
+    if (any) tx_buffer_append_byte(&joined, tx_classifier_head_separator(j->classifier, j->head));
+    tx_buffer_append_string(&joined, names[c]);
+    any = true;
+  }
+  const char *kept =
+      joined.failed ? NULL : tx_arena_string(j->arena, joined.data ? joined.data : "", joined.size);
+  tx_buffer_free(&joined);
+  return kept;
+}
+
+/* What was answered, by name. */
+static const char *name_answer(const job *j, const char *const *names, const float *probabilities,
+                               uint8_t *marks) {
+  if (!j->truth.marks) return names[tx_top_label(probabilities, j->labels)];
+  for (int c = 0; c < j->labels; c++) marks[c] = tx_holds(probabilities[c]);
+  return join_names(j, names, marks);
+}
+
+static bool name_change(const job *j, const char *const *names, int64_t row, uint8_t *marks,
+                        tx_changed_answer *change) {
+  change->line = j->table->lines[row];
+  change->f32 = name_answer(j, names, j->f32 + row * j->labels, marks);
+  change->int8 = name_answer(j, names, j->int8 + row * j->labels, marks);
+  change->label = j->truth.marks ? join_names(j, names, j->truth.marks + row * j->labels)
+                                 : names[j->truth.labels[row]];
+  return change->f32 && change->int8 && change->label;
+}
+
 static tx_status compare(job *j) {
   tx_quantization *result = j->result;
   const char **names;
   int64_t rows = j->table->rows, right[2] = {0, 0};
   TX_TRY(copy_labels(j, &names));
+  uint8_t *marks = tx_arena_array(j->arena, (size_t)j->labels, sizeof *marks);
+  if (!marks) return tx_fail_memory(j->error, (uint64_t)j->labels, "the answers");
   result->answers = tx_arena_array(j->arena, (size_t)rows, sizeof *result->answers);
   if (!result->answers) return tx_fail_memory(j->error, (uint64_t)rows * 32, "the answers");
   for (int64_t i = 0; i < rows; i++) {
-    int32_t truth = j->table->labels[i];
-    int32_t f32 = tx_top_label(j->f32 + i * j->labels, j->labels);
-    int32_t int8 = tx_top_label(j->int8 + i * j->labels, j->labels);
-    right[0] += f32 == truth, right[1] += int8 == truth;
-    if (f32 == int8) continue;
-    result->answers[result->changed++] =
-        (tx_changed_answer){j->table->lines[i], names[truth], names[f32], names[int8]};
+    const float *f32 = j->f32 + i * j->labels, *int8 = j->int8 + i * j->labels;
+    right[0] += tx_answer_right(f32, j->truth, i, j->labels);
+    right[1] += tx_answer_right(int8, j->truth, i, j->labels);
+    if (tx_answers_same(f32, int8, j->truth.marks != NULL, j->labels)) continue;
+    if (!name_change(j, names, i, marks, &result->answers[result->changed++])) {
+      return tx_fail_memory(j->error, 64, "the answers");
+    }
   }
   result->rows = rows;
   result->lost = 100 * (double)(right[0] - right[1]) / (double)rows;

@@ -73,6 +73,7 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
   } else {
     add_number(run, "--lr", o->learning_rate);
   }
+  add_text(run, "--label-separator", o->table.label_separator ? o->table.label_separator : "none");
   const struct {
     const char *name;
     double value;
@@ -102,7 +103,7 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
   char seed[VALUE];
   snprintf(seed, sizeof seed, "%" PRIu64, o->seed);
   add_text(run, "--seed", seed); /* a double holds not every one */
-  _Static_assert(sizeof numbers / sizeof *numbers + WORDS + 6 + TX_RUN_OWN <= FACTS,
+  _Static_assert(sizeof numbers / sizeof *numbers + WORDS + 7 + TX_RUN_OWN <= FACTS,
                  "all of them fit");
   for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
     add_number(run, numbers[i].name, numbers[i].value);

@@ -7,6 +7,7 @@
 #include "base/watch.h"
 #include "formats/artifact.h"
 #include "formats/nearest.h"
+#include "formats/table.h"
 #include "model/spikes.h"
 #include "score/network.h"
 #include "tasks/run.h"
@@ -93,6 +94,16 @@ static tx_status check_method(const tx_train_options *o, tx_error *error) {
                    "auto tries one block; for --blocks %d name the method last-block", o->blocks);
   }
   return TX_OK;
+}
+
+/* What is asked for by label is of one label a text. */
+static tx_status check_labels(const tx_train_options *o, tx_error *error) {
+  if (!o->table.label_separator) return TX_OK;
+  TX_TRY(tx_label_separator_check(o->table.label_separator, error));
+  if (o->class_weights == TX_CLASS_WEIGHTS_NONE && o->sampling == TX_SAMPLING_ALL) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "--%s balanced is of texts with one label each; leave it out, or --multi-label",
+                 o->sampling == TX_SAMPLING_ALL ? "class-weights" : "sampling");
 }
 
 /* A run is of gradient steps, of one label set. */
@@ -197,6 +208,7 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "--label-smoothing and --focal pull against each other; give one of them");
   }
+  TX_TRY(check_labels(o, error));
   TX_TRY(check_range("penalty", o->penalty, 0, 1e6, error));
   TX_TRY(check_range("max tokens", (double)o->max_tokens, 0, 1e9, error));
   TX_TRY(check_range("cache", (double)o->cache_mb, 0, 1 << 24, error));
@@ -264,6 +276,7 @@ static tx_head_report report_head(const tx_label_set *set) {
                           .val_lo = set->val_lo,
                           .val_hi = set->val_hi,
                           .val_macro_f1 = set->val_macro_f1,
+                          .val_micro_f1 = set->val_micro_f1,
                           .val_nll = set->val_nll,
                           .majority_accuracy = set->majority_accuracy,
                           .linear_accuracy = set->linear_accuracy};
@@ -276,7 +289,8 @@ static void report(job *j) {
   r->epochs = first->epochs, r->best_epoch = first->best_epoch;
   r->penalty = first->penalty, r->learning_rate = first->learning_rate;
   r->val_accuracy = first->val_accuracy, r->val_lo = first->val_lo, r->val_hi = first->val_hi;
-  r->val_macro_f1 = first->val_macro_f1, r->val_nll = first->val_nll;
+  r->val_macro_f1 = first->val_macro_f1, r->val_micro_f1 = first->val_micro_f1;
+  r->val_nll = first->val_nll;
   r->majority_accuracy = first->majority_accuracy, r->linear_accuracy = first->linear_accuracy;
   for (size_t i = 0; i < j->count; i++) {
     r->train_rows += j->sets[i].split.train.count;

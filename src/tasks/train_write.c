@@ -107,6 +107,22 @@ static tx_status add_depths(const writing *w, tx_error *error) {
   return TX_OK;
 }
 
+/* The labels of the most frequent set. */
+static tx_status name_majority(const writing *w, tx_artifact_facts *facts, tx_error *error) {
+  const tx_label_set *set = w->set;
+  size_t classes = (size_t)set->split.classes;
+  const uint8_t *marks = set->split.train.marks + (size_t)set->majority_row * classes;
+  tx_text *names = tx_arena_array(w->arena, classes, sizeof *names);
+  if (!names) return tx_fail_memory(error, classes * sizeof *names, "the labels");
+  for (size_t c = 0; c < classes; c++) {
+    if (marks[c]) names[facts->majority_count++] = facts->labels[c];
+  }
+  facts->majority_labels = names;
+  facts->multi_label = true;
+  facts->label_separator = tx_text_of(w->training->options->table.label_separator);
+  return TX_OK;
+}
+
 /* As of the artifact: nothing where it is the model's. */
 static const char *const attention_names[] = {"", "bidirectional", "two-way"};
 static const char *const schedule_names[] = {"constant", "cosine", "linear"};
@@ -168,6 +184,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .majority_label = set->majority,
       .majority_accuracy = set->majority_accuracy,
       .linear_accuracy = set->linear_accuracy};
+  if (set->split.train.marks) TX_TRY(name_majority(w, &facts, error));
   tx_artifact_add_facts(w->writer, &facts);
   return TX_OK;
 }

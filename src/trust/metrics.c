@@ -48,12 +48,18 @@ static int confidence_bin(double confidence) {
   return bin < 0 ? 0 : bin >= TX_BINS ? TX_BINS - 1 : bin;
 }
 
-/* From sums to means, and the calibration error. */
-static void finish_bins(tx_metrics *metrics) {
+void tx_metrics_add_to_bin(tx_metrics *metrics, double confidence, bool right) {
+  tx_bin *bin = &metrics->bins[confidence_bin(confidence)];
+  bin->count++;
+  bin->confidence += confidence;
+  bin->accuracy += right;
+}
+
+void tx_metrics_finish_bins(tx_metrics *metrics, int64_t answers) {
   for (int i = 0; i < TX_BINS; i++) {
     tx_bin *bin = &metrics->bins[i];
     if (bin->count == 0) continue;
-    metrics->ece += fabs(bin->confidence - bin->accuracy) / (double)metrics->rows;
+    metrics->ece += fabs(bin->confidence - bin->accuracy) / (double)answers;
     bin->confidence /= (double)bin->count;
     bin->accuracy /= (double)bin->count;
   }
@@ -102,20 +108,17 @@ void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_
     int32_t top = predicted_label(row, labels, truth[i]);
     double confidence = clean(row[top]);
     bool correct = top == truth[i];
-    tx_bin *bin = &metrics->bins[confidence_bin(confidence)];
     metrics->correct += correct;
     metrics->nll += tx_row_loss(row[truth[i]]);
     metrics->brier += squared_distance(row, labels, truth[i]);
-    bin->count++;
-    bin->confidence += confidence;
-    bin->accuracy += correct;
+    tx_metrics_add_to_bin(metrics, confidence, correct);
     if (confusion) confusion[truth[i] * (int64_t)labels + top]++;
   }
   metrics->macro_f1 = macro_f1(probabilities, truth, rows, labels, counts);
   if (rows == 0) return;
   double n = (double)rows;
-  finish_bins(metrics);
-  metrics->accuracy = (double)metrics->correct / n;
+  tx_metrics_finish_bins(metrics, rows);
+  metrics->accuracy = metrics->micro_f1 = (double)metrics->correct / n;
   metrics->nll /= n;
   metrics->brier /= n;
 }

@@ -11,6 +11,7 @@
 typedef struct tx_metrics {
   int64_t rows, correct;
   double accuracy, macro_f1; /* macro over the labels that occur in truth or predictions */
+  double micro_f1;           /* over all decisions: of one label a row the accuracy */
   double nll;   /* mean, nats; a probability of 0 counts as the smallest float, 2^-149 */
   double brier; /* mean of the sum over labels of (p - truth)^2: 0..2 */
   double ece;   /* of the top label, over the bins */
@@ -29,6 +30,11 @@ int32_t tx_top_label(const float *probabilities, int labels);
  * each may be NULL. */
 void tx_metrics_compute(const float *probabilities, const int32_t *truth, int64_t rows, int labels,
                         tx_metrics *metrics, tx_label_counts *counts, int64_t *confusion);
+
+/* For measures of other answers: one answer into its bin; and once all are, the bins' means
+ * and the calibration error. */
+void tx_metrics_add_to_bin(tx_metrics *metrics, double confidence, bool right);
+void tx_metrics_finish_bins(tx_metrics *metrics, int64_t answers);
 
 /* -log of the probability of the truth, as `nll` takes it. */
 double tx_row_loss(float probability);

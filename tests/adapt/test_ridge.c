@@ -61,7 +61,7 @@ static void make_problem(int64_t rows, int64_t width, int classes, int folds, la
 }
 
 static tx_ridge_rows rows_of(void) {
-  return (tx_ridge_rows){p.rows, p.labels, p.classes, p.folds, p.starts};
+  return (tx_ridge_rows){p.rows, p.labels, p.classes, p.folds, p.starts, NULL};
 }
 
 /* ---- the reference ------------------------------------------------------ */
