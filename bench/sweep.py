@@ -9,6 +9,7 @@ epochs (no early stop) and keep nothing in the cache (--no-cache), so each proce
 once; seconds are those of the whole process.  Prints the medians over the rounds (least to
 greatest), the medians of each round's ratios, and the test accuracies.  Leave the machine alone
 meanwhile.  Measures; asserts nothing."""
+
 import argparse
 import json
 import os
@@ -25,15 +26,18 @@ NAMES = ("one", "sweep", "eight")
 
 
 def options_of():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data")
     parser.add_argument("--taxon", default="build/taxon")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rows", type=int, default=0, help="of each table, for a trial run; 0: all")
+    parser.add_argument(
+        "--rows", type=int, default=0, help="of each table, for a trial run; 0: all"
+    )
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", help="every run is written there")
     return parser.parse_args()
@@ -55,20 +59,49 @@ def train(options, folder, rate):
     """Seconds of the process, the rate it took and the accuracy on the test texts."""
     out = os.path.join(folder, "sweep.taxon")
     begin = time.perf_counter()
-    report = call(options, "train", "--model", options.model, "--data", f"{folder}/train.tsv", "--val",
-                  f"{folder}/val.tsv", "--out", out, "--method", "last-block", "--blocks", options.blocks,
-                  "--epochs", options.epochs, "--patience", options.epochs, "--lr", rate,
-                  "--threads", options.threads, "--no-cache")
+    report = call(
+        options,
+        "train",
+        "--model",
+        options.model,
+        "--data",
+        f"{folder}/train.tsv",
+        "--val",
+        f"{folder}/val.tsv",
+        "--out",
+        out,
+        "--method",
+        "last-block",
+        "--blocks",
+        options.blocks,
+        "--epochs",
+        options.epochs,
+        "--patience",
+        options.epochs,
+        "--lr",
+        rate,
+        "--threads",
+        options.threads,
+        "--no-cache",
+    )
     seconds = time.perf_counter() - begin
     tested = call(options, "eval", out, "--data", f"{folder}/test.tsv")
-    return {"seconds": seconds, "rate": report["learning_rate"], "accuracy": tested["accuracy"],
-            "trunk_seconds": report["trunk_seconds"], "validation_nll": report["validation"]["nll"]}
+    return {
+        "seconds": seconds,
+        "rate": report["learning_rate"],
+        "accuracy": tested["accuracy"],
+        "trunk_seconds": report["trunk_seconds"],
+        "validation_nll": report["validation"]["nll"],
+    }
 
 
 def run_round(options, folder):
     """{name: the runs}, of which only "eight" has more than one."""
-    runs = {"one": [train(options, folder, OWN)], "sweep": [train(options, folder, "sweep")],
-            "eight": [train(options, folder, rate) for rate in RATES]}
+    runs = {
+        "one": [train(options, folder, OWN)],
+        "sweep": [train(options, folder, "sweep")],
+        "eight": [train(options, folder, rate) for rate in RATES],
+    }
     found = runs["sweep"][0]["rate"]
     if min(abs(found / rate - 1) for rate in RATES) > 1e-6:
         raise SystemExit(f"the sweep took {found}, which is none of the rates here: {RATES}")
@@ -80,15 +113,19 @@ def seconds_of(runs, name):
 
 
 def spread(values, digits):
-    return (f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to "
-            f"{max(values):.{digits}f})")
+    return (
+        f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to "
+        f"{max(values):.{digits}f})"
+    )
 
 
 def report(rounds):
     for name in NAMES:
         best = min(rounds[0][name], key=lambda run: run["validation_nll"])
-        print(f"{name:6} {spread([seconds_of(runs, name) for runs in rounds], 1)} s; of the first "
-              f"round: rate {best['rate']:.3g}, test accuracy {100 * best['accuracy']:.1f} %")
+        print(
+            f"{name:6} {spread([seconds_of(runs, name) for runs in rounds], 1)} s; of the first "
+            f"round: rate {best['rate']:.3g}, test accuracy {100 * best['accuracy']:.1f} %"
+        )
     for name in ("one", "eight"):
         ratios = [seconds_of(runs, "sweep") / seconds_of(runs, name) for runs in rounds]
         print(f"sweep / {name}: {spread(ratios, 2)}")
@@ -105,7 +142,9 @@ def main():
             print(f"round {number + 1} of {options.rounds} is done", file=sys.stderr, flush=True)
     report(rounds)
     if options.json:
-        Path(options.json).write_text(json.dumps({"options": vars(options), "rounds": rounds}, indent=1))
+        Path(options.json).write_text(
+            json.dumps({"options": vars(options), "rounds": rounds}, indent=1)
+        )
 
 
 if __name__ == "__main__":

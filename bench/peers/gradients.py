@@ -4,8 +4,9 @@
 
 taxon takes two steps without clipping, with a checkpoint after each.  AdamW's first moment is
 0.9 * before + 0.1 * gradient, so the two checkpoints tell the second step's gradient, at the values
-that the first one holds; after a step B of LoRA is no longer zero, so A has a gradient too.  PyTorch
-takes those values and the same rows and computes its own, in fp32 or with --double in fp64.
+that the first one holds; after a step B of LoRA is no longer zero, so A has a gradient too.
+PyTorch takes those values and the same rows and computes its own, in fp32 or with --double in
+fp64.
 Prints, for each kind of tensor, the largest norm(ours - theirs) / norm(theirs) of any block; exit
 status 1 when one is above 1e-3.  Times nothing; --method full takes 4 GB in TMPDIR."""
 
@@ -27,11 +28,17 @@ STEPS = 2
 
 
 def options_of():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     taxon.add_options(parser)
-    parser.add_argument("--method", action="append", choices=("full", "lora"), help="both by default")
+    parser.add_argument(
+        "--method", action="append", choices=("full", "lora"), help="both by default"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep-activations", action="store_true", help="of taxon: not computed again")
+    parser.add_argument(
+        "--keep-activations", action="store_true", help="of taxon: not computed again"
+    )
     parser.add_argument("--double", action="store_true", help="PyTorch in fp64")
     parser.add_argument("--json", help="every tensor's difference is written there")
     options = parser.parse_args()
@@ -41,9 +48,18 @@ def options_of():
 
 def run_ours(options, method, folder, run):
     """The second step's rows, the values before it, and the gradients."""
-    recipe = {"method": method, "epochs": 1, "seed": options.seed, "head_solver": "sgd", "run": run,
-              "save_minutes": 0, "clip": 0, "warm_up": 0, "schedule": "constant",
-              "lr": RATES.get(method, recipes.RATES[method])}
+    recipe = {
+        "method": method,
+        "epochs": 1,
+        "seed": options.seed,
+        "head_solver": "sgd",
+        "run": run,
+        "save_minutes": 0,
+        "clip": 0,
+        "warm_up": 0,
+        "schedule": "constant",
+        "lr": RATES.get(method, recipes.RATES[method]),
+    }
     words = taxon.train_words(options, folder, f"{folder}/measured.taxon", **recipe)
     taxon.call(options.taxon, *words, *(["--keep-activations"] if options.keep_activations else []))
     checkpoints = taxon.read_checkpoints(run)
@@ -77,7 +93,9 @@ def run_theirs(options, method, folder, model, rows, values):
     recipes.set_values(facts, trained, {**values, "ids": ids} if method == "full" else values)
     if options.double:
         classifier.double()
-    loss = recipes.loss_of(classifier, [sequences[row] for row in rows], [labels[row] for row in rows])
+    loss = recipes.loss_of(
+        classifier, [sequences[row] for row in rows], [labels[row] for row in rows]
+    )
     loss.backward()
     gradients = {}
     for name, parameter in trained.items():
@@ -106,8 +124,11 @@ def main():
     options = options_of()
     common.threads_used(options.threads)
     model, results = taxon.model_path(options), {}
-    print("| method | tensors | how many | largest relative difference | of | within 1e-3 |\n"
-          "|---|---|---|---|---|---|", flush=True)
+    print(
+        "| method | tensors | how many | largest relative difference | of | within 1e-3 |\n"
+        "|---|---|---|---|---|---|",
+        flush=True,
+    )
     for method in options.method:
         results[method] = found = measure(options, method, model)
         kinds = {}
@@ -116,7 +137,10 @@ def main():
         for kind, names in kinds.items():
             worst = max(names, key=found.get)
             verdict = "yes" if found[worst] <= TOLERANCE else "NO"
-            print(f"| {method} | {kind} | {len(names)} | {found[worst]:.1e} | {worst} | {verdict} |", flush=True)
+            print(
+                f"| {method} | {kind} | {len(names)} | {found[worst]:.1e} | {worst} | {verdict} |",
+                flush=True,
+            )
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -25,12 +25,16 @@ TOLERANCE = 1e-3
 
 
 def options_of():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     taxon.add_options(parser)
     parser.add_argument("--method", action="append", choices=METHODS, help="all by default")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--double", action="store_true", help="PyTorch in fp64: how far off is each?")
+    parser.add_argument(
+        "--double", action="store_true", help="PyTorch in fp64: how far off is each?"
+    )
     parser.add_argument("--json", help="every step's losses are written there")
     options = parser.parse_args()
     options.method = options.method or METHODS
@@ -39,15 +43,21 @@ def options_of():
 
 def run_ours(options, method, folder, run):
     """The log's steps, and the values of the head and the adapters before the first."""
-    recipe = {"method": method, "epochs": 1, "seed": options.seed, "head_solver": "sgd", "run": run,
-              "save_minutes": 1e6}
+    recipe = {
+        "method": method,
+        "epochs": 1,
+        "seed": options.seed,
+        "head_solver": "sgd",
+        "run": run,
+        "save_minutes": 1e6,
+    }
     if method in BLOCKS:
         recipe["blocks"] = BLOCKS[method]
     words = taxon.train_words(options, folder, f"{folder}/measured.taxon", **recipe)
     taxon.call(options.taxon, *words)
     values = taxon.values_of(taxon.read_checkpoints(run)[0])
-    new = {name: array.copy() for name, array in values.items() if name.startswith("head.") or ".lora_" in name}
-    return taxon.read_steps(run), new
+    new = [name for name in values if name.startswith("head.") or ".lora_" in name]
+    return taxon.read_steps(run), {name: values[name].copy() for name in new}
 
 
 def run_theirs(options, method, folder, model, steps, start):
@@ -85,13 +95,21 @@ def main():
     options = options_of()
     common.threads_used(options.threads)
     model, results = taxon.model_path(options), {}
-    print("| method | steps | loss, first to last | largest relative difference | at step | within 1e-3 |\n"
-          "|---|---|---|---|---|---|", flush=True)
+    print(
+        "| method | steps | loss, first to last | largest relative difference | at step | "
+        "within 1e-3 |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     for method in options.method:
         results[method] = found = measure(options, method, model)
         away, worst = found["relative"], max(found["relative"])
-        print(f"| {method} | {len(away)} | {found['theirs'][0]:.4f} to {found['theirs'][-1]:.4f} | "
-              f"{worst:.1e} | {away.index(worst) + 1} | {'yes' if worst <= TOLERANCE else 'NO'} |", flush=True)
+        verdict = "yes" if worst <= TOLERANCE else "NO"
+        first, last = found["theirs"][0], found["theirs"][-1]
+        print(
+            f"| {method} | {len(away)} | {first:.4f} to {last:.4f} | {worst:.1e} | "
+            f"{away.index(worst) + 1} | {verdict} |",
+            flush=True,
+        )
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

@@ -26,15 +26,23 @@ SOLVERS = ("convex", "sgd")
 
 
 def options_of():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     taxon.add_options(parser)
     parser.add_argument("--method", action="append", choices=METHODS, help="all by default")
     parser.add_argument("--head-solver", action="append", choices=SOLVERS, help="both by default")
-    parser.add_argument("--out", required=True, help="the runs, a JSON object a line; goes on from there")
+    parser.add_argument(
+        "--out", required=True, help="the runs, a JSON object a line; goes on from there"
+    )
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--rate", type=float, default=0, help="learning rate; 0: taxon's for each method")
-    parser.add_argument("--rows", type=int, default=0, help="of each table, for a trial run; 0: all")
+    parser.add_argument(
+        "--rate", type=float, default=0, help="learning rate; 0: taxon's for each method"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=0, help="of each table, for a trial run; 0: all"
+    )
     options = parser.parse_args()
     options.method = options.method or METHODS
     options.head_solver = options.head_solver or SOLVERS
@@ -71,25 +79,50 @@ def subjects_of(options):
 
 
 def key_of(options, subject, method, seed):
-    return {"subject": subject, "method": method, "seed": seed, "epochs": options.epochs,
-            "batch": options.batch, "rate": options.rate or RATES[method], "rows": options.rows,
-            "data": os.path.basename(os.path.normpath(options.data)), "model": options.model}
+    return {
+        "subject": subject,
+        "method": method,
+        "seed": seed,
+        "epochs": options.epochs,
+        "batch": options.batch,
+        "rate": options.rate or RATES[method],
+        "rows": options.rows,
+        "data": os.path.basename(os.path.normpath(options.data)),
+        "model": options.model,
+    }
 
 
 def run_ours(options, folder, key):
     out = f"{folder}/measured.taxon"
-    recipe = {"method": key["method"], "epochs": key["epochs"], "patience": key["epochs"],
-              "lr": key["rate"], "seed": key["seed"],
-              "head_solver": key["subject"].split(", ")[1].split(" ")[0]}
+    recipe = {
+        "method": key["method"],
+        "epochs": key["epochs"],
+        "patience": key["epochs"],
+        "lr": key["rate"],
+        "seed": key["seed"],
+        "head_solver": key["subject"].split(", ")[1].split(" ")[0],
+    }
     report = taxon.call(options.taxon, *taxon.train_words(options, folder, out, **recipe))
     tested = taxon.call(options.taxon, "eval", out, "--data", f"{folder}/test.tsv")
     return {"accuracy": tested["accuracy"], "n": tested["n"], "report": report}
 
 
 def run_theirs(options, folder, key, model):
-    report = taxon.run_peer(options, "train_method.py", model, folder, "--method", key["method"],
-                            "--epochs", key["epochs"], "--rate", key["rate"], "--seed", key["seed"],
-                            "--keep-best")
+    report = taxon.run_peer(
+        options,
+        "train_method.py",
+        model,
+        folder,
+        "--method",
+        key["method"],
+        "--epochs",
+        key["epochs"],
+        "--rate",
+        key["rate"],
+        "--seed",
+        key["seed"],
+        "--keep-best",
+    )
     return {"accuracy": report["test_accuracy"], "n": report["tested"], "report": report}
 
 
@@ -101,10 +134,18 @@ def run_missing(options, folder, model, runs):
                 if json.dumps(key) in runs:
                     continue
                 ours = subject != "transformers"
-                found = run_ours(options, folder, key) if ours else run_theirs(options, folder, key, model)
+                found = (
+                    run_ours(options, folder, key)
+                    if ours
+                    else run_theirs(options, folder, key, model)
+                )
                 runs[json.dumps(key)] = run = {"key": key, **found}
                 append(options.out, run)
-                print(f"seed {seed}, {method}, {subject}: {run['accuracy']:.4f}", file=sys.stderr, flush=True)
+                print(
+                    f"seed {seed}, {method}, {subject}: {run['accuracy']:.4f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
 
 # ---- the table ----
@@ -121,15 +162,20 @@ def error_of(values):
 
 
 def table_of(options, runs):
-    lines = ["| method | | mean test accuracy, % | standard error | least to greatest | less transformers' |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        "| method | | mean test accuracy, % | standard error | least to greatest | "
+        "less transformers' |",
+        "|---|---|---|---|---|---|",
+    ]
     for method in options.method:
         theirs = statistics.mean(accuracies(options, runs, "transformers", method))
         for subject in subjects_of(options):
             values = accuracies(options, runs, subject, method)
             mean = statistics.mean(values)
-            lines.append(f"| {method} | {subject} | {mean:.2f} | {error_of(values):.2f} | "
-                         f"{min(values):.1f} to {max(values):.1f} | {mean - theirs:+.2f} |")
+            lines.append(
+                f"| {method} | {subject} | {mean:.2f} | {error_of(values):.2f} | "
+                f"{min(values):.1f} to {max(values):.1f} | {mean - theirs:+.2f} |"
+            )
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ that only starts others stays small, so that it does not count in their peak mem
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -39,9 +40,22 @@ def model_path(options):
 
 def train_words(options, folder, out, **recipe):
     """Of `taxon train`, from scratch: nothing is read from the cache and nothing left there."""
-    words = ["train", "--model", options.model, "--data", f"{folder}/train.tsv", "--val",
-             f"{folder}/val.tsv", "--out", out, "--batch", options.batch, "--threads",
-             options.threads, "--no-cache"]
+    words = [
+        "train",
+        "--model",
+        options.model,
+        "--data",
+        f"{folder}/train.tsv",
+        "--val",
+        f"{folder}/val.tsv",
+        "--out",
+        out,
+        "--batch",
+        options.batch,
+        "--threads",
+        options.threads,
+        "--no-cache",
+    ]
     for name, value in recipe.items():
         words += ["--" + name.replace("_", "-"), value]
     return words
@@ -54,7 +68,9 @@ def train_timed(options, *words):
     command = [options.taxon, *map(str, words), "--json"]
     begin = time.perf_counter()
     epochs = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
         notes = []
         for line in run.stderr:
             notes.append(line)
@@ -63,16 +79,26 @@ def train_timed(options, *words):
         report = run.stdout.read()
     if run.returncode or len(epochs) < 2:
         raise SystemExit(f"{' '.join(command)}: status {run.returncode}\n{''.join(notes)}")
-    seconds = {"step_seconds": epochs[-1] - epochs[0], "process_seconds": time.perf_counter() - begin}
+    seconds = {
+        "step_seconds": epochs[-1] - epochs[0],
+        "process_seconds": time.perf_counter() - begin,
+    }
     return {**json.loads(report), **seconds}
 
 
 def run_peer(options, script, *words):
     """The last line that a script of this folder prints, as JSON; in a process of its own."""
-    import sys
-
-    command = [sys.executable, str(HERE / script), *map(str, words), "--cache", options.cache,
-               "--batch", str(options.batch), "--threads", str(options.threads)]
+    command = [
+        sys.executable,
+        str(HERE / script),
+        *map(str, words),
+        "--cache",
+        options.cache,
+        "--batch",
+        str(options.batch),
+        "--threads",
+        str(options.threads),
+    ]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}: status {done.returncode}")

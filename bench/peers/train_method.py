@@ -76,9 +76,12 @@ def train(classifier, trained, splits, options):
     epochs, kept, best = [], None, None
     for _ in range(options.epochs):
         begin = time.perf_counter()
-        loss, positions = train_epoch(classifier, trained, optimiser, schedule, splits["train"],
-                                      options.batch, shuffle)
-        epochs.append({"seconds": time.perf_counter() - begin, "loss": loss, "positions": positions})
+        loss, positions = train_epoch(
+            classifier, trained, optimiser, schedule, splits["train"], options.batch, shuffle
+        )
+        epochs.append(
+            {"seconds": time.perf_counter() - begin, "loss": loss, "positions": positions}
+        )
         if not options.keep_best:
             continue
         reached, right = judge(classifier, splits["val"])
@@ -91,8 +94,13 @@ def train(classifier, trained, splits, options):
         with torch.no_grad():
             for name, parameter in trained.items():
                 parameter.copy_(kept[name])
-    return {"steps": steps, "epochs": epochs, "seconds": sum(e["seconds"] for e in epochs),
-            "tokens": options.epochs * sum(map(len, sequences)), "peak_rss_bytes": peak}
+    return {
+        "steps": steps,
+        "epochs": epochs,
+        "seconds": sum(e["seconds"] for e in epochs),
+        "tokens": options.epochs * sum(map(len, sequences)),
+        "peak_rss_bytes": peak,
+    }
 
 
 def main():

@@ -95,7 +95,8 @@ static tx_tail *make_tail(const fixture *f, tx_trained_part part, tx_pooling poo
   tx_tail *tail;
   ASSERT_OK(tx_tail_new(f->model, options, &tail, error));
   set_adapters(f, tx_tail_parameters(tail));
-  tx_tail_set_head(tail, golden_floats(f->task, "head.weight"), golden_floats(f->task, "head.bias"));
+  const float *weight = golden_floats(f->task, "head.weight");
+  tx_tail_set_head(tail, weight, golden_floats(f->task, "head.bias"));
   return tail;
 }
 

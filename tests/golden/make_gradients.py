@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 RANK, SCALE = 2, 1.5
 STRIDE = 13  # divides no width here, so that every column has some of the values
 FUSED = ("attn_q", "attn_k", "attn_v")  # taxon keeps the thirds of gpt2's attn_qkv apart
-MATRICES = ("attn_output", "ffn_gate", "ffn_up", "ffn_down")
+MATRICES = (*FUSED, "attn_qkv", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
 def read_task(path):
@@ -30,7 +30,10 @@ def read_task(path):
     tensors = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
     offsets = tensors["offsets"]
     sequences = [tensors["ids"][a:b].tolist() for a, b in zip(offsets, offsets[1:])]
-    head = {name: torch.tensor(tensors[name], requires_grad=True) for name in ("head.weight", "head.bias")}
+    head = {
+        name: torch.tensor(tensors[name], requires_grad=True)
+        for name in ("head.weight", "head.bias")
+    }
     return sequences, torch.tensor(tensors["labels"], dtype=torch.long), head
 
 
@@ -44,19 +47,21 @@ def parts_of(name):
 # ---- adapters ----
 
 
-def make_adapters(names, state_shapes):
-    """{NAME.lora_a, NAME.lora_b: leaf} beside every matrix of the blocks, both in the file's layout."""
+def make_adapters(names, shapes):
+    """{NAME.lora_a, NAME.lora_b: leaf} beside every matrix of the blocks, in the file's layout."""
     random = np.random.default_rng(17)
     adapters = {}
     for name in names:
-        if not name.endswith(".weight") or not any(part in name for part in FUSED + MATRICES + ("attn_qkv",)):
+        if name.split(".")[-2] not in MATRICES or not name.endswith(".weight"):
             continue
-        outputs, inputs = state_shapes[name]
+        outputs, inputs = shapes[name]
         parts = parts_of(name)
         for part in parts:
-            for side, shape in (("a", (RANK, inputs)), ("b", (outputs // len(parts), RANK))):
-                values = random.standard_normal(shape) * (1 / np.sqrt(shape[1]) if side == "a" else 0.1)
-                adapters[f"{part}.lora_{side}"] = torch.tensor(values, dtype=torch.float32, requires_grad=True)
+            a = random.standard_normal((RANK, inputs)) / np.sqrt(inputs)
+            b = 0.1 * random.standard_normal((outputs // len(parts), RANK))
+            for side, values in (("a", a), ("b", b)):
+                leaf = torch.tensor(values, dtype=torch.float32, requires_grad=True)
+                adapters[f"{part}.lora_{side}"] = leaf
     return adapters
 
 
@@ -67,7 +72,9 @@ def with_adapters(model, names, adapters):
         parts = [part for part in parts_of(name) if f"{part}.lora_a" in adapters]
         if not parts:
             continue
-        delta = torch.cat([adapters[f"{part}.lora_b"] @ adapters[f"{part}.lora_a"] for part in parts])
+        delta = torch.cat(
+            [adapters[f"{part}.lora_b"] @ adapters[f"{part}.lora_a"] for part in parts]
+        )
         places = np.arange(delta.numel()).reshape(delta.shape)
         places = torch.tensor(common.to_torch_layout(model.facts, name, places).copy())
         theirs = common.torch_name(model.facts, name)
