@@ -114,7 +114,10 @@ def main():
     splits = {}
     for name in ("train", "val", "test"):
         texts, labels = common.read_tsv(f"{options.data}/{name}.tsv")
-        splits[name] = (common.encode(tokenizer, facts, texts), [names.index(l) for l in labels])
+        splits[name] = (
+            common.encode(tokenizer, facts, texts),
+            [names.index(label) for label in labels],
+        )
     made = recipes.make(facts, backbone, len(names), options.method, options.blocks, options.rank)
     classifier, trained = made
     report = train(classifier, trained, splits, options)
