@@ -32,7 +32,7 @@ struct train {
   int format, method, pooling, solver, schedule, weights, precision, targets, sampling,
       attention, init;
   int64_t depth, max_depth, blocks, rank, epochs, batch, accumulate, patience, max_tokens, cache_mb,
-      pad_to, batch_tokens, layers, width;
+      pad_to, batch_tokens, layers, width, seeds, folds;
   double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
       ema, save_minutes, dropout;
   const char *separator;
@@ -60,6 +60,8 @@ static train train_defaults(void) {
                  .accumulate = from.accumulate,
                  .patience = from.patience,
                  .max_tokens = from.max_tokens,
+                 .seeds = from.seeds,
+                 .folds = from.folds,
                  .cache_mb = from.cache_mb,
                  .learning_rate = from.learning_rate,
                  .weight_decay = from.weight_decay,
@@ -68,7 +70,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 56 };
+enum { OPTION_COUNT = 58 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -131,6 +133,13 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
                "faster; auto: trained in f32, then int8 where that costs no more than half a point "
                "of accuracy on the validation texts",
        .choices = options_precisions, .flags = OPTION_RESULT},
+      {"seeds", OPTION_INTEGER, &state->seeds, "N",
+       "trainings on the same texts, with --seed and the next ones: the classifier is the first "
+       "one's, the others show how far chance goes",
+       .least = 1, .most = TX_MAX_SEEDS},
+      {"folds", OPTION_INTEGER, &state->folds, "N",
+       "cross-validation first: every text answered by a training that has not seen it",
+       .zero = "none", .least = 2, .most = TX_MAX_FOLDS},
       {"cache-mb", OPTION_INTEGER, &state->cache_mb, "N",
        "of the model's states and of fits, kept in the home for later runs; and in memory", .most = 1 << 24},
       {"no-cache", OPTION_FLAG, &state->no_cache, .help = "compute and fit all anew, keep nothing"},
@@ -254,6 +263,8 @@ static tx_train_options library_options(const train *state, const char *command)
   to.pad_to = state->pad_to;
   to.batch_tokens = state->batch_tokens;
   to.epochs = (int)state->epochs;
+  to.seeds = (int)state->seeds;
+  to.folds = (int)state->folds;
   to.batch = (int)state->batch;
   to.accumulate = (int)state->accumulate;
   to.patience = (int)state->patience;
@@ -334,6 +345,42 @@ static json_t *json_baselines(const tx_head_report *of) {
   return baselines;
 }
 
+static json_t *json_spread(const tx_spread *of) {
+  json_t *spread = json_object();
+  out_put(spread, "mean", out_real(of->mean));
+  out_put(spread, "deviation", out_real(of->deviation));
+  out_put(spread, "low", out_real(of->low));
+  out_put(spread, "high", out_real(of->high));
+  return spread;
+}
+
+static json_t *json_seeds(const tx_train_report *report) {
+  json_t *seeds = json_array();
+  for (size_t i = 0; i < report->seed_count; i++) {
+    json_t *seed = json_object();
+    out_put(seed, "seed", json_integer((json_int_t)report->seeds[i].seed));
+    out_put(seed, "accuracy", out_real(report->seeds[i].accuracy));
+    out_put(seed, "nll", out_real(report->seeds[i].nll));
+    out_append(seeds, seed);
+  }
+  return seeds;
+}
+
+static json_t *json_folds(const tx_cross_validation *of) {
+  json_t *folds = json_object(), *interval = json_array();
+  out_append(interval, out_real(of->lo));
+  out_append(interval, out_real(of->hi));
+  out_put(folds, "folds", json_integer(of->folds));
+  out_put(folds, "rows", json_integer(of->rows));
+  out_put(folds, "accuracy", out_real(of->accuracy));
+  out_put(folds, "accuracy_ci95", interval);
+  out_put(folds, "macro_f1", out_real(of->macro_f1));
+  out_put(folds, "micro_f1", out_real(of->micro_f1));
+  out_put(folds, "nll", out_real(of->nll));
+  out_put(folds, "linear", out_real(of->linear_accuracy));
+  return folds;
+}
+
 static json_t *json_heads(const tx_train_report *report) {
   json_t *heads = json_array();
   for (size_t i = 0; i < report->head_count; i++) {
@@ -387,9 +434,54 @@ static void print_json(const train *state, const tx_train_report *report, json_t
   out_put(object, "peak_rss_bytes", json_integer(report->peak_rss_bytes));
   out_put(object, "validation", json_validation(&scores));
   out_put(object, "baselines", json_baselines(&scores));
+  if (report->seed_count > 1) {
+    json_t *spread = json_object();
+    out_put(spread, "accuracy", json_spread(&report->seed_accuracy));
+    out_put(spread, "nll", json_spread(&report->seed_nll));
+    out_put(object, "seeds", json_seeds(report));
+    out_put(object, "seed_spread", spread);
+  }
+  if (report->cross_validation.folds > 0) {
+    out_put(object, "cross_validation", json_folds(&report->cross_validation));
+  }
   if (report->head_count > 0) out_put(object, "heads", json_heads(report));
   if (depths) out_put(object, "depths", json_incref(depths));
   out_json(object, 15);
+}
+
+/* A row of print_scores(), and its baseline's. */
+static void add_folds(out_table *table, const tx_cross_validation *of) {
+  char a[OUT_NUMBER], b[OUT_NUMBER], text[2 * OUT_NUMBER + 32];
+  snprintf(text, sizeof text, "cross-validation, %d folds", of->folds);
+  out_cell(table, text);
+  out_cell(table, out_percent(of->accuracy, a));
+  snprintf(text, sizeof text, "%s to %s", out_percent(of->lo, a), out_percent(of->hi, b));
+  out_cell(table, text);
+  out_cell(table, out_decimal(of->macro_f1, 3, a));
+  out_cell(table, out_decimal(of->nll, 3, a));
+  out_cell(table, "linear baseline of each fold");
+  out_cell(table, out_percent(of->linear_accuracy, a));
+  for (int i = 0; i < 3; i++) out_cell(table, "");
+}
+
+static void print_seeds(const tx_train_report *report) {
+  static const char *const heading[] = {"", "mean", "deviation", "lowest", "highest"};
+  const tx_spread *a = &report->seed_accuracy, *nll = &report->seed_nll;
+  char number[OUT_NUMBER];
+  out_table table = out_table_make("lrrrr", true);
+  printf("\nOver %zu seeds, on the validation texts:\n", report->seed_count);
+  for (size_t i = 0; i < 5; i++) out_cell(&table, heading[i]);
+  out_cell(&table, "accuracy");
+  out_cell(&table, out_percent(a->mean, number));
+  out_cell(&table, out_percent(a->deviation, number));
+  out_cell(&table, out_percent(a->low, number));
+  out_cell(&table, out_percent(a->high, number));
+  out_cell(&table, "NLL");
+  out_cell(&table, out_decimal(nll->mean, 3, number));
+  out_cell(&table, out_decimal(nll->deviation, 3, number));
+  out_cell(&table, out_decimal(nll->low, 3, number));
+  out_cell(&table, out_decimal(nll->high, 3, number));
+  out_table_print(&table);
 }
 
 static void print_scores(const tx_train_report *report) {
@@ -410,7 +502,9 @@ static void print_scores(const tx_train_report *report) {
   out_cell(&table, "majority baseline");
   out_cell(&table, out_percent(report->majority_accuracy, a));
   for (int i = 0; i < 3; i++) out_cell(&table, "");
+  if (report->cross_validation.folds > 0) add_folds(&table, &report->cross_validation);
   out_table_print(&table);
+  if (report->seed_count > 1) print_seeds(report);
 }
 
 /* A line a head. */

@@ -329,7 +329,13 @@ typedef struct tx_train_options {
                          data; the artifact is the same, byte for byte, as of one never stopped */
   double save_minutes; /* of a run: a checkpoint in between, so often; 0: after every step */
   uint64_t seed;
+  int seeds;  /* so many trainings on the same rows, with the seeds seed, seed + 1 ...: the artifact
+                 is the first one's, the others show how far chance goes; 1 to TX_MAX_SEEDS */
+  int folds;  /* cross-validation over all rows of the training table, before the artifact is trained
+                 as ever: 2 to TX_MAX_FOLDS; 0: none */
 } tx_train_options;
+
+enum { TX_MAX_SEEDS = 100, TX_MAX_FOLDS = 100 };
 
 #define TX_TOLERANCE 0.5 /* points of accuracy that int8 may cost */
 
@@ -344,6 +350,23 @@ typedef struct tx_head_report {
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll;
   double majority_accuracy, linear_accuracy;
 } tx_head_report;
+
+typedef struct tx_seed_score { /* on the validation rows */
+  uint64_t seed;
+  double accuracy, nll;
+} tx_seed_score;
+
+typedef struct tx_spread {
+  double mean, deviation, low, high; /* the standard deviation of one training, not of the mean */
+} tx_spread;
+
+/* Every row of the training table, answered by a training that has not seen it. */
+typedef struct tx_cross_validation {
+  int folds; /* 0: there was none */
+  int64_t rows;
+  double accuracy, lo, hi, macro_f1, micro_f1, nll;
+  double linear_accuracy; /* of the linear baseline, trained anew for each fold */
+} tx_cross_validation;
 
 /* Of several heads: counts are added up, the rest is the first one's. */
 typedef struct tx_train_report {
@@ -363,6 +386,10 @@ typedef struct tx_train_report {
   int64_t peak_rss_bytes;
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll; /* of the artifact */
   double majority_accuracy, linear_accuracy; /* of the baselines, on the same validation rows */
+  size_t seed_count; /* as in the options */
+  tx_seed_score seeds[TX_MAX_SEEDS];
+  tx_spread seed_accuracy, seed_nll;
+  tx_cross_validation cross_validation;
   size_t head_count; /* as in the options */
   tx_head_report heads[TX_MAX_HEADS];
 } tx_train_report;

@@ -19,9 +19,9 @@ typedef struct {
 struct tx_trunk_part {
   tx_trunk_part *next;
   int64_t count;
-  keyed *order;   /* (count), by key; `text` is the place of the row */
+  keyed *order;   /* (count), by key; `text` is where its floats begin */
   uint64_t bytes; /* of the rows */
-  float *rows;    /* (count, width): of kinds with one row a text */
+  float *rows;    /* one text's after another's */
   int64_t width;
 };
 
@@ -104,7 +104,7 @@ static uint64_t bytes_of(const recall *r, int64_t text) {
 
 /* ---- in memory --------------------------------------------------------- */
 
-/* The row of an earlier call; probes to another depth are of another width. */
+/* The rows of an earlier call; probes to another depth are of another width. */
 static bool remembered(const recall *r, tx_cache_key key, int64_t text) {
   keyed wanted = {key, 0};
   for (const tx_trunk_part *part = r->cache->parts; part; part = part->next) {
@@ -119,7 +119,7 @@ static bool remembered(const recall *r, tx_cache_key key, int64_t text) {
       }
     }
     if (low == part->count || compare(&part->order[low].key, &wanted.key) != 0) continue;
-    memcpy(row_of(r, text), part->rows + part->order[low].text * part->width, bytes_of(r, text));
+    memcpy(row_of(r, text), part->rows + part->order[low].text, bytes_of(r, text));
     return true;
   }
   return false;
@@ -133,10 +133,10 @@ static void part_free(tx_trunk_part *part) {
 
 /* Without memory for it the next call computes again. */
 static void remember(const recall *r) {
-  uint64_t bytes = (uint64_t)(r->missing_count * r->states->width) * sizeof(float);
-  bool one_row = r->want.kind != TX_TRUNK_TOKENS;
+  uint64_t bytes = 0, at = 0;
+  for (int64_t i = 0; i < r->missing_count; i++) bytes += bytes_of(r, r->missing[i]);
   bool fits = bytes <= r->cache->bound && r->cache->remembered <= r->cache->bound - bytes;
-  if (!r->cache->remember || !one_row || !fits || r->missing_count == 0) return;
+  if (!r->cache->remember || !fits || r->missing_count == 0) return;
   tx_trunk_part *part = tx_alloc_zero(1, sizeof *part);
   if (!part) return;
   *part = (tx_trunk_part){.next = r->cache->parts,
@@ -150,8 +150,10 @@ static void remember(const recall *r) {
     return;
   }
   for (int64_t i = 0; i < part->count; i++) {
-    part->order[i] = (keyed){key_of(r, r->missing[i]), i};
-    memcpy(part->rows + i * part->width, row_of(r, r->missing[i]), bytes_of(r, r->missing[i]));
+    int64_t text = r->missing[i];
+    part->order[i] = (keyed){key_of(r, text), (int64_t)(at / sizeof(float))};
+    memcpy(part->rows + at / sizeof(float), row_of(r, text), bytes_of(r, text));
+    at += bytes_of(r, text);
   }
   qsort(part->order, (size_t)part->count, sizeof *part->order, by_key);
   r->cache->parts = part;

@@ -29,7 +29,7 @@ typedef struct tx_trunk_cache {
   uint64_t bound;           /* bytes of the cache on disk; and of states in memory */
   const char *scratch;      /* where states beyond the bound go; an existing directory */
   int64_t computed, recalled; /* texts so far */
-  /* For several sets over the same texts: what no cache on disk takes is kept in
+  /* For several trainings over the same texts: what no cache on disk takes is kept in
    * memory too, as far as the bound allows, for later calls of this run. */
   bool remember;
   tx_trunk_part *parts;

@@ -106,6 +106,11 @@ static void mark_tokens(const tx_rows_of_states *rows, uint8_t *seen, int64_t *l
   }
 }
 
+static tx_states states_of_ids(const tx_training *t, const tx_rows_of_states *rows) {
+  const tx_encoded *tokens = &rows->tokens;
+  return tx_states_of_ids(tokens->count, tokens->offsets, t->facts->width, tokens->ids);
+}
+
 /* Of embeddings that are trained: whose. */
 static tx_status choose_ids(const tx_training *t, tx_label_set *set, tx_error *error) {
   size_t vocabulary = (size_t)t->facts->vocabulary;
@@ -117,6 +122,7 @@ static tx_status choose_ids(const tx_training *t, tx_label_set *set, tx_error *e
   }
   mark_tokens(&set->train, seen, &set->positions);
   mark_tokens(&set->validation, seen, &set->positions);
+  if (set->apart) mark_tokens(set->apart, seen, &set->positions);
   for (size_t id = 0; id < vocabulary; id++) {
     if (seen[id]) set->ids[set->id_count++] = (int32_t)id;
   }
@@ -124,27 +130,27 @@ static tx_status choose_ids(const tx_training *t, tx_label_set *set, tx_error *e
   return TX_OK;
 }
 
-/* In place of states, where the first block is trained. */
-static void take_ids(const tx_training *t, tx_label_set *set) {
-  tx_rows_of_states *both[] = {&set->train, &set->validation};
-  for (int i = 0; i < 2; i++) {
-    const tx_encoded *tokens = &both[i]->tokens;
-    both[i]->states =
-        tx_states_of_ids(tokens->count, tokens->offsets, t->facts->width, tokens->ids);
-  }
+/* In place of states: where the first block is trained, the token ids are what is read. */
+static bool reads_ids(const tx_label_set *set) {
+  return set->blocks > 0 && set->blocks == set->depth;
 }
 
 /* Where all blocks are trained, what they give before the first step is the model's own, which
  * an earlier run may have left. */
 static tx_status recall_start(tx_training *t, tx_label_set *set, tx_states *pooled,
                               tx_error *error) {
-  bool all = set->blocks > 0 && set->blocks == set->depth;
-  if (!all || t->options->head_solver != TX_HEAD_CONVEX) return TX_OK;
+  if (!reads_ids(set) || t->options->head_solver != TX_HEAD_CONVEX) return TX_OK;
   bool learned = set->pooling == TX_POOLING_ATTENTION; /* a mean at first */
   tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, learned ? TX_POOLING_MEAN : set->pooling};
   TX_TRY(recall(t, &set->train, want, pooled, error));
   tx_model_unload(t->model, 0, t->facts->blocks);
   return TX_OK;
+}
+
+/* What the trained end reads. */
+static tx_trunk_want want_of(const tx_label_set *set) {
+  if (set->blocks == 0) return (tx_trunk_want){TX_TRUNK_POOLED, set->depth, set->pooling};
+  return (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
 }
 
 /* A head, or blocks too, at one depth and pooling that were asked for. */
@@ -159,13 +165,12 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
     bool all = o->attention == TX_ATTENTION_TWO_WAY;
     tx_model_set_two_way(t->model, all ? 0 : set->depth - set->blocks);
   }
-  tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
-  if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
   if (o->method == TX_METHOD_FULL) TX_TRY(choose_ids(t, set, error));
-  if (set->blocks > 0 && set->blocks == set->depth) {
-    take_ids(t, set);
+  if (reads_ids(set)) {
+    set->train.states = states_of_ids(t, &set->train);
+    set->validation.states = states_of_ids(t, &set->validation);
   } else {
-    TX_TRY(recall_both(t, set, want, error));
+    TX_TRY(recall_both(t, set, want_of(set), error));
   }
   tx_states pooled = {0};
   TX_TRY(recall_start(t, set, &pooled, error));
@@ -174,7 +179,7 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   tx_states_free(&pooled);
   TX_TRY(status);
   if (set->blocks > 0 || o->head_solver == TX_HEAD_SGD) TX_TRY(tx_label_set_steps(t, set, error));
-  return tx_label_set_score(t, set, set->tail, probabilities, error);
+  return tx_label_set_score(t, set, &set->validation.states, probabilities, error);
 }
 
 /* The words into probabilities (validation rows, classes). */
@@ -223,7 +228,7 @@ static tx_status try_last_block(tx_training *t, tx_label_set *set, float *head, 
     status = tx_label_set_steps(t, set, error);
   }
   if (status == TX_OK && set->best_epoch > 0) {
-    status = tx_label_set_score(t, set, set->tail, tuned, error);
+    status = tx_label_set_score(t, set, &set->validation.states, tuned, error);
     if (status == TX_OK && set->words > 0) {
       blend_words(set, set->words, tuned);
     }
@@ -257,7 +262,7 @@ static tx_status train_by_choice(tx_training *t, tx_label_set *set, bool frozen,
   TX_TRY(take_features(t, set, &set->validation, error));
   TX_TRY(tx_label_set_new_tail(t, set, error));
   TX_TRY(tx_label_set_start_head(t, set, NULL, error));
-  TX_TRY(tx_label_set_score(t, set, set->tail, probabilities, error));
+  TX_TRY(tx_label_set_score(t, set, &set->validation.states, probabilities, error));
   if (!frozen) TX_TRY(try_words(t, set, probabilities, error));
   if (frozen || set->depth == 0 || !tx_label_set_worth_trying(t, set, probabilities)) return TX_OK;
   return try_last_block(t, set, probabilities, error);
@@ -275,18 +280,40 @@ tx_status tx_label_set_train(tx_training *t, tx_label_set *set, bool frozen, tx_
   return status;
 }
 
+/* ---- other rows ---------------------------------------------------------- */
+
+tx_status tx_label_set_answer(tx_training *t, tx_label_set *set, const tx_labelled *rows,
+                              tx_rows_of_states *states, float *probabilities, tx_error *error) {
+  if (reads_ids(set)) {
+    states->states = states_of_ids(t, states);
+  } else {
+    TX_TRY(recall(t, states, want_of(set), &states->states, error));
+  }
+  TX_TRY(tx_label_set_score(t, set, &states->states, probabilities, error));
+  if (!(set->words > 0)) return TX_OK;
+  size_t floats = (size_t)rows->count * (size_t)set->split.classes;
+  float *words = tx_alloc_array(floats, sizeof *words);
+  if (!words) return tx_fail_memory(error, floats * sizeof *words, "scores");
+  tx_status status = set->linear->score(set->linear, rows->texts, (size_t)rows->count, words, NULL,
+                                        t->watch, error);
+  if (status == TX_OK) {
+    (rows->marks ? tx_blend_sigmoids : tx_blend)(probabilities, words, rows->count,
+                                                 set->split.classes, set->words);
+  }
+  tx_free(words);
+  return status;
+}
+
 /* ---- int8 afterwards ----------------------------------------------------- */
 
 tx_status tx_label_set_requantise(tx_training *t, tx_label_set *set, bool *accepted,
                                   tx_error *error) {
   size_t floats = (size_t)(set->split.validation.count * set->split.classes);
-  tx_trunk_want want = {TX_TRUNK_POOLED, set->depth, set->pooling};
-  if (set->blocks > 0) want = (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - set->blocks, set->pooling};
   tx_states_free(&set->validation.states);
-  TX_TRY(recall(t, &set->validation, want, &set->validation.states, error));
+  TX_TRY(recall(t, &set->validation, want_of(set), &set->validation.states, error));
   float *bytes = tx_alloc_array(floats, sizeof *bytes);
   if (!bytes) return tx_fail_memory(error, floats * 4, "scores");
-  tx_status status = tx_label_set_score(t, set, set->tail, bytes, error);
+  tx_status status = tx_label_set_score(t, set, &set->validation.states, bytes, error);
   if (status == TX_OK) {
     if (set->words > 0) blend_words(set, set->words, bytes);
     tx_label_set_compare_int8(t, set, bytes, accepted);

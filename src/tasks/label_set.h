@@ -22,6 +22,8 @@ typedef struct tx_rows_of_states { /* a table's rows, tokens and states */
 
 typedef struct tx_label_set {
   const char *name; /* NULL: the only one */
+  bool again;       /* the rows, tokens, weights and baseline are another set's */
+  const tx_rows_of_states *apart; /* rows that will be scored, their tokens read; or NULL */
   tx_partition split;
   tx_rows_of_states train, validation;
   double *class_weights; /* (classes): balanced */
@@ -50,6 +52,19 @@ typedef struct tx_label_set {
  * baselines. */
 tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
                             const char *validation, tx_error *error);
+
+/* The same of a split that is there: what tx_label_set_read() does after reading. */
+tx_status tx_label_set_prepare(tx_training *t, tx_label_set *set, tx_error *error);
+tx_status tx_label_set_encode(tx_training *t, const tx_labelled *rows, tx_rows_of_states *to,
+                              tx_error *error);
+void tx_label_set_free_rows(tx_rows_of_states *rows);
+
+/* The rows of another set, to be trained on anew; borrows them. */
+tx_label_set tx_label_set_again(const tx_label_set *set);
+
+/* What a trained set answers for other rows: probabilities (rows, classes). */
+tx_status tx_label_set_answer(tx_training *t, tx_label_set *set, const tx_labelled *rows,
+                              tx_rows_of_states *states, float *probabilities, tx_error *error);
 
 /* Everything from the trunk to the validation scores, by the options' method;
  * with `frozen` no block is trained. */

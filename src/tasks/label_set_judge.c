@@ -9,17 +9,17 @@
 #include "trust/answers.h"
 #include "trust/comparison.h"
 
-tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, tx_tail *tail,
-                            float *probabilities, tx_error *error) {
+tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, const tx_states *states,
+                             float *probabilities, tx_error *error) {
+  tx_tail *tail = set->tail;
   int64_t width = tx_tail_width(tail), classes = set->split.classes;
-  int64_t count = set->split.validation.count;
+  int64_t count = states->count;
   float *features = tx_alloc_array((size_t)(count * (width + classes)), sizeof(float));
   float *head = tx_alloc_array(tx_packed_size(width, classes), sizeof(float));
   tx_status status = features && head ? TX_OK : tx_fail_memory(error, (uint64_t)count, "scores");
   tx_choice all = {NULL, 0};
   if (status == TX_OK) {
-    status = tx_tail_features(tail, &t->pass, &set->validation.states, all, features, t->watch,
-                              error);
+    status = tx_tail_features(tail, &t->pass, states, all, features, t->watch, error);
   }
   if (status == TX_OK) {
     float *logits = features + count * width;

@@ -18,8 +18,8 @@ tx_status tx_label_set_start_head(tx_training *t, tx_label_set *set, const float
                                   tx_error *error);
 tx_status tx_label_set_steps(tx_training *t, tx_label_set *set, tx_error *error);
 
-/* probabilities (validation rows, classes). */
-tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, tx_tail *tail,
+/* probabilities (texts, classes) from the tail's states. */
+tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, const tx_states *states,
                              float *probabilities, tx_error *error);
 void tx_label_set_take_scores(tx_label_set *set, const float *probabilities);
 

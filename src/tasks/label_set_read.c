@@ -10,8 +10,8 @@
 #include "score/linear.h"
 #include "trust/answers.h"
 
-static tx_status encode_rows(tx_training *t, const tx_labelled *rows, tx_rows_of_states *to,
-                             tx_error *error) {
+tx_status tx_label_set_encode(tx_training *t, const tx_labelled *rows, tx_rows_of_states *to,
+                              tx_error *error) {
   TX_TRY(tx_encode(t->tokenizer, rows->texts, rows->count,
                    (tx_encoding){t->max_tokens, t->options->pad_to}, &to->tokens, error));
   to->singles = tx_alloc_array((size_t)rows->count + 1, sizeof *to->singles);
@@ -151,9 +151,13 @@ tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
   tx_dataset_note(set->split.train_table, data, t->watch);
   if (validation) tx_dataset_note(set->split.validation_table, validation, t->watch);
   note_shared(t, set);
+  return tx_label_set_prepare(t, set, error);
+}
+
+tx_status tx_label_set_prepare(tx_training *t, tx_label_set *set, tx_error *error) {
   TX_TRY(weigh_classes(t, set, error));
-  TX_TRY(encode_rows(t, &set->split.train, &set->train, error));
-  TX_TRY(encode_rows(t, &set->split.validation, &set->validation, error));
+  TX_TRY(tx_label_set_encode(t, &set->split.train, &set->train, error));
+  TX_TRY(tx_label_set_encode(t, &set->split.validation, &set->validation, error));
   set->tokens = set->train.tokens.offsets[set->split.train.count];
   set->cut = set->train.tokens.cut + set->validation.tokens.cut;
   if (set->cut) {
@@ -164,23 +168,46 @@ tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
   return train_baselines(t, set, error);
 }
 
-static void free_rows(tx_rows_of_states *rows) {
+void tx_label_set_free_rows(tx_rows_of_states *rows) {
   tx_states_free(&rows->probes);
   tx_states_free(&rows->states);
   tx_free(rows->singles);
   tx_encoded_free(&rows->tokens);
 }
 
+tx_label_set tx_label_set_again(const tx_label_set *set) {
+  tx_label_set made = {.again = true,
+                       .split = set->split,
+                       .class_weights = set->class_weights,
+                       .majority = set->majority,
+                       .majority_row = set->majority_row,
+                       .linear = set->linear,
+                       .linear_scores = set->linear_scores,
+                       .majority_accuracy = set->majority_accuracy,
+                       .linear_accuracy = set->linear_accuracy};
+  made.train = (tx_rows_of_states){.tokens = set->train.tokens, .singles = set->train.singles};
+  made.validation =
+      (tx_rows_of_states){.tokens = set->validation.tokens, .singles = set->validation.singles};
+  return made;
+}
+
+/* What reading made. */
+static void free_read(tx_label_set *set) {
+  tx_scorer_free(set->linear);
+  tx_free(set->class_weights);
+  tx_free(set->linear_scores);
+  tx_label_set_free_rows(&set->train);
+  tx_label_set_free_rows(&set->validation);
+  tx_partition_free(&set->split);
+}
+
 void tx_label_set_free(tx_label_set *set) {
   tx_tail_free(set->tail);
   tx_free(set->ids);
-  tx_scorer_free(set->linear);
   tx_free(set->depths);
-  tx_free(set->class_weights);
-  tx_free(set->linear_scores);
   tx_free(set->scores);
-  free_rows(&set->train);
-  free_rows(&set->validation);
-  tx_partition_free(&set->split);
+  tx_states_free(&set->train.probes), tx_states_free(&set->train.states);
+  tx_states_free(&set->validation.probes), tx_states_free(&set->validation.states);
+  if (!set->again) free_read(set);
   *set = (tx_label_set){0};
 }

@@ -10,8 +10,10 @@
 
 enum { FOLDS = 10 }; /* one of them is held out */
 
-/* What rows are stratified by: their label, or the rarest of their labels, or none. */
-static int strata_of(const tx_dataset *table) { return table->classes + (table->marks ? 1 : 0); }
+/* A row's label, or the rarest of its labels, or that it has none. */
+int tx_partition_strata(const tx_dataset *table) {
+  return table->classes + (table->marks ? 1 : 0);
+}
 
 static bool rows_allocate(tx_labelled *rows, const tx_dataset *table) {
   int64_t count = table->rows;
@@ -27,9 +29,10 @@ static bool rows_allocate(tx_labelled *rows, const tx_dataset *table) {
   return rows->texts && rows->labels && rows->hashes;
 }
 
-static void rows_free(tx_labelled *rows) {
+void tx_labelled_free(tx_labelled *rows) {
   tx_free(rows->texts), tx_free(rows->labels), tx_free(rows->hashes);
   tx_free(rows->marks);
+  *rows = (tx_labelled){0};
 }
 
 /* Takes those rows of the table whose `fold` is (or is not) `held_out`; NULL: all. */
@@ -57,7 +60,7 @@ static tx_status rows_take(const tx_dataset *table, const int32_t *fold, int hel
  * -1: all rows are in one fold. */
 static int choose_fold(const tx_dataset *table, const int32_t *fold, int64_t *counts,
                        int64_t *left) {
-  int best = -1, fewest = 0, classes = strata_of(table);
+  int best = -1, fewest = 0, classes = tx_partition_strata(table);
   int64_t nearest = 0;
   for (int64_t i = 0; i < table->rows; i++) {
     counts[fold[i] * (int64_t)classes + table->labels[i]]++;
@@ -94,14 +97,14 @@ static void keep_labels(const tx_dataset *table, int held_out, int32_t *fold, in
   }
 }
 
-static tx_status hold_out(tx_partition *split, uint64_t seed, tx_error *error) {
-  const tx_dataset *table = split->train_table;
-  size_t classes = (size_t)strata_of(table);
+static tx_status hold_out(const tx_dataset *table, uint64_t seed, tx_partition *split,
+                          tx_error *error) {
+  size_t classes = (size_t)tx_partition_strata(table);
   int32_t *fold = tx_alloc_array((size_t)table->rows, sizeof *fold);
   int64_t *counts = tx_alloc_zero((FOLDS + 1) * classes, sizeof *counts);
   tx_status status;
   if (fold && counts) {
-    status = tx_stratified_folds(table->labels, strata_of(table), table->hashes, table->rows, FOLDS,
+    status = tx_stratified_folds(table->labels, tx_partition_strata(table), table->hashes, table->rows, FOLDS,
                                  seed, fold, error);
   } else {
     status = tx_fail_memory(error, (uint64_t)table->rows * 4, "the validation rows");
@@ -181,7 +184,7 @@ static tx_status split_read(const char *train, const char *validation, tx_table_
     TX_TRY(rows_take(split->validation_table, NULL, 0, false, &split->validation, error));
     TX_TRY(count_shared(split, error));
   } else {
-    TX_TRY(hold_out(split, seed, error));
+    TX_TRY(hold_out(rows, seed, split, error));
   }
   if (split->validation.count > 0) return TX_OK;
   if (!validation) return fail_held_out(train, rows, error);
@@ -197,9 +200,35 @@ tx_status tx_partition_read(const char *train, const char *validation, tx_table_
   return status;
 }
 
+tx_status tx_partition_part(const tx_dataset *table, const int32_t *fold, int held_out,
+                            uint64_t seed, const char *file, tx_partition *split, tx_labelled *held,
+                            tx_error *error) {
+  tx_labelled others = {0};
+  *split = (tx_partition){.classes = table->classes, .names = table->names};
+  *held = (tx_labelled){0};
+  tx_status status = rows_take(table, fold, held_out, false, &others, error);
+  if (status == TX_OK) status = rows_take(table, fold, held_out, true, held, error);
+  if (status == TX_OK) {
+    const tx_dataset rows = {.rows = others.count,
+                             .texts = others.texts,
+                             .labels = others.labels,
+                             .marks = others.marks,
+                             .names = table->names,
+                             .classes = table->classes,
+                             .hashes = others.hashes};
+    status = hold_out(&rows, seed, split, error);
+    if (status == TX_OK && split->validation.count == 0) status = fail_held_out(file, &rows, error);
+  }
+  tx_labelled_free(&others);
+  if (status == TX_OK) return TX_OK;
+  tx_partition_free(split);
+  tx_labelled_free(held);
+  return status;
+}
+
 void tx_partition_free(tx_partition *split) {
-  rows_free(&split->train);
-  rows_free(&split->validation);
+  tx_labelled_free(&split->train);
+  tx_labelled_free(&split->validation);
   tx_dataset_free(split->validation_table);
   tx_dataset_free(split->train_table);
   *split = (tx_partition){0};

@@ -14,7 +14,8 @@ typedef struct tx_labelled { /* arrays of their own over texts of a data set */
 } tx_labelled;
 
 typedef struct tx_partition {
-  tx_dataset *train_table, *validation_table; /* the second NULL: held out from the first */
+  tx_dataset *train_table, *validation_table; /* the second NULL: held out from the first; of a
+                                                 part (tx_partition_part) both */
   tx_labelled train, validation;
   int64_t shared; /* validation rows whose text stands in the training rows too */
   int classes;
@@ -32,5 +33,16 @@ static inline tx_truth tx_labelled_truth(const tx_labelled *rows) {
 tx_status tx_partition_read(const char *train, const char *validation, tx_table_options table,
                             uint64_t seed, tx_partition *split, tx_error *error);
 void tx_partition_free(tx_partition *split);
+
+/* One fold of a table: its rows, `held`, and of all others a tenth to validate with, as
+ * tx_partition_read() takes it.  fold (rows of the table): as of tx_stratified_folds().  Both
+ * borrow the table's texts.  `file` is for the message where no row can be held out. */
+tx_status tx_partition_part(const tx_dataset *table, const int32_t *fold, int held_out,
+                            uint64_t seed, const char *file, tx_partition *split, tx_labelled *held,
+                            tx_error *error);
+void tx_labelled_free(tx_labelled *rows);
+
+/* How many strata the table's labels are: its labels, and of several a row one more. */
+int tx_partition_strata(const tx_dataset *table);
 
 #endif

@@ -10,6 +10,7 @@
 #include "formats/table.h"
 #include "model/spikes.h"
 #include "score/network.h"
+#include "tasks/repeat.h"
 #include "tasks/run.h"
 #include "tasks/train_write.h"
 
@@ -35,7 +36,8 @@ tx_train_options tx_train_defaults(void) {
                             .clip = 1,
                             .schedule = TX_SCHEDULE_COSINE,
                             .cache_mb = 2048,
-                            .save_minutes = 10};
+                            .save_minutes = 10,
+                            .seeds = 1};
 }
 
 /* ---- options ----------------------------------------------------------- */
@@ -116,6 +118,25 @@ static tx_status check_run(const tx_train_options *o, tx_error *error) {
   return tx_fail(error, TX_ERROR_ARGUMENT,
                  "--run and --resume are for gradient steps, of one label set: %s",
                  steps ? "several heads take none" : "--method head solves its head exactly");
+}
+
+/* Several trainings are of one label set, and each is over before the next begins. */
+static tx_status check_repeats(const tx_train_options *o, tx_error *error) {
+  TX_TRY(check_range("seeds", o->seeds, 1, TX_MAX_SEEDS, error));
+  TX_TRY(check_range("folds", o->folds, 0, TX_MAX_FOLDS, error));
+  if (o->folds == 1) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "--folds is 1; cross-validation needs 2 at least");
+  }
+  if (o->seeds == 1 && o->folds == 0) return TX_OK;
+  const char *option = o->folds > 0 ? "--folds" : "--seeds";
+  if (o->head_count > 1) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "%s is of one label set; train the heads one by one to compare", option);
+  }
+  if (!o->run) return TX_OK;
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "%s trains several times, but --run and --resume keep one training: leave one out",
+                 option);
 }
 
 static tx_status check_head(const tx_train_options *o, size_t head, tx_error *error) {
@@ -199,6 +220,7 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
   TX_TRY(check_range("clip", o->clip, 0, 1e9, error));
   TX_TRY(check_range("save minutes", o->save_minutes, 0, 1e6, error));
   TX_TRY(check_run(o, error));
+  TX_TRY(check_repeats(o, error));
   TX_TRY(check_range("sampling", (int)o->sampling, 0, TX_SAMPLING_BALANCED, error));
   TX_TRY(check_range("layer decay", o->layer_decay, 0, 1, error));
   TX_TRY(check_range("ema", o->ema, 0, 0.999999, error));
@@ -300,6 +322,7 @@ static void report(job *j) {
     r->trained_parameters += j->sets[i].trained_parameters;
     if (j->sets[i].name) r->heads[r->head_count++] = report_head(&j->sets[i]);
   }
+  if (r->seed_count > 0) tx_repeat_summarise(first, r);
   r->precision = j->shared.precision;
   r->cached_texts = j->shared.trunk.recalled;
   r->computed_texts = j->shared.trunk.computed;
@@ -323,6 +346,17 @@ static tx_status open_run(tx_training *t, const tx_label_set *set, tx_error *err
   return tx_run_open(t, own, sizeof own / sizeof *own, &t->run, error);
 }
 
+/* Before the artifact's own training, whose end may borrow from the model until it is written. */
+static tx_status repeat(job *j) {
+  tx_training *t = &j->shared;
+  const tx_train_options *o = t->options;
+  const char *file = o->head_count > 0 ? o->heads[0].data : o->data;
+  t->report->seed_count = (size_t)o->seeds;
+  for (int i = 0; i < o->seeds; i++) t->report->seeds[i].seed = o->seed + (uint64_t)i;
+  if (o->folds > 0) TX_TRY(tx_repeat_folds(t, &j->sets[0], file, j->error));
+  return tx_repeat_seeds(t, &j->sets[0], j->error);
+}
+
 /* All tables are read before the trunk runs, so that a wrong one is found soon. */
 static tx_status train_sets(job *j) {
   tx_training *t = &j->shared;
@@ -341,6 +375,7 @@ static tx_status train_sets(job *j) {
   }
   if (j->count == 1) TX_TRY(open_run(t, &j->sets[0], j->error));
   if (o->precision == TX_PRECISION_INT8) TX_TRY(make_int8(j, deepest(j)));
+  if (j->count == 1) TX_TRY(repeat(j));
   for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
 }

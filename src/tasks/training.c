@@ -114,7 +114,8 @@ void tx_training_open_cache(tx_training *t) {
   t->trunk = (tx_trunk_cache){.model = t->model,
                               .model_sha256 = t->base_sha256,
                               .bound = (uint64_t)t->options->cache_mb << 20,
-                              .remember = t->options->head_count > 1,
+                              .remember = t->options->head_count > 1 || t->options->seeds > 1 ||
+                                          t->options->folds > 0,
                               .scratch = "."};
   tx_error error = {0};
   if (tx_home(t->options->home, &t->home, &error) != TX_OK ||
