@@ -83,6 +83,29 @@ static json_t *json_reliability(const tx_evaluation *of) {
   return bins;
 }
 
+static json_t *json_levels(const tx_evaluation *of) {
+  json_t *levels = json_array();
+  for (size_t i = 0; i < of->level_count; i++) {
+    const tx_level_score *from = &of->levels[i];
+    json_t *level = json_object();
+    out_put(level, "level", json_integer((json_int_t)i + 1));
+    out_put(level, "n", json_integer(from->n));
+    out_put(level, "accuracy", from->n > 0 ? out_real(from->accuracy) : json_null());
+    out_put(level, "accuracy_ci95",
+            from->n > 0 ? json_pair(from->accuracy_lo, from->accuracy_hi) : json_null());
+    out_append(levels, level);
+  }
+  return levels;
+}
+
+static json_t *json_hierarchical(const tx_evaluation *of) {
+  json_t *scores = json_object();
+  out_put(scores, "precision", out_real(of->hierarchical_precision));
+  out_put(scores, "recall", out_real(of->hierarchical_recall));
+  out_put(scores, "f1", out_real(of->hierarchical_f1));
+  return scores;
+}
+
 static json_t *json_test(const tx_baseline_score *score) {
   json_t *test = json_object();
   out_put(test, "difference", out_real(score->difference));
@@ -115,6 +138,10 @@ static void print_json(const tx_evaluation *of) {
   out_put(object, "reliability", json_reliability(of));
   out_put(object, "labels", json_labels(of));
   if (of->confusion) out_put(object, "confusion", json_confusion(of));
+  if (of->level_count > 0) {
+    out_put(object, "levels", json_levels(of));
+    out_put(object, "hierarchical", json_hierarchical(of));
+  }
   out_put(baselines, "majority", out_real(of->majority.accuracy));
   out_put(baselines, "linear", out_real(of->linear.accuracy));
   out_put(object, "baselines", baselines);
@@ -148,6 +175,10 @@ static void print_measures(const tx_evaluation *of) {
     out_cell(&facts, "micro F1");
     out_cell(&facts, out_decimal(of->micro_f1, 3, a));
   }
+  if (of->level_count > 0) {
+    out_cell(&facts, "hierarchical F1");
+    out_cell(&facts, out_decimal(of->hierarchical_f1, 3, a));
+  }
   out_cell(&facts, "NLL");
   out_cell(&facts, out_decimal(of->nll, 3, a));
   out_cell(&facts, "Brier");
@@ -155,6 +186,24 @@ static void print_measures(const tx_evaluation *of) {
   out_cell(&facts, "ECE");
   out_cell(&facts, out_decimal(of->ece, 3, a));
   out_table_print(&facts);
+}
+
+static void print_levels(const tx_evaluation *of) {
+  static const char *const heading[] = {"level", "accuracy", "95 % interval", "texts"};
+  char a[OUT_NUMBER], b[OUT_NUMBER], interval[2 * OUT_NUMBER + 8];
+  out_table table = out_table_make("lrrr", true);
+  for (size_t i = 0; i < 4; i++) out_cell(&table, heading[i]);
+  for (size_t i = 0; i < of->level_count; i++) {
+    const tx_level_score *level = &of->levels[i];
+    out_cell(&table, out_grouped((int64_t)i + 1, a));
+    out_cell(&table, level->n > 0 ? out_percent(level->accuracy, a) : "");
+    snprintf(interval, sizeof interval, "%s to %s", out_percent(level->accuracy_lo, a),
+             out_percent(level->accuracy_hi, b));
+    out_cell(&table, level->n > 0 ? interval : "");
+    out_cell(&table, out_grouped(level->n, a));
+  }
+  putchar('\n');
+  out_table_print(&table);
 }
 
 static void print_labels(const tx_evaluation *of) {
@@ -338,6 +387,7 @@ static void print_speed(const tx_evaluation *of) {
 
 static void print_evaluation(const tx_evaluation *of, const char *data) {
   print_measures(of);
+  if (of->level_count > 0) print_levels(of);
   print_labels(of);
   if (of->confusion) (of->label_count <= MATRIX_LABELS ? print_matrix : print_pairs)(of);
   print_reliability(of);

@@ -20,6 +20,9 @@ typedef struct {
   float *probabilities; /* (BATCH, labels) */
   bool multi_label;
   char separator; /* of multi_label: between the labels of an answer */
+  tx_hierarchy *hierarchy; /* of labels that are paths; else NULL */
+  tx_path_step *steps;     /* (its levels): of the row being answered */
+  size_t reached, sure;    /* how many of them; how many probable enough to be answered */
 } head;
 
 typedef struct {
@@ -30,6 +33,7 @@ typedef struct {
   int64_t max_tokens;
   int precision; /* of tx_precision */
   bool apart;
+  double least; /* of labels that are paths: the answer's probability */
   /* The work: */
   tx_classifier *classifier;
   head *heads; /* (count) */
@@ -53,8 +57,10 @@ static size_t best_of(const head *of, size_t row) {
   return best;
 }
 
-/* Of the label; of any number of them that all are as answered, each for itself. */
+/* Of the label; of any number of them that all are as answered, each for itself; of a path that
+ * of the node answered, or where none is of the first one. */
 static double probability_of(const head *of, size_t row) {
+  if (of->hierarchy) return of->steps[of->sure > 0 ? of->sure - 1 : 0].probability;
   if (of->multi_label) {
     const float *p = of->probabilities + row * of->labels;
     double all = 1;
@@ -62,6 +68,14 @@ static double probability_of(const head *of, size_t row) {
     return all;
   }
   return (double)of->probabilities[row * of->labels + best_of(of, row)];
+}
+
+/* The path of a row, where labels are paths, and how much of it is answered. */
+static void find_path(const predict *state, head *of, size_t row) {
+  if (!of->hierarchy) return;
+  of->reached = tx_hierarchy_path(of->hierarchy, of->probabilities + row * of->labels, of->steps);
+  of->sure = 0;
+  while (of->sure < of->reached && of->steps[of->sure].probability >= state->least) of->sure++;
 }
 
 /* Of any number of labels: those that hold, joined; new. */
@@ -83,6 +97,7 @@ static char *join_labels(const head *of, size_t row, char *const *names) {
 /* The answer, for people and for scripts; new. */
 static char *name_answer(const head *of, size_t row) {
   if (of->multi_label) return join_labels(of, row, of->shown);
+  if (of->hierarchy) return out_visible(tx_text_of(of->sure > 0 ? of->steps[of->sure - 1].node : ""));
   const char *shown = of->shown[best_of(of, row)];
   return cli_copy(shown, strlen(shown));
 }
@@ -99,12 +114,26 @@ static void put_labels(json_t *object, const head *of, size_t row) {
   free(joined);
 }
 
+static void put_path(json_t *object, const head *of) {
+  json_t *path = json_array();
+  for (size_t i = 0; i < of->reached; i++) {
+    json_t *step = json_object();
+    out_put(step, "node", out_string(of->steps[i].node));
+    out_put(step, "probability", out_real(of->steps[i].probability));
+    out_append(path, step);
+  }
+  out_put(object, "label", of->sure > 0 ? out_string(of->steps[of->sure - 1].node) : json_null());
+  out_put(object, "path", path);
+}
+
 static void put_answer(json_t *object, const head *of, size_t row) {
   const float *p = of->probabilities + row * of->labels;
   json_t *all = json_object();
   for (size_t i = 0; i < of->labels; i++) out_put(all, of->keys[i], out_real(p[i]));
   if (of->multi_label) {
     put_labels(object, of, row);
+  } else if (of->hierarchy) {
+    put_path(object, of);
   } else {
     out_put(object, "label", json_string(of->keys[best_of(of, row)]));
   }
@@ -125,7 +154,8 @@ static void print_json(const predict *state, size_t row, int64_t number, tx_text
   } else {
     json_decref(heads);
   }
-  out_put(object, "abstain", json_false());
+  const head *first = &state->heads[0];
+  out_put(object, "abstain", json_boolean(first->hierarchy && first->sure == 0));
   if (id.data) {
     out_put(object, "id", out_text(id));
   } else {
@@ -171,6 +201,7 @@ static void print_nicely(const predict *state, size_t row, tx_text text) {
 
 static void print_answer(const predict *state, size_t row, int64_t number, tx_text text,
                          tx_text id) {
+  for (size_t i = 0; i < state->count; i++) find_path(state, &state->heads[i], row);
   if (state->line->common->json) {
     print_json(state, row, number, id);
   } else if (state->terminal) {
@@ -344,7 +375,7 @@ static char *key_of(tx_text text) {
 
 /* Labels and names come from a file: for JSON keys and for one-line output they
  * are made harmless once. */
-static void prepare_heads(predict *state) {
+static tx_status prepare_heads(predict *state, tx_error *error) {
   const tx_classifier *c = state->classifier;
   state->count = tx_classifier_heads(c);
   state->heads = cli_array(state->count, sizeof *state->heads);
@@ -353,6 +384,9 @@ static void prepare_heads(predict *state) {
     tx_text name = tx_text_of(tx_classifier_head(c, h));
     of->key = name.size > 0 ? key_of(name) : NULL;
     of->labels = tx_classifier_head_count(c, h);
+    tx_status status = tx_classifier_head_hierarchy(c, h, &of->hierarchy, error);
+    if (status != TX_OK) return status;
+    if (of->hierarchy) of->steps = cli_array(tx_hierarchy_levels(of->hierarchy), sizeof *of->steps);
     of->multi_label = tx_classifier_head_multi_label(c, h);
     of->separator = tx_classifier_head_separator(c, h);
     of->keys = cli_array(of->labels, sizeof *of->keys);
@@ -364,12 +398,13 @@ static void prepare_heads(predict *state) {
       of->shown[i] = out_visible(label);
     }
   }
+  return TX_OK;
 }
 
 static void free_heads(predict *state) {
   for (size_t h = 0; h < state->count; h++) {
     head *of = &state->heads[h];
-    for (size_t i = 0; i < of->labels; i++) {
+    for (size_t i = 0; of->keys && i < of->labels; i++) {
       free(of->keys[i]);
       free(of->shown[i]);
     }
@@ -377,6 +412,8 @@ static void free_heads(predict *state) {
     free(of->shown);
     free(of->probabilities);
     free(of->key);
+    free(of->steps);
+    tx_hierarchy_free(of->hierarchy);
   }
   free(state->heads);
 }
@@ -421,7 +458,11 @@ static int run(predict *state) {
   if (tx_classifier_open(state->line->arguments[0], options, &state->classifier, &error) != TX_OK) {
     return cli_fail(state->line->verb, &error, "run the same command again");
   }
-  prepare_heads(state);
+  if (prepare_heads(state, &error) != TX_OK) {
+    free_heads(state);
+    tx_classifier_close(state->classifier);
+    return cli_fail(state->line->verb, &error, "run the same command again");
+  }
   state->terminal = out_terminal();
   state->excerpts = !(reads_lines(state) && isatty(STDIN_FILENO));
   progress_begin(&state->progress, common->quiet);
@@ -449,6 +490,7 @@ int verb_predict(int argc, char **argv) {
   cli_common common = options_common_defaults();
   predict *state = cli_array(1, sizeof *state);
   state->precision = TX_PRECISION_AUTO;
+  state->least = 0.5;
   const option options[] = {
       {"data", OPTION_STRING, &state->data, "TABLE",
        "classify the rows of a CSV, TSV or JSONL table; - is standard input", .zero = NULL},
@@ -457,6 +499,8 @@ int verb_predict(int argc, char **argv) {
       {"id", OPTION_STRING, &state->id, "COLUMN", "of the table: names the row in JSON",
        .zero = "id where there is one"},
       {"format", OPTION_CHOICE, &state->format, .help = "of the table", .choices = options_formats},
+      {"min-probability", OPTION_REAL, &state->least, "X",
+       "of a classifier of paths: the answer is the deepest node that has it", .high = 1},
       {"model", OPTION_STRING, &state->model, "NAME|FILE",
        "where the base model is; it must be the same file", .zero = "as the classifier names it"},
       {"precision", OPTION_CHOICE, &state->precision,

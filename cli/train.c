@@ -36,7 +36,7 @@ struct train {
   double learning_rate, weight_decay, warm_up, clip, penalty, alpha, smoothing, focal, layer_decay,
       ema, save_minutes, dropout;
   const char *separator;
-  bool multi_label;
+  bool multi_label, hierarchical;
   bool no_cache, rank_stabilised, keep_activations, dora;
 };
 
@@ -70,7 +70,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 58 };
+enum { OPTION_COUNT = 59 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -95,6 +95,9 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"label-separator", OPTION_STRING, &state->separator, "C",
        "of --multi-label: between the labels of a cell (JSONL: an array of strings will do)",
        .zero = ",", .flags = OPTION_RESULT},
+      {"hierarchical", OPTION_FLAG, &state->hierarchical,
+       .help = "labels are paths, as in sport/football: answered and measured level by level",
+       .flags = OPTION_RESULT},
       {"format", OPTION_CHOICE, &state->format, .help = "of the tables", .choices = options_formats,
        .flags = OPTION_RESULT},
       {"method", OPTION_CHOICE, &state->method,
@@ -241,6 +244,7 @@ static tx_train_options library_options(const train *state, const char *command)
   if (state->label) to.table.label = state->label;
   to.table.format = options_format(state->format);
   if (state->multi_label) to.table.label_separator = state->separator ? state->separator : ",";
+  to.hierarchical = state->hierarchical;
   to.method = (tx_method)state->method;
   to.pooling = (tx_pooling)state->pooling;
   to.head_solver = (tx_head_solver)state->solver;

@@ -146,6 +146,28 @@ TX_API const char *tx_classifier_head_label(const tx_classifier *classifier, siz
 TX_API bool tx_classifier_head_multi_label(const tx_classifier *classifier, size_t head);
 TX_API char tx_classifier_head_separator(const tx_classifier *classifier, size_t head);
 
+/* Of a head whose labels are paths (training's `hierarchical`): the nodes above them.  A node's
+ * probability is the sum of the labels at and below it. */
+typedef struct tx_hierarchy tx_hierarchy;
+
+typedef struct tx_path_step {
+  const char *node; /* "sport", then "sport/football"; borrowed */
+  double probability; /* never above that of the step before */
+} tx_path_step;
+
+/* New; NULL, which is no failure, where the head's labels are none. */
+TX_API tx_status tx_classifier_head_hierarchy(const tx_classifier *classifier, size_t head,
+                                              tx_hierarchy **hierarchy, tx_error *error);
+TX_API void tx_hierarchy_free(tx_hierarchy *hierarchy);
+TX_API size_t tx_hierarchy_levels(const tx_hierarchy *hierarchy); /* the longest path's, from 1 */
+
+/* From the top to the most probable node of each level below the one before, until the node as a
+ * label of its own is more probable than any below it.  probabilities (labels): of one text;
+ * steps (levels) are written, their number is returned: 1 at least.  The answer of a given
+ * certainty is the last step that has it. */
+TX_API size_t tx_hierarchy_path(tx_hierarchy *hierarchy, const float *probabilities,
+                                tx_path_step *steps);
+
 /* What was done for a call, added up over its texts. */
 typedef struct tx_scored {
   int64_t texts;
@@ -271,6 +293,8 @@ typedef struct tx_train_options {
   const char *command;    /* kept in the artifact; NULL: none */
   tx_table_options table; /* with a separator of labels, any number of them hold for a text: one
                              sigmoid each; class weights and balanced sampling are refused then */
+  bool hierarchical; /* labels are paths as in sport/football: trained as any labels, answered and
+                        measured level by level; not with a separator of labels */
   tx_method method;
   tx_pooling pooling;
   tx_head_solver head_solver;
@@ -555,6 +579,12 @@ typedef struct tx_bin {
 
 enum { TX_BINS = 15 };
 
+/* Of the texts whose label reaches a level: those whose node there is the level's most probable. */
+typedef struct tx_level_score {
+  int64_t n, correct;
+  double accuracy, accuracy_lo, accuracy_hi; /* 95 %, Wilson */
+} tx_level_score;
+
 typedef struct tx_evaluation {
   int64_t n;
   tx_precision precision; /* that was measured: f32 or int8 */
@@ -570,6 +600,10 @@ typedef struct tx_evaluation {
   size_t label_count;
   tx_label_score *labels; /* (label_count) */
   int64_t *confusion;     /* (label_count, label_count): row true, column predicted; or NULL */
+  size_t level_count;     /* of labels that are paths; else 0 */
+  tx_level_score *levels; /* (level_count): from the top */
+  /* Over the nodes at and above label and answer (Kiritchenko et al., 2006; micro). */
+  double hierarchical_precision, hierarchical_recall, hierarchical_f1;
   tx_baseline_score majority, linear;
   int64_t seen_in_training; /* rows whose text stands in the training rows too */
   int64_t *seen_lines;      /* their lines, (min(seen_in_training, 1000)) */

@@ -23,6 +23,7 @@ static const tx_field fields[] = {
     FIELD("depth", TX_FIELD_INT, depth, 0, 1024),
     FIELD("words", TX_FIELD_OPTIONAL_FLOAT, words, 0, 1),
     FIELD("multi_label", TX_FIELD_OPTIONAL_BOOL, multi_label, 0, 0),
+    FIELD("hierarchical", TX_FIELD_OPTIONAL_BOOL, hierarchical, 0, 0),
     FIELD("label_separator", TX_FIELD_OPTIONAL_STRING, label_separator, 0, 0),
     SHARED("precision", TX_FIELD_OPTIONAL_STRING, precision, 0, 0),
     SHARED("max_tokens", TX_FIELD_INT, max_tokens, 1, 1 << 24),

@@ -10,6 +10,8 @@
  * Any number of labels a text: taxon.multi_label, taxon.label_separator, and
  * taxon.baseline.majority_labels (missing where the most frequent set is of none).
  *
+ * Labels that are paths: taxon.hierarchical.
+ *
  * Several heads, that is label sets over one trunk: taxon.heads has their names,
  * the first one's keys and tensors are those above, and number i from 1 has its
  * own below "taxon.head.<i>." and "head.<i>." (not what all of them share: method,
@@ -59,6 +61,7 @@ typedef struct tx_artifact_facts {
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_nll;
   int64_t majority_label;                    /* the training rows' most frequent */
   bool multi_label;      /* any number of labels hold for a text; false where the key is missing */
+  bool hierarchical;     /* labels are paths; false where the key is missing */
   tx_text label_separator;        /* of multi_label: what stands between labels in a table's cell */
   const tx_text *majority_labels; /* (majority_count): of multi_label, the most frequent set */
   size_t majority_count;

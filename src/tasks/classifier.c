@@ -9,6 +9,7 @@
 #include "formats/nearest.h"
 #include "kernels/kernels.h"
 #include "score/blend.h"
+#include "score/hierarchy.h"
 #include "score/linear.h"
 #include "score/network.h"
 
@@ -236,6 +237,15 @@ char tx_classifier_head_separator(const tx_classifier *classifier, size_t head) 
   return tx_classifier_head_multi_label(classifier, head)
              ? classifier->facts[head].label_separator.data[0]
              : '\0';
+}
+
+tx_status tx_classifier_head_hierarchy(const tx_classifier *classifier, size_t head,
+                                       tx_hierarchy **hierarchy, tx_error *error) {
+  *hierarchy = NULL;
+  if (head >= classifier->heads || !classifier->facts[head].hierarchical) return TX_OK;
+  const tx_artifact_facts *facts = &classifier->facts[head];
+  TX_TRY(tx_hierarchy_check(facts->labels, facts->label_count, error));
+  return tx_hierarchy_new(facts->labels, facts->label_count, hierarchy, error);
 }
 
 size_t tx_classifier_count(const tx_classifier *classifier) {

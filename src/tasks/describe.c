@@ -198,6 +198,7 @@ static tx_status add_heads(const tx_gguf *gguf, const tx_artifact_facts *first, 
     put(whole, head, "name", text_json(first->heads[i]));
     put(whole, head, "labels", labels_json(&f, whole));
     put(whole, head, "multi_label", json_boolean(f.multi_label));
+    put(whole, head, "hierarchical", json_boolean(f.hierarchical));
     put(whole, head, "depth", json_integer(f.depth));
     put(whole, head, "pooling", text_json(f.pooling));
     put(whole, head, "training", training_json(&f, whole));
@@ -225,6 +226,7 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
   put(whole, object, "bytes", json_integer((json_int_t)size));
   put(whole, object, "labels", labels_json(f, whole));
   put(whole, object, "multi_label", json_boolean(f->multi_label));
+  put(whole, object, "hierarchical", json_boolean(f->hierarchical));
   put(whole, object, "method", text_json(f->method));
   put(whole, object, "template", text_json(f->text_template));
   put(whole, object, "depth", json_integer(f->depth));

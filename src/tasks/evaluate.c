@@ -7,6 +7,7 @@
 #include "formats/table.h"
 #include "score/linear.h"
 #include "tasks/classifier.h"
+#include "tasks/evaluate_paths.h"
 #include "trust/answers.h"
 #include "trust/comparison.h"
 
@@ -177,6 +178,7 @@ static tx_status run(job *j, const char *data, tx_table_options options) {
   TX_TRY(score_rows(j));
   TX_TRY(measure(j));
   TX_TRY(compare_baselines(j));
+  TX_TRY(tx_evaluate_paths(j->classifier, j->table, j->probabilities, j->arena, j->out, j->error));
   return find_seen(j);
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/watch.h"
 #include "formats/nearest.h"
+#include "score/hierarchy.h"
 #include "score/linear.h"
 #include "trust/answers.h"
 
@@ -144,6 +145,25 @@ static tx_status train_baselines(tx_training *t, tx_label_set *set, tx_error *er
   return status;
 }
 
+/* Labels as paths have their form; those that only look so are told. */
+static tx_status check_paths(const tx_training *t, const tx_label_set *set, tx_error *error) {
+  size_t classes = (size_t)set->split.classes, paths = 0;
+  tx_text *labels = tx_alloc_array(classes, sizeof *labels);
+  if (!labels) return tx_fail_memory(error, classes * sizeof *labels, "the labels");
+  for (size_t c = 0; c < classes; c++) {
+    labels[c] = tx_text_of(set->split.names[c]);
+    paths += strchr(set->split.names[c], '/') != NULL;
+  }
+  tx_status status = TX_OK;
+  if (t->options->hierarchical) {
+    status = tx_hierarchy_check(labels, classes, error);
+  } else if (paths == classes && !set->split.train.marks) {
+    tx_watch_note(t->watch, "every label holds a slash: if they are paths, say --hierarchical");
+  }
+  tx_free(labels);
+  return status;
+}
+
 tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
                             const char *validation, tx_error *error) {
   const tx_train_options *o = t->options;
@@ -151,6 +171,7 @@ tx_status tx_label_set_read(tx_training *t, tx_label_set *set, const char *data,
   tx_dataset_note(set->split.train_table, data, t->watch);
   if (validation) tx_dataset_note(set->split.validation_table, validation, t->watch);
   note_shared(t, set);
+  TX_TRY(check_paths(t, set, error));
   return tx_label_set_prepare(t, set, error);
 }
 

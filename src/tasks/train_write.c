@@ -181,6 +181,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .val_hi = set->val_hi,
       .val_macro_f1 = set->val_macro_f1,
       .val_nll = set->val_nll,
+      .hierarchical = o->hierarchical,
       .majority_label = set->majority,
       .majority_accuracy = set->majority_accuracy,
       .linear_accuracy = set->linear_accuracy};
