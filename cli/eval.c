@@ -131,7 +131,7 @@ static void print_json(const tx_evaluation *of) {
   out_put(object, "accuracy", out_real(of->accuracy));
   out_put(object, "accuracy_ci95", json_pair(of->accuracy_lo, of->accuracy_hi));
   out_put(object, "macro_f1", out_real(of->macro_f1));
-  out_put(object, "micro_f1", out_real(of->micro_f1));
+  if (of->multi_label) out_put(object, "micro_f1", out_real(of->micro_f1));
   out_put(object, "nll", out_real(of->nll));
   out_put(object, "brier", out_real(of->brier));
   out_put(object, "ece", out_real(of->ece));

@@ -526,7 +526,12 @@ int verb_predict(int argc, char **argv) {
           "(from 1).\nAn empty line is an empty text and is answered too.\n\n"
           "A classifier of several heads (taxon train --head) answers all of them: label and "
           "probability\nof each stand beside each other, in the order of training; in JSON "
-          "`heads` has the answer of\neach by name, and the other keys are the first one's.",
+          "`heads` has the answer of\neach by name, and the other keys are the first one's.\n\n"
+          "Where any number of labels hold (taxon train --multi-label) the label is those of "
+          "probability 0.5\nand more, joined, maybe none, and the probability that they are the "
+          "very ones if each is\nindependent; in JSON `labels` is a list of them.  Where labels "
+          "are paths (--hierarchical) it is\nthe deepest node that has --min-probability, maybe "
+          "none, and `path` in JSON has each level.",
       .examples =
           "  taxon predict my.taxon \"It broke within a week.\"\n"
           "  cat messages.txt | taxon predict my.taxon - --json",

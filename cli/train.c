@@ -330,14 +330,14 @@ static int read_depths(const train *state, const char *verb, json_t **depths) {
   return CLI_DONE;
 }
 
-static json_t *json_validation(const tx_head_report *of) {
+static json_t *json_validation(const tx_head_report *of, bool multi_label) {
   json_t *validation = json_object(), *interval = json_array();
   out_append(interval, out_real(of->val_lo));
   out_append(interval, out_real(of->val_hi));
   out_put(validation, "accuracy", out_real(of->val_accuracy));
   out_put(validation, "accuracy_ci95", interval);
   out_put(validation, "macro_f1", out_real(of->val_macro_f1));
-  out_put(validation, "micro_f1", out_real(of->val_micro_f1));
+  if (multi_label) out_put(validation, "micro_f1", out_real(of->val_micro_f1));
   out_put(validation, "nll", out_real(of->val_nll));
   return validation;
 }
@@ -370,7 +370,7 @@ static json_t *json_seeds(const tx_train_report *report) {
   return seeds;
 }
 
-static json_t *json_folds(const tx_cross_validation *of) {
+static json_t *json_folds(const tx_cross_validation *of, bool multi_label) {
   json_t *folds = json_object(), *interval = json_array();
   out_append(interval, out_real(of->lo));
   out_append(interval, out_real(of->hi));
@@ -379,13 +379,13 @@ static json_t *json_folds(const tx_cross_validation *of) {
   out_put(folds, "accuracy", out_real(of->accuracy));
   out_put(folds, "accuracy_ci95", interval);
   out_put(folds, "macro_f1", out_real(of->macro_f1));
-  out_put(folds, "micro_f1", out_real(of->micro_f1));
+  if (multi_label) out_put(folds, "micro_f1", out_real(of->micro_f1));
   out_put(folds, "nll", out_real(of->nll));
   out_put(folds, "linear", out_real(of->linear_accuracy));
   return folds;
 }
 
-static json_t *json_heads(const tx_train_report *report) {
+static json_t *json_heads(const train *state, const tx_train_report *report) {
   json_t *heads = json_array();
   for (size_t i = 0; i < report->head_count; i++) {
     const tx_head_report *of = &report->heads[i];
@@ -396,7 +396,7 @@ static json_t *json_heads(const tx_train_report *report) {
     out_put(head, "train_rows", json_integer(of->train_rows));
     out_put(head, "val_rows", json_integer(of->val_rows));
     out_put(head, "penalty", out_real(of->penalty));
-    out_put(head, "validation", json_validation(of));
+    out_put(head, "validation", json_validation(of, state->multi_label));
     out_put(head, "baselines", json_baselines(of));
     out_append(heads, head);
   }
@@ -436,7 +436,7 @@ static void print_json(const train *state, const tx_train_report *report, json_t
   out_put(object, "seconds", out_real(report->seconds));
   out_put(object, "trunk_seconds", out_real(report->trunk_seconds));
   out_put(object, "peak_rss_bytes", json_integer(report->peak_rss_bytes));
-  out_put(object, "validation", json_validation(&scores));
+  out_put(object, "validation", json_validation(&scores, state->multi_label));
   out_put(object, "baselines", json_baselines(&scores));
   if (report->seed_count > 1) {
     json_t *spread = json_object();
@@ -446,26 +446,11 @@ static void print_json(const train *state, const tx_train_report *report, json_t
     out_put(object, "seed_spread", spread);
   }
   if (report->cross_validation.folds > 0) {
-    out_put(object, "cross_validation", json_folds(&report->cross_validation));
+    out_put(object, "cross_validation", json_folds(&report->cross_validation, state->multi_label));
   }
-  if (report->head_count > 0) out_put(object, "heads", json_heads(report));
+  if (report->head_count > 0) out_put(object, "heads", json_heads(state, report));
   if (depths) out_put(object, "depths", json_incref(depths));
   out_json(object, 15);
-}
-
-/* A row of print_scores(), and its baseline's. */
-static void add_folds(out_table *table, const tx_cross_validation *of) {
-  char a[OUT_NUMBER], b[OUT_NUMBER], text[2 * OUT_NUMBER + 32];
-  snprintf(text, sizeof text, "cross-validation, %d folds", of->folds);
-  out_cell(table, text);
-  out_cell(table, out_percent(of->accuracy, a));
-  snprintf(text, sizeof text, "%s to %s", out_percent(of->lo, a), out_percent(of->hi, b));
-  out_cell(table, text);
-  out_cell(table, out_decimal(of->macro_f1, 3, a));
-  out_cell(table, out_decimal(of->nll, 3, a));
-  out_cell(table, "linear baseline of each fold");
-  out_cell(table, out_percent(of->linear_accuracy, a));
-  for (int i = 0; i < 3; i++) out_cell(table, "");
 }
 
 static void print_seeds(const tx_train_report *report) {
@@ -488,25 +473,51 @@ static void print_seeds(const tx_train_report *report) {
   out_table_print(&table);
 }
 
-static void print_scores(const tx_train_report *report) {
+/* A figure and what belongs to it; `columns` of them in all. */
+static void add_scores(out_table *table, const char *name, const tx_head_report *of, size_t columns) {
   char a[OUT_NUMBER], b[OUT_NUMBER], interval[2 * OUT_NUMBER + 8];
-  const char *const heading[] = {"validation", "accuracy", "95 % interval", "macro F1", "NLL"};
-  out_table table = out_table_make("lrrrr", true);
-  for (size_t i = 0; i < 5; i++) out_cell(&table, heading[i]);
-  out_cell(&table, "this classifier");
-  out_cell(&table, out_percent(report->val_accuracy, a));
-  snprintf(interval, sizeof interval, "%s to %s", out_percent(report->val_lo, a),
-           out_percent(report->val_hi, b));
-  out_cell(&table, interval);
-  out_cell(&table, out_decimal(report->val_macro_f1, 3, a));
-  out_cell(&table, out_decimal(report->val_nll, 3, a));
-  out_cell(&table, "linear baseline");
-  out_cell(&table, out_percent(report->linear_accuracy, a));
-  for (int i = 0; i < 3; i++) out_cell(&table, "");
-  out_cell(&table, "majority baseline");
-  out_cell(&table, out_percent(report->majority_accuracy, a));
-  for (int i = 0; i < 3; i++) out_cell(&table, "");
-  if (report->cross_validation.folds > 0) add_folds(&table, &report->cross_validation);
+  out_cell(table, name);
+  out_cell(table, out_percent(of->val_accuracy, a));
+  snprintf(interval, sizeof interval, "%s to %s", out_percent(of->val_lo, a),
+           out_percent(of->val_hi, b));
+  out_cell(table, interval);
+  out_cell(table, out_decimal(of->val_macro_f1, 3, a));
+  if (columns > 5) out_cell(table, out_decimal(of->val_micro_f1, 3, a));
+  out_cell(table, out_decimal(of->val_nll, 3, a));
+}
+
+static void add_baseline(out_table *table, const char *name, double accuracy, size_t columns) {
+  char number[OUT_NUMBER];
+  out_cell(table, name);
+  out_cell(table, out_percent(accuracy, number));
+  for (size_t i = 2; i < columns; i++) out_cell(table, "");
+}
+
+static void add_folds(out_table *table, const tx_cross_validation *of, size_t columns) {
+  char name[48];
+  const tx_head_report scores = {.val_accuracy = of->accuracy,
+                                 .val_lo = of->lo,
+                                 .val_hi = of->hi,
+                                 .val_macro_f1 = of->macro_f1,
+                                 .val_micro_f1 = of->micro_f1,
+                                 .val_nll = of->nll};
+  snprintf(name, sizeof name, "%d folds", of->folds);
+  add_scores(table, name, &scores, columns);
+  add_baseline(table, "linear, same folds", of->linear_accuracy, columns);
+}
+
+static void print_scores(const train *state, const tx_train_report *report) {
+  bool multi = state->multi_label;
+  const char *const heading[] = {"validation", multi ? "all right" : "accuracy", "95 % interval",
+                                 "macro F1",   multi ? "micro F1" : "NLL",       "NLL"};
+  size_t columns = multi ? 6 : 5;
+  const tx_head_report scores = scores_of(report);
+  out_table table = out_table_make(multi ? "lrrrrr" : "lrrrr", true);
+  for (size_t i = 0; i < columns; i++) out_cell(&table, heading[i]);
+  add_scores(&table, "this classifier", &scores, columns);
+  add_baseline(&table, "linear baseline", report->linear_accuracy, columns);
+  add_baseline(&table, "majority baseline", report->majority_accuracy, columns);
+  if (report->cross_validation.folds > 0) add_folds(&table, &report->cross_validation, columns);
   out_table_print(&table);
   if (report->seed_count > 1) print_seeds(report);
 }
@@ -700,7 +711,8 @@ static int run(const train *state, const command_line *line, const char *command
   if (state->common.json) {
     print_json(state, &report, depths);
   } else {
-    (report.head_count > 0 ? print_heads : print_scores)(&report);
+    if (report.head_count > 0) print_heads(&report);
+    else print_scores(state, &report);
     putchar('\n');
     print_facts(state, &report);
     if (report.head_count == 0) facts_draw_depths(depths); /* of heads: show --json */

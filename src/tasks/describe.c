@@ -177,6 +177,15 @@ static json_t *labels_json(const tx_artifact_facts *f, bool *whole) {
   return labels;
 }
 
+/* What the labels are beyond one a text; left out where they are not. */
+static void put_kind(const tx_artifact_facts *f, json_t *object, bool *whole) {
+  if (f->multi_label) {
+    put(whole, object, "multi_label", json_true());
+    put(whole, object, "label_separator", text_json(f->label_separator));
+  }
+  if (f->hierarchical) put(whole, object, "hierarchical", json_true());
+}
+
 static json_t *matrices_json(const tx_artifact_facts *f, bool *whole) {
   json_t *list = json_array();
   for (size_t i = 0; i < f->f32_count; i++) {
@@ -197,8 +206,7 @@ static tx_status add_heads(const tx_gguf *gguf, const tx_artifact_facts *first, 
     json_t *head = json_object();
     put(whole, head, "name", text_json(first->heads[i]));
     put(whole, head, "labels", labels_json(&f, whole));
-    put(whole, head, "multi_label", json_boolean(f.multi_label));
-    put(whole, head, "hierarchical", json_boolean(f.hierarchical));
+    put_kind(&f, head, whole);
     put(whole, head, "depth", json_integer(f.depth));
     put(whole, head, "pooling", text_json(f.pooling));
     put(whole, head, "training", training_json(&f, whole));
@@ -225,8 +233,7 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
   put(whole, object, "path", text_json(tx_text_of(path)));
   put(whole, object, "bytes", json_integer((json_int_t)size));
   put(whole, object, "labels", labels_json(f, whole));
-  put(whole, object, "multi_label", json_boolean(f->multi_label));
-  put(whole, object, "hierarchical", json_boolean(f->hierarchical));
+  put_kind(f, object, whole);
   put(whole, object, "method", text_json(f->method));
   put(whole, object, "template", text_json(f->text_template));
   put(whole, object, "depth", json_integer(f->depth));
