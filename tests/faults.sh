@@ -75,6 +75,19 @@ printf 'good\nbad\nfine\n' > "$top/lines.txt"
   cat "$top/log"
   exit 1
 }
+tune="--quiet --model $top/tiny.gguf --instruction Which: --input text --output label"
+tune="$tune --template chatml --rank 4 --epochs 1"
+"$BUILD/taxon" tune $tune --data "$top/rows.csv" --val "$top/val.csv" --out "$top/tuned.taxon" \
+  --home "$top/home" > "$top/log" 2>&1 || {
+  echo 'FAIL faults: a tuned model is made'
+  cat "$top/log"
+  exit 1
+}
+for i in 1 2 3; do
+  echo "{\"messages\": [{\"role\": \"user\", \"content\": \"$i\"}, {\"role\": \"assistant\",
+    \"content\": \"a $i\"}], \"prompt\": \"$i\", \"chosen\": \"b\", \"rejected\": \"c\"}" | tr -d '\n'
+  echo
+done > "$top/chat.jsonl"
 
 # KIND and once|good of a command.
 attempt() { # name, kind, how, arguments
@@ -159,5 +172,20 @@ done
 each 'show' "$reading" -- show $eval
 each 'show --json' 'alloc write' -- show $eval --json
 each 'show of a model' "$reading" -- show "$top/tiny.gguf" --home home
+tune="$tune --out out.taxon --home home"
+each 'tune' "$all" -- tune $tune --data "$top/rows.csv" --val "$top/val.csv" --threads 1
+each 'tune' thread -- tune $tune --data "$top/rows.csv" --val "$top/val.csv" --threads 3
+each 'tune --method full' 'alloc map write' -- tune $tune --data "$top/rows.csv" \
+  --method full --threads 1
+chat="--quiet --model $top/tiny.gguf --data $top/chat.jsonl --val $top/chat.jsonl --rank 4"
+chat="$chat --epochs 1 --out out.taxon --home home --threads 1"
+each 'tune on messages' 'alloc read' -- tune $chat
+each 'tune --dpo' 'alloc read' -- tune $chat --dpo
+generate="$top/tuned.taxon --home home --threads 1 --max-new 3"
+each 'generate' "$reading" -- generate $generate good bad
+each 'generate -' 'alloc read' --in "$top/lines.txt" -- generate $generate - --json
+each 'generate --data' "$all" -- generate $generate --data "$top/val.csv" --input text \
+  --output label --instruction Which:
+each 'show of a tuned model' 'alloc map' -- show "$top/tuned.taxon" --home home
 each 'tokens' 'alloc map write' -- tokens "$top/tiny.gguf" 'good day' --home home
 exit $failed

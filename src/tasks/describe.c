@@ -6,6 +6,7 @@
 #include "base/hash.h"
 #include "base/memory.h"
 #include "formats/artifact.h"
+#include "formats/artifact_fields.h"
 #include "formats/hub.h"
 #include "formats/tuned.h"
 #include "model/model.h"
@@ -332,13 +333,12 @@ static bool is_named_artifact(const char *path) {
 
 static tx_status describe(const char *path, json_t *object, bool *whole, tx_error *error) {
   tx_gguf *gguf;
-  bool named = is_named_artifact(path);
-  tx_status status = tx_gguf_open(path, &gguf, named ? NULL : error);
-  if (status != TX_OK) return named ? describe_artifact(path, object, whole, error) : status;
+  tx_status status = tx_gguf_open(path, &gguf, error);
+  if (status != TX_OK) return is_named_artifact(path) ? tx_advise_training(status, error) : status;
   bool artifact = tx_artifact_is(gguf), tuned = tx_tuned_is(gguf);
   tx_gguf_close(gguf);
   if (tuned) return describe_tuned(path, object, whole, error);
-  return artifact ? describe_artifact(path, object, whole, error) : describe_model(path, object, whole, error);
+  return (artifact ? describe_artifact : describe_model)(path, object, whole, error);
 }
 
 tx_status tx_describe_json(const char *what, const char *home, char **json, tx_error *error) {

@@ -166,6 +166,7 @@ static tx_status prepare(tx_tuning *u, tx_error *error) {
   tx_training *t = &u->shared;
   int64_t blocks = blocks_of(u), depth = t->facts->blocks - blocks;
   u->report->blocks = (int)blocks;
+  if (depth == 0) t->trunk.directory = NULL; /* embeddings are sooner looked up than read */
   TX_TRY(recall(u, &u->train, depth, error));
   TX_TRY(recall(u, &u->held_out, depth, error));
   tx_model_unload(t->model, 0, t->facts->blocks);

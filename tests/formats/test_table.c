@@ -182,6 +182,49 @@ static void test_jsonl(void **state) {
   CHECK(examples);
 }
 
+/* "line:cell,cell;" a row, "-" for none; or the status and the sentence without its file. */
+static const char *read_cells(const char *name, const char *bytes, const tx_table_column *columns,
+                              size_t count) {
+  static char out[1024];
+  tx_error error = {0};
+  tx_table *table;
+  const char *path = write_file(name, bytes, strlen(bytes));
+  size_t used = 0;
+  bool found = true;
+  tx_status status = tx_table_open_columns(path, NULL, columns, count, &table, &error);
+  while (status == TX_OK && found) {
+    tx_text cells[3];
+    int64_t line;
+    status = tx_table_next_cells(table, cells, &line, &found, &error);
+    if (status != TX_OK || !found) break;
+    used += (size_t)snprintf(out + used, sizeof out - used, "%d", (int)line);
+    for (size_t i = 0; i < count; i++) {
+      used += (size_t)snprintf(out + used, sizeof out - used, "%c%.*s", i ? ',' : ':',
+                               cells[i].data ? (int)cells[i].size : 1,
+                               cells[i].data ? cells[i].data : "-");
+    }
+    used += (size_t)snprintf(out + used, sizeof out - used, ";");
+  }
+  tx_table_close(table);
+  if (status != TX_OK) snprintf(out, sizeof out, "[%d] %s", (int)status, error.message);
+  return out;
+}
+
+static void test_columns(void **state) {
+  (void)state;
+  const tx_table_column columns[] = {{"q", false, true}, {"n", true, true}, {"q", false, false}};
+  assert_string_equal(read_cells("c.tsv", "x\tq\n1\ta\n2\t\n", columns, 3), "2:a,-,a;3:,-,;");
+  assert_string_equal(read_cells("c.csv", "q,n\n\"a,b\",c\n", columns, 2), "2:a,b,c;");
+  assert_string_equal(
+      read_cells("c.jsonl", "{\"q\": [1, {\"a\": null}], \"n\": null}\n{\"q\": 7}\n", columns, 2),
+      "1:[1,{\"a\":null}],-;2:7,-;");
+  assert_non_null(strstr(read_cells("c.jsonl", "{\"q\": [1]}\n", columns, 3), "is an array"));
+  assert_non_null(strstr(read_cells("c.jsonl", "{\"n\": 1}\n", columns, 2), "[3] there is no key 'q'"));
+  assert_non_null(strstr(read_cells("c.tsv", "x\n1\n", columns, 2), "[3] there is no column 'q'"));
+  const tx_table_column nameless = {"", false, false};
+  assert_non_null(strstr(read_cells("c.tsv", "x\n", &nameless, 1), "[2] the name of a column"));
+}
+
 static void test_format_is_found(void **state) {
   (void)state;
   static const example examples[] = {
@@ -440,6 +483,7 @@ int main(void) {
       cmocka_unit_test(test_csv_broken),
       cmocka_unit_test(test_tsv),
       cmocka_unit_test(test_jsonl),
+      cmocka_unit_test(test_columns),
       cmocka_unit_test(test_format_is_found),
       cmocka_unit_test(test_nul_bytes),
       cmocka_unit_test(test_places),

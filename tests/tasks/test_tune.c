@@ -65,8 +65,10 @@ static void expect(tx_generator *generator, const char *text, const char *input,
 
 /* ---- learning ---------------------------------------------------------- */
 
-static void learn_by_heart(tx_method method, const char *chat_template, int blocks, double rate) {
+static void learn_by_heart(const char *model, tx_method method, const char *chat_template,
+                           int blocks, double rate) {
   tx_tune_options options = options_for(rows, "heart.taxon");
+  options.train.model = model;
   options.train.method = method, options.train.blocks = blocks;
   options.train.learning_rate = rate;
   options.train.epochs = options.train.patience = 150;
@@ -87,10 +89,11 @@ static void learn_by_heart(tx_method method, const char *chat_template, int bloc
 
 static void test_learnt_by_heart(void **state) {
   (void)state;
-  learn_by_heart(TX_METHOD_LORA, "chatml", 0, 0.02);
-  learn_by_heart(TX_METHOD_LORA, "alpaca", 2, 0.02);
-  learn_by_heart(TX_METHOD_LAST_BLOCK, "chatml", 2, 0.005);
-  learn_by_heart(TX_METHOD_FULL, "chatml", 0, 0.005);
+  learn_by_heart(llama, TX_METHOD_LORA, "chatml", 0, 0.02);
+  learn_by_heart(llama, TX_METHOD_LORA, "alpaca", 2, 0.02);
+  learn_by_heart(llama, TX_METHOD_LAST_BLOCK, "chatml", 2, 0.005);
+  learn_by_heart(llama, TX_METHOD_FULL, "chatml", 0, 0.005);
+  learn_by_heart(gpt2, TX_METHOD_FULL, "alpaca", 0, 0.005);
 }
 
 static void test_norms(void **state) {
