@@ -44,12 +44,18 @@ static tx_status fail_row(const reading *r, const tx_instruction_row *row, const
 }
 
 /* The first token follows nothing, so it is never to be written. */
-static tx_status append_tokens(reading *r, tx_error *error) {
+static tx_status append_tokens(reading *r, const tx_instruction_row *row, tx_error *error) {
   const tx_chat_ids *tokens = &r->tokens;
   size_t count = tokens->ids.count;
+  bool any = false;
   for (size_t i = 0; i < count; i++) {
     bool written = i > 0 && (tokens->answer[i] || r->options->with_prompts);
     tx_buffer_append_byte(&r->written, written);
+    any = any || written;
+  }
+  if (!any) {
+    return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(r->table), row->line,
+                        "the template writes nothing of the row's answer; take another template");
   }
   int64_t end = (int64_t)r->written.size;
   if (tx_buffer_append(&r->ids, tokens->ids.ids, count * sizeof(int32_t)) && !r->written.failed &&
@@ -72,7 +78,7 @@ static tx_status encode_text(reading *r, const tx_instruction_row *row, const tx
   tx_status status = tx_chat_answers(o->chat, turns, count, &r->text, &why);
   if (status == TX_OK) status = tx_chat_tokens(o->tokenizer, &r->text, &r->tokens, &why);
   tx_free(turns);
-  return status == TX_OK ? append_tokens(r, error) : fail_row(r, row, &why, error);
+  return status == TX_OK ? append_tokens(r, row, error) : fail_row(r, row, &why, error);
 }
 
 /* Of the texts from `from` on: the longest. */

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "formats/gguf_write.h"
 #include "formats/tuned.h"
 #include "made.h"
 #include "taxon.h"
@@ -94,6 +95,39 @@ static void test_learnt_by_heart(void **state) {
   learn_by_heart(llama, TX_METHOD_LAST_BLOCK, "chatml", 2, 0.005);
   learn_by_heart(llama, TX_METHOD_FULL, "chatml", 0, 0.005);
   learn_by_heart(gpt2, TX_METHOD_FULL, "alpaca", 0, 0.005);
+}
+
+/* tiny_llama with a chat template of its own. */
+static const char *own_model(const char *name, const char *template) {
+  tx_gguf *gguf;
+  tx_gguf_writer *writer = tx_gguf_writer_new();
+  MADE_OK(tx_gguf_open(llama, &gguf, error));
+  tx_gguf_add_all(writer, gguf, NULL, 0);
+  tx_gguf_add_string(writer, "tokenizer.chat_template", tx_text_of(template));
+  MADE_OK(tx_gguf_commit(writer, made(name), error));
+  tx_gguf_writer_free(writer);
+  tx_gguf_close(gguf);
+  return made(name);
+}
+
+static void test_own_template(void **state) {
+  (void)state;
+  tx_tune_options options = options_for(rows, "own.taxon");
+  options.chat_template = NULL;
+  options.train.model = own_model(
+      "own.gguf", "{% for m in messages %}{{ m.role[0] + ':' + m.content + '<|im_end|>' }}"
+                  "{% endfor %}{% if add_generation_prompt %}{{ 'a:' }}{% endif %}");
+  options.train.epochs = options.train.patience = 150;
+  tx_tune_report report = tune(options);
+  assert_string_equal(report.chat_template, "model");
+  tx_generator *generator = open_generator(options.train.out);
+  expect(generator, "Count.", NULL, "one two");
+  expect(generator, "Say:", "a word", "the word is a");
+  tx_generator_close(generator);
+  options.train.model = own_model(
+      "silent.gguf", "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}"
+                     "{% endfor %}");
+  REFUSED(options, TX_ERROR_INPUT, "rows.jsonl:1: ");
 }
 
 static void test_norms(void **state) {
@@ -391,6 +425,7 @@ static void test_long_rows(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_learnt_by_heart),
+      cmocka_unit_test(test_own_template),
       cmocka_unit_test(test_norms),
       cmocka_unit_test(test_what_is_written),
       cmocka_unit_test(test_columns_and_answers),
