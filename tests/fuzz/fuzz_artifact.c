@@ -1,5 +1,5 @@
-/* The artifact: any bytes are opened as a classifier over the tiny model, or
- * refused; what was opened classifies a text.  The linker puts the maps below in
+/* The artifact: any bytes are opened as a classifier over the tiny model, or as a tuned
+ * one, or refused; what was opened classifies a text, or is loaded.  The linker puts the maps below in
  * place of the reader's (--wrap), so that the input needs no file. */
 #include "fuzz.h"
 
@@ -8,6 +8,8 @@
 #include "base/memory.h"
 #include "formats/artifact.h"
 #include "formats/file.h"
+#include "formats/tuned.h"
+#include "model/model.h"
 
 static const char name[] = "fuzz.taxon";
 static const uint8_t *bytes;
@@ -61,12 +63,37 @@ static void classify(tx_classifier *classifier) {
   free(p);
 }
 
+static void load_changed(const tx_gguf *changes) {
+  tx_model *model;
+  tx_error error = {0};
+  tx_status status = tx_model_open("tests/golden/tiny_llama.gguf", changes, &model, &error);
+  if (status == TX_OK) status = tx_model_load(model, 0, tx_model_facts(model)->blocks, &error);
+  must_tell(status, &error);
+  tx_model_close(model);
+}
+
+static void check_tuned(void) {
+  tx_gguf *gguf;
+  tx_tuned_facts facts;
+  tx_error error = {0};
+  tx_status status = tx_tuned_open(name, &gguf, &facts, &error);
+  must_tell(status, &error);
+  MUST((status == TX_OK) == (gguf != NULL));
+  if (status != TX_OK) return;
+  touch(facts.chat_template.data, facts.chat_template.size);
+  touch(facts.base_name.data, facts.base_name.size);
+  MUST(facts.train_rows >= 1 && facts.right >= 0 && facts.right <= 1);
+  load_changed(gguf);
+  tx_gguf_close(gguf);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   static bool ready;
   if (!ready) tx_set_threads(1); /* what one thread does, any number does */
   ready = true;
   bytes = data;
   byte_count = size;
+  check_tuned();
   if (!check_facts()) return 0;
   tx_classifier_options options = tx_classifier_defaults();
   options.model = "tests/golden/tiny_llama.gguf";

@@ -168,6 +168,27 @@ def artifact(changes=(), labels=("bad", "good"), tensors=()):
     return gguf(entries, head + list(tensors))
 
 
+TUNED = {"format": 1, "method": "lora", "template": "chatml", "base.name": "tiny",
+         "training.objective": "answers", "training.rows": 4, "training.validation_rows": 2,
+         "training.tokens": 90, "training.answer_tokens": 20, "training.left_out": 0,
+         "training.data_sha256": "d", "training.validation_sha256": "", "training.seed": -7,
+         "training.blocks": 3, "training.rank": 2, "training.epochs": 3, "training.best_epoch": 2,
+         "training.batch": 8, "training.accumulate": 1, "training.trained_parameters": 130,
+         "training.learning_rate": 2e-4, "training.weight_decay": 0.1, "training.beta": 0.1,
+         "training.schedule": "cosine", "training.command": "taxon tune", "training.version": "0",
+         "validation.loss_before": 3.5, "validation.right_before": 0.0, "validation.loss": 0.5,
+         "validation.right": 1.0}
+
+
+def tuned(changes=(), tensors=()):
+    base = hashlib.sha256((GOLDEN / "tiny_llama.gguf").read_bytes()).hexdigest()
+    entries = [("general.architecture", STRING, "taxon"), ("general.type", STRING, "tuned")]
+    for key, fact in {**TUNED, "base.sha256": base, **dict(changes)}.items():
+        kind = STRING if isinstance(fact, str) else I64 if isinstance(fact, int) else F64
+        entries.append(("taxon." + key, kind, fact))
+    return gguf(entries, list(tensors))
+
+
 # ---- everything ------------------------------------------------------------------
 
 def gguf_seeds():
@@ -258,6 +279,11 @@ def artifact_seeds():
     yield "deep", artifact({"depth": 4})
     yield "disorder", artifact(labels=("b", "a"))
     yield "newer", artifact({"format": 2})
+    yield "tuned", tuned(tensors=[("blk.0.attn_q.weight.lora_a", "F32", (64, 2), small(128)),
+                                  ("blk.0.attn_q.weight.lora_b", "F32", (2, 64), small(128))])
+    yield "tuned-whole", tuned({"method": "full"},
+                               [("token_embd.weight", "F32", (64, 421), small(64 * 421))])
+    yield "tuned-right", tuned({"validation.right": 1.5})
 
 
 def options_seeds():
@@ -309,7 +335,8 @@ DICTIONARIES = {
     "jsonl": ['{"text":"', '","label":"', '"}', "true", "null", "1e400", "-0.0", "\\u0000", "\\ud83d",
               '{"label":', "\r\n"],
     "artifact": ["GGUF", "taxon.", "head", "last-block", "{text}", "mean", "first", "head.weight",
-                 "head.bias", "blk.0.attn_q.weight", "blk.2.ffn_down.weight", "output_norm.weight"],
+                 "head.bias", "blk.0.attn_q.weight", "blk.2.ffn_down.weight", "output_norm.weight", "tuned", "lora",
+                 "blk.1.attn_q.weight.lora_a", "token_embd.weight", "output.weight"],
     "options": ["--count=", "--most", "--rate=", "--method=", "--text=", "--out=", "--model=", "--flag",
                 "--seed=", "--threads=", "--", "-h", "1e-", "9223372036854775807", "last-block"],
 }
