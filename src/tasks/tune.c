@@ -77,11 +77,24 @@ static tx_status read_table(tx_tuning *u, const char *path, tx_written_rows *row
   return TX_OK;
 }
 
+/* Validation that flatters. */
+static tx_status note_shared(const tx_tuning *u, tx_error *error) {
+  int64_t shared;
+  TX_TRY(tx_written_rows_shared(&u->held_out, &u->train, &shared, error));
+  if (shared == 0) return TX_OK;
+  tx_watch_note(u->shared.watch,
+                "%" PRId64 " of %" PRId64 " validation row%s ask%s what a training row asks too, "
+                "which flatters the figures",
+                shared, u->held_out.rows, u->held_out.rows == 1 ? "" : "s", shared == 1 ? "s" : "");
+  return TX_OK;
+}
+
 static tx_status read_rows(tx_tuning *u, tx_error *error) {
   const tx_train_options *o = &u->options->train;
   if (o->validation) {
     TX_TRY(read_table(u, o->data, &u->train, error));
     TX_TRY(read_table(u, o->validation, &u->held_out, error));
+    TX_TRY(note_shared(u, error));
   } else {
     tx_written_rows all;
     TX_TRY(read_table(u, o->data, &all, error));

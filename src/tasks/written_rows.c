@@ -2,6 +2,7 @@
 #include "tasks/written_rows.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "adapt/logistic.h"
@@ -250,6 +251,26 @@ tx_status tx_written_rows_hold_out(const tx_written_rows *all, uint64_t seed, co
                      file, all->rows);
   }
   return status;
+}
+
+static int by_value(const void *a, const void *b) {
+  uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+tx_status tx_written_rows_shared(const tx_written_rows *some, const tx_written_rows *others,
+                                 int64_t *shared, tx_error *error) {
+  size_t count = (size_t)others->rows;
+  uint64_t *rising = tx_alloc_array(count, sizeof *rising);
+  *shared = 0;
+  if (!rising) return tx_fail_memory(error, count * sizeof *rising, "the rows");
+  memcpy(rising, others->questions, count * sizeof *rising);
+  qsort(rising, count, sizeof *rising, by_value);
+  for (int64_t i = 0; i < some->rows; i++) {
+    *shared += bsearch(&some->questions[i], rising, count, sizeof *rising, by_value) != NULL;
+  }
+  tx_free(rising);
+  return TX_OK;
 }
 
 void tx_written_rows_free(tx_written_rows *rows) {

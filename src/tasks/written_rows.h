@@ -38,6 +38,10 @@ tx_status tx_written_rows_read(const char *path, const tx_writing_options *optio
 tx_status tx_written_rows_hold_out(const tx_written_rows *all, uint64_t seed, const char *file,
                                    tx_written_rows *train, tx_written_rows *held_out,
                                    tx_error *error);
+
+/* How many rows of `some` ask what a row of `others` asks. */
+tx_status tx_written_rows_shared(const tx_written_rows *some, const tx_written_rows *others,
+                                 int64_t *shared, tx_error *error);
 void tx_written_rows_free(tx_written_rows *rows);
 
 #endif
