@@ -125,7 +125,8 @@ def translate(run, model, test, name):
 def measure_translation(run):
     folder = os.path.join(run.data, "translation_en_de")
     parts = []
-    for name, most in [("train_5k.tsv", run.rows), ("val.tsv", 200), ("test_2016_flickr.tsv", run.test)]:
+    for name, most in [("train_5k.tsv", run.rows), ("val.tsv", min(200, run.test)),
+                       ("test_2016_flickr.tsv", run.test)]:
         lines = lines_of(os.path.join(folder, name))
         parts.append(write_lines(run.path(name), lines[:most + 1]))
     train, val, test = parts
