@@ -622,6 +622,53 @@ static const char *idle_steps(const train *state) {
                          : NULL;
 }
 
+typedef struct {
+  const char *name;
+  bool given;
+  const char *idle; /* why it does nothing; NULL: it does something */
+} given;
+
+static void note_idle(const given *options, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    if (!options[i].given || !options[i].idle) continue;
+    fprintf(stderr, "%s does nothing here: %s\n", options[i].name, options[i].idle);
+  }
+}
+
+static void note_idle_steps(const train *state, const train *standard, const char *steps) {
+  const given options[] = {
+      {"--epochs", state->epochs != standard->epochs, steps},
+      {"--batch", state->batch != standard->batch, steps},
+      {"--batch-tokens", state->batch_tokens > 0, steps},
+      {"--accumulate", state->accumulate != standard->accumulate, steps},
+      {"--patience", state->patience != standard->patience, steps},
+      {"--lr", state->learning_rate > 0 || state->learning_rate < 0, steps},
+      {"--weight-decay", state->weight_decay - standard->weight_decay != 0, steps},
+      {"--warm-up", state->warm_up - standard->warm_up != 0, steps},
+      {"--clip", state->clip - standard->clip != 0, steps},
+      {"--schedule", state->schedule != standard->schedule, steps},
+      {"--sampling", state->sampling != standard->sampling, steps},
+      {"--ema", state->ema > 0, steps},
+      {"--label-smoothing", state->smoothing > 0, steps},
+      {"--focal", state->focal > 0, steps}};
+  note_idle(options, sizeof options / sizeof *options);
+}
+
+static void note_idle_blocks(const train *state, const train *standard, const char *blocks) {
+  const char *lora = state->method == TX_METHOD_LORA ? NULL : "--method lora alone has adapters";
+  const given options[] = {
+      {"--blocks", state->blocks != standard->blocks, blocks},
+      {"--layer-decay", state->layer_decay > 0, blocks},
+      {"--keep-activations", state->keep_activations, blocks},
+      {"--rank", state->rank != standard->rank, lora},
+      {"--alpha", state->alpha > 0, lora},
+      {"--rslora", state->rank_stabilised, lora},
+      {"--dropout", state->dropout > 0, lora},
+      {"--dora", state->dora, lora},
+      {"--targets", state->targets != standard->targets, lora}};
+  note_idle(options, sizeof options / sizeof *options);
+}
+
 /* Says which of the given options do nothing beside the others, and why. */
 static void note_idle_options(const train *state) {
   const train standard = train_defaults();
@@ -630,32 +677,21 @@ static void note_idle_options(const train *state) {
                            ? "--method head trains no block" : steps;
   const char *convex = state->solver == TX_HEAD_CONVEX ? NULL : "--head-solver sgd knows none";
   const char *labels = state->multi_label ? NULL : "without --multi-label a text has one label";
-  const struct {
-    const char *name;
-    bool given;
-    const char *idle; /* why it does nothing; NULL: it does something */
-  } options[] = {{"--max-depth", state->max_depth > 0, idle_depth(state)},
-                 {"--penalty", state->penalty > 0, convex},
-                 {"--label-separator", state->separator != NULL, labels},
-                 {"--blocks", state->blocks != standard.blocks, blocks},
-                 {"--epochs", state->epochs != standard.epochs, steps},
-                 {"--batch", state->batch != standard.batch, steps},
-                 {"--accumulate", state->accumulate != standard.accumulate, steps},
-                 {"--patience", state->patience != standard.patience, steps},
-                 {"--lr", state->learning_rate > 0, steps},
-                 {"--weight-decay", state->weight_decay - standard.weight_decay != 0, steps},
-                 {"--warm-up", state->warm_up - standard.warm_up != 0, steps},
-                 {"--clip", state->clip - standard.clip != 0, steps},
-                 {"--schedule", state->schedule != standard.schedule, steps}};
-  for (size_t i = 0; !state->common.quiet && i < sizeof options / sizeof *options; i++) {
-    if (!options[i].given || !options[i].idle) continue;
-    fprintf(stderr, "%s does nothing here: %s\n", options[i].name, options[i].idle);
-  }
+  const given options[] = {{"--max-depth", state->max_depth > 0, idle_depth(state)},
+                           {"--penalty", state->penalty > 0, convex},
+                           {"--label-separator", state->separator != NULL, labels}};
+  if (state->common.quiet) return;
+  note_idle(options, sizeof options / sizeof *options);
+  note_idle_steps(state, &standard, steps);
+  note_idle_blocks(state, &standard, blocks);
 }
 
 /* Tables from --data or from --head: NAME:FILE is cut at its first colon. */
 static int read_sources(train *state, const char *verb) {
   size_t count = state->heads.count;
+  if (state->run && state->resume) {
+    return cli_usage_error(verb, "--run starts a run and --resume goes on with one: give one of them");
+  }
   if (count == 0) {
     if (state->data) return CLI_DONE;
     return cli_usage_error(verb,

@@ -115,8 +115,9 @@ static tx_status read_output_norm(tx_model *model, tx_error *error) {
   return TX_OK;
 }
 
-/* Whether a tensor of the file is one that this program computes with. */
-static bool is_known(const tx_model *model, const char *name) {
+/* Whether a tensor is one that this program computes with, of the model's file, or of what was
+ * `changed`, where query, key and value are never one. */
+static bool is_known(const tx_model *model, const char *name, bool changed) {
   static const char *const globals[] = {"token_embd.weight", "output.weight", "output_norm.weight"};
   const tx_architecture *a = model->facts.architecture;
   for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
@@ -138,7 +139,7 @@ static bool is_known(const tx_model *model, const char *name) {
     const char *stem = tx_norm_stem((tx_norm_slot)slot);
     if (strlen(stem) == size && !memcmp(stem, name + stem_at, size)) return !bias || norm_has_bias(model);
   }
-  for (int slot = a->fused_qkv ? TX_MATRIX_OUT : 0; slot < TX_MATRICES; slot++) {
+  for (int slot = a->fused_qkv && !changed ? TX_MATRIX_OUT : 0; slot < TX_MATRICES; slot++) {
     const char *stem = tx_matrix_stem((tx_matrix_slot)slot);
     if (strlen(stem) != size || memcmp(stem, name + stem_at, size) != 0) continue;
     return (!bias || a->biases) && (slot != TX_MATRIX_GATE || a->gated);
@@ -151,13 +152,45 @@ static bool is_known(const tx_model *model, const char *name) {
 static tx_status check_nothing_left_out(const tx_model *model, tx_error *error) {
   for (size_t i = 0; i < tx_gguf_tensor_count(model->gguf); i++) {
     const tx_tensor *tensor = tx_gguf_tensor_at(model->gguf, i);
-    if (is_known(model, tensor->name)) continue;
+    if (is_known(model, tensor->name, false)) continue;
     char where[512];
     snprintf(where, sizeof where, "%s: %s", tx_gguf_path(model->gguf), tensor->name);
     return tx_fail_byte(error, TX_ERROR_INPUT, where, tensor->offset,
                         "taxon does not compute with this tensor in a %s model and would give wrong "
                         "answers without it; use another model",
                         model->facts.architecture->name);
+  }
+  return TX_OK;
+}
+
+/* "blk.0.ffn_up.weight" of "blk.0.ffn_up.weight.lora_a"; false for a name without such an end. */
+static bool cut_low(const char *name, char stem[80]) {
+  size_t size = strlen(name);
+  bool low = size > 7 && size < 80 && (strcmp(name + size - 7, ".lora_a") == 0 ||
+                                       strcmp(name + size - 7, ".lora_b") == 0 ||
+                                       strcmp(name + size - 7, ".lora_m") == 0);
+  if (low) snprintf(stem, 80, "%.*s", (int)size - 7, name);
+  return low;
+}
+
+/* What an artifact holds of a model under a name that this one has not: answers would differ
+ * from those in training without a word. */
+static tx_status check_changes(const tx_model *model, tx_error *error) {
+  static const char *const own[] = {"blk.", "token_embd.", "position_embd.", "output"};
+  static const char *const rows[] = {"token_embd.ids", "token_embd.rows", "position_embd.rows"};
+  for (size_t i = 0; model->changes && i < tx_gguf_tensor_count(model->changes); i++) {
+    const tx_tensor *tensor = tx_gguf_tensor_at(model->changes, i);
+    char stem[80];
+    bool low = cut_low(tensor->name, stem), ours = false;
+    bool known = is_known(model, low ? stem : tensor->name, true);
+    for (size_t k = 0; k < 4; k++) ours |= strncmp(tensor->name, own[k], strlen(own[k])) == 0;
+    for (size_t k = 0; k < 3; k++) known |= strcmp(tensor->name, rows[k]) == 0;
+    if (!ours || known) continue;
+    char where[512];
+    snprintf(where, sizeof where, "%s: %s", tx_gguf_path(model->changes), tensor->name);
+    return tx_fail_byte(error, TX_ERROR_INPUT, where, tensor->offset,
+                        "the base has no such tensor; the artifact is damaged or of another base, "
+                        "train it again");
   }
   return TX_OK;
 }
@@ -217,6 +250,7 @@ static tx_status open_all(tx_model *model, const char *path, tx_error *error) {
   }
   for (int64_t block = 0; block < facts->blocks; block++) TX_TRY(check_block(model, block, error));
   TX_TRY(check_nothing_left_out(model, error));
+  TX_TRY(check_changes(model, error));
   TX_TRY(find_changed_rows(model, error));
   return read_output_norm(model, error);
 }

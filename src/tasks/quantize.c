@@ -111,11 +111,21 @@ static tx_status score_rows(job *j, float **probabilities, tx_precision_score *s
   return TX_OK;
 }
 
+/* Matrices that were trained stay f32, and so may all of them. */
+static tx_status check_gain(const job *j) {
+  if (j->depth == 0 || j->result->int8.bytes < j->result->f32.bytes) return TX_OK;
+  return tx_fail(j->error, TX_ERROR_ARGUMENT,
+                 "nothing of %s would be in int8: every matrix that it runs was trained, or stays "
+                 "f32 because of its inputs",
+                 j->path);
+}
+
 static tx_status score_both(job *j) {
   TX_TRY(score_rows(j, &j->f32, &j->result->f32));
   TX_TRY(tx_network_set_precision(j->classifier->network, TX_PRECISION_INT8, j->table->texts,
                                   (size_t)j->table->rows, j->watch, j->error));
-  return score_rows(j, &j->int8, &j->result->int8);
+  TX_TRY(score_rows(j, &j->int8, &j->result->int8));
+  return check_gain(j);
 }
 
 /* ---- comparing ---------------------------------------------------------- */

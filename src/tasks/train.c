@@ -76,9 +76,9 @@ static tx_status check_method(const tx_train_options *o, tx_error *error) {
   }
   if (all && o->precision != TX_PRECISION_F32) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "--method %s trains through blocks that stay f32; leave --precision out, and "
-                   "quantize the classifier afterwards",
-                   tx_method_name(o->method));
+                   "--method %s trains through blocks that stay f32; leave --precision out%s",
+                   tx_method_name(o->method),
+                   o->method == TX_METHOD_NORMS ? ", and quantize the classifier afterwards" : "");
   }
   if (o->method != TX_METHOD_AUTO) return TX_OK;
   if (o->pooling == TX_POOLING_FIRST) {

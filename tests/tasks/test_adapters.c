@@ -313,10 +313,37 @@ static void test_damage_is_the_artifacts(void **state) {
   check_not_finite("token_embd.rows", false);
 }
 
+/* An artifact's tensor that the base has not is no tensor to pass over. */
+static void test_tensors_of_another_model(void **state) {
+  (void)state;
+  tx_train_options options = options_for(llama, TX_METHOD_LORA, "whole.taxon");
+  made_train(options);
+  tx_gguf *whole;
+  MADE_OK(tx_gguf_open(made("whole.taxon"), &whole, error));
+  static const char *const names[] = {"blk.9.attn_q.weight.lora_a", "blk.0.attn_x.weight",
+                                      "token_embd.other", "blk.0.attn_q.weight.lora_c"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    tx_gguf_writer *writer = tx_gguf_writer_new();
+    static const float value[4] = {1, 2, 3, 4};
+    const int64_t shape[] = {4};
+    tx_gguf_add_all(writer, whole, NULL, 0);
+    tx_gguf_add_tensor(writer, names[i], TX_TENSOR_F32, 1, shape, value);
+    MADE_OK(tx_gguf_commit(writer, made("more.taxon"), error));
+    tx_gguf_writer_free(writer);
+    tx_classifier *classifier;
+    tx_classifier_options with = tx_classifier_defaults();
+    with.home = made_directory;
+    MADE_FAILS(tx_classifier_open(made("more.taxon"), with, &classifier, error), TX_ERROR_INPUT,
+               "the base has no such tensor");
+  }
+  tx_gguf_close(whole);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_they_learn),
       cmocka_unit_test(test_ways_of_training),
+      cmocka_unit_test(test_tensors_of_another_model),
       cmocka_unit_test(test_merged_or_apart),
       cmocka_unit_test(test_apart_in_int8),
       cmocka_unit_test(test_the_same_bytes_on_any_threads),

@@ -90,6 +90,17 @@ static void test_the_rest_stays(void **state) {
   tx_gguf_close(after);
 }
 
+/* Adapters in all matrices leave none that could be bytes. */
+static void test_nothing_to_quantize(void **state) {
+  (void)state;
+  const char *from = train(TX_METHOD_LORA, "lora.taxon"), *out = made("none.taxon");
+  tx_quantize_options options = options_to(out);
+  tx_quantization result;
+  MADE_FAILS(tx_quantize(from, options, &result, NULL, error), TX_ERROR_ARGUMENT,
+             "lora.taxon would be in int8");
+  assert_int_equal(access(out, F_OK), -1);
+}
+
 static void test_in_place(void **state) {
   (void)state;
   const char *path = train(TX_METHOD_HEAD, "place.taxon");
@@ -141,6 +152,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_what_is_written_answers_so),
       cmocka_unit_test(test_the_rest_stays),
+      cmocka_unit_test(test_nothing_to_quantize),
       cmocka_unit_test(test_in_place),
       cmocka_unit_test(test_refusals),
   };
