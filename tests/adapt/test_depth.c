@@ -105,6 +105,24 @@ static const tx_depth_score *score_of(int depth, tx_pooling pooling) {
   return NULL;
 }
 
+/* Marks of one label a row are that label. */
+static void assert_same_with_marks(void) {
+  static uint8_t marks[MOST * 16];
+  static tx_depth_score want[3 * (DEEPEST + 1)];
+  tx_depth_options options = options_of();
+  choose(options);
+  memcpy(want, p.scores, (size_t)p.count * sizeof *want);
+  memset(marks, 0, sizeof marks);
+  for (int64_t i = 0; i < p.rows; i++) marks[i * p.classes + p.labels[i]] = 1;
+  options.marks = marks;
+  choose(options);
+  for (int i = 0; i < p.count; i++) {
+    assert_true(fabs(want[i].accuracy - p.scores[i].accuracy) < 1e-12);
+    assert_true(fabs(want[i].standard_error - p.scores[i].standard_error) < 1e-12);
+    assert_int_equal(want[i].chosen, p.scores[i].chosen);
+  }
+}
+
 /* ---- where the label stands --------------------------------------------- */
 
 static void test_finds_where_the_label_stands(void **state) {
@@ -130,6 +148,17 @@ static void test_both_poolings_together(void **state) {
   }
   assert_chosen(options_of(), 2, TX_POOLING_LAST_MEAN);
   assert_true(score_of(2, TX_POOLING_LAST)->accuracy < 0.7);
+}
+
+static void test_marks(void **state) {
+  (void)state;
+  make(120, 3, 1);
+  tell(2, MEAN, 30), tell(4, LAST, 5);
+  assert_same_with_marks();
+  assert_true(score_of(4, TX_POOLING_LAST)->accuracy > 0.9);
+  make(30, 4, 2); /* fewer rows than features: the dual form */
+  tell(1, LAST, 3);
+  assert_same_with_marks();
 }
 
 /* ---- which of several ------------------------------------------------------ */
@@ -363,6 +392,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_finds_where_the_label_stands),
       cmocka_unit_test(test_both_poolings_together),
+      cmocka_unit_test(test_marks),
       cmocka_unit_test(test_slightly_better_is_not_taken),
       cmocka_unit_test(test_clearly_better_is_taken),
       cmocka_unit_test(test_ties_go_to_the_shallower_and_cheaper),

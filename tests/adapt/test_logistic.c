@@ -141,16 +141,23 @@ static void test_optimum(void **state) {
   }
 }
 
+/* Any number of labels a row. */
+static void make_marks(const problem *p, uint8_t *marks) {
+  for (int64_t i = 0; i < p->dense.rows * p->classes; i++) marks[i] = lcg_next() < 0.4;
+}
+
 /* The gradient by finite differences, for each shape of variables. */
 static void test_gradient(void **state) {
   (void)state;
-  for (int k = 0; k < 6; k++) {
-    problem p = make_problem(71, 11, (const int[]){2, 3, 6}[k / 2], 5);
+  for (int k = 0; k < 12; k++) {
+    problem p = make_problem(71, 11, (const int[]){2, 3, 6}[k / 2 % 3], 5);
+    uint8_t marks[71 * 6];
+    make_marks(&p, marks);
     tx_logistic_problem made;
     int64_t use[50];
     for (int i = 0; i < 50; i++) use[i] = 70 - i;
     assert_int_equal(tx_logistic_problem_make(&made, k % 2 ? &p.sparse : &p.dense, p.labels,
-                                              NULL, p.classes, NULL, use, 50, true, NULL),
+                                              k < 6 ? NULL : marks, p.classes, NULL, use, 50, true, NULL),
                      TX_OK);
     double x[128] = {0}, gradient[128], other[128];
     int64_t real = (p.dense.features + 1) * made.columns;
@@ -174,6 +181,38 @@ static void test_gradient(void **state) {
       }
     }
     tx_logistic_problem_free(&made);
+    free_problem(&p);
+  }
+}
+
+/* With marks each label's weights are those of its own two classes: the penalty on them is
+ * half of the one on the difference that two classes have. */
+static void test_marks_label_by_label(void **state) {
+  (void)state;
+  enum { N = 120, F = 9, LABELS = 5 };
+  for (int sparse = 0; sparse < 2; sparse++) {
+    problem p = make_problem(N, F, LABELS, 8);
+    uint8_t marks[N * LABELS];
+    int32_t holds[N];
+    make_marks(&p, marks);
+    tx_error error = {0};
+    tx_logistic_options options = {.penalty = 0.02, .max_iterations = 5000, .tolerance = 1e-13};
+    const tx_features *x = sparse ? &p.sparse : &p.dense;
+    options.marks = marks;
+    succeeds(tx_logistic_fit(x, NULL, LABELS, NULL, 0, options, p.weights, p.bias, NULL, &error),
+             &error);
+    options.marks = NULL;
+    options.penalty *= 2;
+    for (int c = 0; c < LABELS; c++) {
+      double weights[2 * F] = {0}, bias[2] = {0};
+      for (int i = 0; i < N; i++) holds[i] = marks[i * LABELS + c];
+      succeeds(tx_logistic_fit(x, holds, 2, NULL, 0, options, weights, bias, NULL, &error), &error);
+      for (int f = 0; f < F; f++) {
+        double want = weights[F + f] - weights[f], got = p.weights[c * F + f];
+        if (!(fabs(got - want) < 1e-4)) fail_msg("label %d: %g, not %g", c, got, want);
+      }
+      assert_true(fabs(p.bias[c] - (bias[1] - bias[0])) < 1e-4);
+    }
     free_problem(&p);
   }
 }
@@ -415,6 +454,7 @@ static void test_hard_cases(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_optimum),   cmocka_unit_test(test_gradient),
+      cmocka_unit_test(test_marks_label_by_label),
       cmocka_unit_test(test_scores),    cmocka_unit_test(test_elementary),
       cmocka_unit_test(test_same_bits), cmocka_unit_test(test_folds),
       cmocka_unit_test(test_choose),    cmocka_unit_test(test_failures),

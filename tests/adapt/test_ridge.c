@@ -238,6 +238,61 @@ static void test_nothing_to_fit(void **state) {
   assert_int_equal(correct[60], 7);
 }
 
+/* Marks of one label a row are that label: the same answers, in both forms. */
+static void test_marks_of_one_label(void **state) {
+  (void)state;
+  static uint8_t marks[ROWS * 7], want[PENALTIES * ROWS], got[PENALTIES * ROWS];
+  for (int wide = 0; wide < 2; wide++) {
+    tx_error error = {0};
+    make_problem(wide ? 60 : ROWS, wide ? 96 : 33, 7, 5, EVEN);
+    tx_ridge_rows rows = rows_of();
+    assert_int_equal(tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, want, &error),
+                     TX_OK);
+    memset(marks, 0, sizeof marks);
+    for (int64_t i = 0; i < p.rows; i++) marks[i * 7 + p.labels[i]] = 1;
+    rows.labels = NULL, rows.marks = marks;
+    assert_int_equal(tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, got, &error),
+                     TX_OK);
+    int64_t right = 0;
+    for (int64_t i = 0; i < PENALTIES * p.rows; i++) {
+      assert_int_equal(got[i], want[i] ? TX_RIDGE_WHOLE : 0);
+      right += want[i];
+    }
+    assert_in_range(right, PENALTIES * p.rows / 5, PENALTIES * p.rows - 1);
+  }
+}
+
+/* Labels that each stand in a column of their own are all found; shares count where
+ * one of two is hidden, and a row without labels is right when nothing is claimed. */
+static void test_marks_of_several(void **state) {
+  (void)state;
+  enum { CLASSES = 4, N = 160 };
+  static uint8_t marks[N * CLASSES], correct[N];
+  tx_random random = tx_random_seed(9);
+  tx_error error = {0};
+  make_problem(N, CLASSES, CLASSES, 4, EVEN);
+  for (int i = 0; i < N; i++) {
+    for (int c = 0; c < CLASSES; c++) {
+      marks[i * CLASSES + c] = i % 4 != 3 && tx_random_below(&random, 2);
+      if (i % 4 == 2) marks[i * CLASSES + c] = c < 2;
+      double shown = i % 4 == 2 && c == 1 ? -1 : marks[i * CLASSES + c] ? 1 : -1;
+      p.features[i * CLASSES + c] = (float)(shown + 0.02 * tx_random_normal(&random));
+    }
+  }
+  tx_ridge_rows rows = rows_of();
+  rows.labels = NULL, rows.marks = marks;
+  assert_int_equal(tx_ridge_validate(&rows, p.features, CLASSES, (const double[]){1e-3}, 1, correct,
+                                     &error),
+                   TX_OK);
+  for (int i = 0; i < N; i++) {
+    if (i % 4 == 2) { /* the hidden one is guessed with a share of chance */
+      assert_true(correct[i] == TX_RIDGE_WHOLE / 2 || correct[i] == TX_RIDGE_WHOLE);
+    } else {
+      assert_int_equal(correct[i], TX_RIDGE_WHOLE);
+    }
+  }
+}
+
 static void test_same_bits(void **state) {
   (void)state;
   static const char *const paths[] = {"generic", "avx2", "avx512"};
@@ -304,6 +359,8 @@ int main(void) {
       cmocka_unit_test(test_against_normal_equations),
       cmocka_unit_test(test_singular_without_penalty),
       cmocka_unit_test(test_nothing_to_fit),
+      cmocka_unit_test(test_marks_of_one_label),
+      cmocka_unit_test(test_marks_of_several),
       cmocka_unit_test(test_same_bits),
       cmocka_unit_test(test_no_memory),
   };

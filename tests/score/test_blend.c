@@ -50,6 +50,21 @@ static void test_certainty_on_both_sides(void **state) {
   near((double)a[1], 0.5);
 }
 
+/* Each label for itself: of its two sides, as of two labels. */
+static void test_sigmoids(void **state) {
+  (void)state;
+  float a[] = {0.9f, 0.2f, 1, 0};
+  const float b[] = {0.4f, 0.5f, 0, 0};
+  tx_blend_sigmoids(a, b, 2, 2, 0.25);
+  for (int i = 0; i < 2; i++) {
+    double p = i ? 0.2 : 0.9, q = (double)b[i];
+    double yes = pow(p, 0.75) * pow(q, 0.25), no = pow(1 - p, 0.75) * pow(1 - q, 0.25);
+    near((double)a[i], yes / (yes + no));
+  }
+  near((double)a[2], 1); /* three quarters of certainty against one */
+  near((double)a[3], 0);
+}
+
 /* ---- scorers ------------------------------------------------------------ */
 
 typedef struct {
@@ -74,7 +89,7 @@ static tx_status fixed_score(tx_scorer *self, const tx_text *texts, size_t count
 static void fixed_free(tx_scorer *self) { ((fixed *)self)->freed++; }
 
 static fixed make(float yes, bool fails) {
-  return (fixed){{"fixed", 2, fixed_score, fixed_free}, {yes, 1 - yes}, 0, 0, fails};
+  return (fixed){{"fixed", 2, false, fixed_score, fixed_free}, {yes, 1 - yes}, 0, 0, fails};
 }
 
 static void test_scorers(void **state) {
@@ -104,6 +119,7 @@ int main(void) {
       cmocka_unit_test(test_geometric_mean),
       cmocka_unit_test(test_ends_are_the_scorers_themselves),
       cmocka_unit_test(test_certainty_on_both_sides),
+      cmocka_unit_test(test_sigmoids),
       cmocka_unit_test(test_scorers),
   };
   return cmocka_run_group_tests_name("blend", tests, NULL, NULL);
