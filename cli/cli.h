@@ -31,7 +31,7 @@ typedef struct cli_common {
 /* A verb gets the arguments from its own name on and returns the exit status. */
 typedef int cli_verb(int argc, char **argv);
 cli_verb verb_pull, verb_models, verb_show, verb_tokens, verb_train, verb_tune, verb_eval,
-    verb_predict, verb_generate, verb_quantize, verb_export, verb_bench;
+    verb_predict, verb_generate, verb_ablate, verb_quantize, verb_export, verb_bench;
 
 /* Each prints one line "taxon VERB: sentence" on standard error and returns the
  * exit status.  `verb` NULL: before there is one. */

@@ -619,6 +619,77 @@ TX_API tx_status tx_evaluate(tx_classifier *classifier, const char *data, tx_tab
                              tx_evaluation *evaluation, const tx_watch *watch, tx_error *error);
 TX_API void tx_evaluation_free(tx_evaluation *evaluation);
 
+/* ---- the book's experiments -------------------------------------------- */
+
+enum { TX_ABLATION_ROWS = 19, TX_ABLATION_MODELS = 8 };
+
+/* The table of additional experiments of "Build a Large Language Model (From Scratch)",
+ * chapter 6 (github.com/rasbt/LLMs-from-scratch, ch06/02_bonus_additional-experiments): each
+ * row changes one thing of a reference recipe, which is the last block and a random head,
+ * trained on texts that are padded to the longest. */
+typedef struct tx_ablation_options {
+  const char *home;
+  const char *model;         /* name or path; required */
+  const char *const *models; /* (model_count) by name or path: the larger ones of rows 6 to 9 and 12 */
+  size_t model_count;        /* up to TX_ABLATION_MODELS; 0: the pulled ones that have more
+                                parameters than `model` */
+  const char *data;          /* a directory with train.tsv, val.tsv and test.tsv; required */
+  tx_table_options table;
+  const char *out;           /* a directory, made where it is not there; required */
+  const int *rows;           /* (row_count) 1 to 19, in any order */
+  size_t row_count;          /* 0: all */
+  int seeds;                 /* trainings of each row, 1 to 100, from `seed` upwards */
+  int epochs, batch;
+  double learning_rate;
+  int64_t context;           /* tokens that row 13 pads to, or the model's context if that is less */
+  int64_t cache_mb;          /* as of tx_train_options */
+  uint64_t seed;
+} tx_ablation_options;
+
+TX_API tx_ablation_options tx_ablation_defaults(void); /* the book's: 5 epochs of batch 8 at 5e-5,
+                                                          context 1024; 3 seeds */
+
+typedef struct tx_ablation_score { /* a mean over seeds, with a 95 % interval */
+  double mean, lo, hi;
+} tx_ablation_score;
+
+typedef struct tx_ablation_row {
+  int number;          /* 1 to 19 */
+  const char *name;    /* "first-token" */
+  const char *changed; /* a few words: what differs from row 1 */
+  const char *model;   /* "" where there is none */
+  const char *skipped; /* why it was not run; NULL: it was */
+  int same_as;         /* a row whose training this one is, run once; 0: none */
+  int seeds;           /* trainings that the figures are of; 0: none yet */
+  int64_t trained_parameters;
+  tx_ablation_score train, validation, test; /* accuracy */
+  double seconds;        /* a training, mean over seeds, without the measuring */
+  double trunk_seconds;  /* of these, for the states that the frozen blocks give */
+  bool cached;           /* an earlier training had left those states, at least for one seed */
+  double published_train, published_validation, published_test, published_seconds; /* the book's */
+  int against;                  /* the row that it is compared with; 0: none was run */
+  tx_ablation_score difference; /* of test accuracy, on the same texts and seeds */
+  const char *lesson; /* a sentence: what that teaches, or that nothing can be told; "" : nothing to
+                         compare */
+} tx_ablation_row;
+
+typedef struct tx_ablation_report {
+  tx_ablation_row rows[TX_ABLATION_ROWS]; /* (row_count), rising */
+  size_t row_count;
+  int64_t trained, resumed; /* trainings of this call; those that an earlier one had done */
+  const char *json;         /* what stands in report.json and report.txt */
+  const char *text;
+  void *owned;              /* the memory behind the pointers above */
+} tx_ablation_report;
+
+/* Trains and measures, row by row and seed by seed, and writes report.json, report.txt and
+ * index.html, one page with plots, into `out`.  Each training is kept in rows.jsonl there as
+ * soon as it is measured: a call that was stopped goes on where it was.  Other data or options
+ * than those of the rows that are there are refused; more rows, seeds or models are not. */
+TX_API tx_status tx_ablate(const tx_ablation_options *options, tx_ablation_report *report,
+                           const tx_watch *watch, tx_error *error);
+TX_API void tx_ablation_report_free(tx_ablation_report *report);
+
 /* ---- int8, gated by the task ------------------------------------------- */
 
 typedef struct tx_quantize_options {

@@ -7,15 +7,18 @@
 
 static const double normal_quantile = 1.959963984540054; /* of 0.975 */
 
-tx_interval tx_wilson(int64_t successes, int64_t trials) {
-  if (trials <= 0) return (tx_interval){0, 1};
-  double n = (double)trials, share = (double)successes / n;
+tx_interval tx_wilson_share(double share, double n) {
+  if (!(n > 0)) return (tx_interval){0, 1};
   double square = normal_quantile * normal_quantile, scale = 1 + square / n;
   double centre = (share + square / (2 * n)) / scale;
   double half = normal_quantile * sqrt(share * (1 - share) / n + square / (4 * n * n)) / scale;
   /* At the ends the bound is 0 or 1 exactly; the difference would leave a rounding error. */
-  double lo = successes <= 0 ? 0 : centre - half, hi = successes >= trials ? 1 : centre + half;
+  double lo = share <= 0 ? 0 : centre - half, hi = share >= 1 ? 1 : centre + half;
   return (tx_interval){fmax(lo, 0), fmin(hi, 1)};
+}
+
+tx_interval tx_wilson(int64_t successes, int64_t trials) {
+  return tx_wilson_share((double)successes / (double)trials, (double)trials);
 }
 
 /* log(n!), by Stirling's series above 32 and the product below it. */
@@ -67,19 +70,23 @@ static double corrected_phi(double both, double only_a, double only_b, double ne
   return excess / sqrt(margins);
 }
 
-tx_interval tx_paired_difference(int64_t both, int64_t only_a, int64_t only_b, int64_t neither) {
-  int64_t rows = both + only_a + only_b + neither;
-  if (rows <= 0) return (tx_interval){-1, 1};
-  double a = (double)(both + only_a) / (double)rows, b = (double)(both + only_b) / (double)rows;
-  tx_interval wilson_a = tx_wilson(both + only_a, rows), wilson_b = tx_wilson(both + only_b, rows);
-  double phi = corrected_phi((double)both, (double)only_a, (double)only_b, (double)neither);
+tx_interval tx_paired_counts(double both, double only_a, double only_b, double neither) {
+  double rows = both + only_a + only_b + neither;
+  if (!(rows > 0)) return (tx_interval){-1, 1};
+  double a = (both + only_a) / rows, b = (both + only_b) / rows;
+  tx_interval wilson_a = tx_wilson_share(a, rows), wilson_b = tx_wilson_share(b, rows);
+  double phi = corrected_phi(both, only_a, only_b, neither);
   double a_down = a - wilson_a.lo, a_up = wilson_a.hi - a;
   double b_down = b - wilson_b.lo, b_up = wilson_b.hi - b;
   double down = a_down * a_down - 2 * phi * a_down * b_up + b_up * b_up;
   double up = b_down * b_down - 2 * phi * b_down * a_up + a_up * a_up;
-  double difference = (double)(only_a - only_b) / (double)rows;
+  double difference = (only_a - only_b) / rows;
   return (tx_interval){fmax(difference - sqrt(fmax(down, 0)), -1),
                        fmin(difference + sqrt(fmax(up, 0)), 1)};
+}
+
+tx_interval tx_paired_difference(int64_t both, int64_t only_a, int64_t only_b, int64_t neither) {
+  return tx_paired_counts((double)both, (double)only_a, (double)only_b, (double)neither);
 }
 
 /* The upper tail of the normal distribution, z >= 0; errors below 1e-7 (Abramowitz
