@@ -351,6 +351,7 @@ typedef struct tx_train_options {
                          for their log, log.jsonl; made where it is not there; NULL: none */
   bool resume;        /* go on with the run that is there, which must have had the same options and
                          data; the artifact is the same, byte for byte, as of one never stopped */
+  bool measure_training; /* the accuracy on the training rows too, of methods but auto */
   double save_minutes; /* of a run: a checkpoint in between, so often; 0: after every step */
   uint64_t seed;
   int seeds;  /* so many trainings on the same rows, with the seeds seed, seed + 1 ...: the artifact
@@ -408,6 +409,7 @@ typedef struct tx_train_report {
   int64_t cached_texts, computed_texts; /* whose states an earlier run left, and others */
   double seconds, trunk_seconds;
   int64_t peak_rss_bytes;
+  double train_accuracy; /* 0 unless it was asked for */
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll; /* of the artifact */
   double majority_accuracy, linear_accuracy; /* of the baselines, on the same validation rows */
   size_t seed_count; /* as in the options */
@@ -663,9 +665,10 @@ typedef struct tx_ablation_row {
   int seeds;           /* trainings that the figures are of; 0: none yet */
   int64_t trained_parameters;
   tx_ablation_score train, validation, test; /* accuracy */
-  double seconds;        /* a training, mean over seeds, without the measuring */
+  double seconds;        /* a training that computes all of its states, with the measuring of
+                            training and validation rows; mean over seeds */
   double trunk_seconds;  /* of these, for the states that the frozen blocks give */
-  bool cached;           /* an earlier training had left those states, at least for one seed */
+  bool cached;           /* no training here computed all of them: the time of that is not known */
   double published_train, published_validation, published_test, published_seconds; /* the book's */
   int against;                  /* the row that it is compared with; 0: none was run */
   tx_ablation_score difference; /* of test accuracy, on the same texts and seeds */

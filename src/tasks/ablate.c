@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/watch.h"
-#include "trust/comparison.h"
+#include "formats/lock.h"
 
 tx_ablation_options tx_ablation_defaults(void) {
   return (tx_ablation_options){.table = tx_table_defaults(),
@@ -119,6 +119,14 @@ static tx_status train_rows(tx_ablation *a, tx_error *error) {
 
 /* ---- the whole -------------------------------------------------------------- */
 
+/* Two processes do not add to one table at once. */
+static tx_status work(tx_ablation *a, tx_error *error) {
+  TX_TRY(tx_ablation_log_open(a, error));
+  TX_TRY(train_rows(a, error));
+  TX_TRY(tx_ablation_figures(a, error));
+  return tx_ablation_write(a, error);
+}
+
 static tx_status run(tx_ablation *a, tx_error *error) {
   if (!a->arena) return tx_fail_memory(error, 64, "the experiments");
   TX_TRY(check_options(a->options, error));
@@ -126,10 +134,13 @@ static tx_status run(tx_ablation *a, tx_error *error) {
   TX_TRY(read_tables(a, error));
   TX_TRY(tx_ablation_find_models(a, error));
   TX_TRY(tx_directory_make(a->options->out, error));
-  TX_TRY(tx_ablation_log_open(a, error));
-  TX_TRY(train_rows(a, error));
-  TX_TRY(tx_ablation_figures(a, error));
-  return tx_ablation_write(a, error);
+  char path[TX_PATH_SIZE];
+  tx_lock lock;
+  TX_TRY(tx_path_join(path, a->options->out, ".lock", error));
+  TX_TRY(tx_lock_take(path, a->options->out, &lock, a->watch, error));
+  tx_status status = work(a, error);
+  tx_lock_free(&lock);
+  return status;
 }
 
 tx_status tx_ablate(const tx_ablation_options *options, tx_ablation_report *report,

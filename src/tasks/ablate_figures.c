@@ -40,21 +40,59 @@ static double share_right(const char *right, int64_t rows) {
   return (double)count / (double)rows;
 }
 
-static void take_scores(const tx_ablation *a, const trainings *of, tx_ablation_row *row) {
+/* Whether two rows start from the same states of frozen blocks, which the cache then keeps for
+ * the second. */
+static bool share_states(tx_ablation *a, int number, int other) {
+  tx_ablation_size sizes[] = {tx_ablation_recipe_of(number)->size,
+                              tx_ablation_recipe_of(other)->size};
+  const tx_ablation_model *model = tx_ablation_model_of(a, sizes[0]);
+  if (!model || model != tx_ablation_model_of(a, sizes[1])) return false;
+  tx_train_options x = tx_ablation_settings(a, number, model, 0);
+  tx_train_options y = tx_ablation_settings(a, other, model, 0);
+  return x.method == y.method && x.blocks == y.blocks && x.init == y.init &&
+         x.attention == y.attention && x.pad_to == y.pad_to;
+}
+
+/* The seconds that the row's states took where none of them was kept; -1: not known. */
+static double trunk_of(tx_ablation *a, int number) {
+  double most = -1;
+  for (int other = 1; other <= TX_ABLATION_ROWS; other++) {
+    if (tx_ablation_recipe_of(other)->same_as > 0 || !share_states(a, number, other)) continue;
+    trainings of = find_trainings(a, other);
+    for (int i = 0; i < of.count; i++) {
+      if (of.of[i]->cached_texts == 0) most = fmax(most, of.of[i]->trunk_seconds);
+    }
+  }
+  return most;
+}
+
+/* As if each training had to compute all of its states. */
+static void take_times(tx_ablation *a, const trainings *of, tx_ablation_row *row) {
+  double seconds = 0, trunk = 0;
+  for (int i = 0; i < of->count; i++) {
+    seconds += (of->of[i]->seconds - of->of[i]->trunk_seconds) / of->count;
+    trunk = fmax(trunk, of->of[i]->trunk_seconds);
+  }
+  double whole = trunk_of(a, row->same_as > 0 ? row->same_as : row->number);
+  row->cached = whole < 0;
+  row->trunk_seconds = row->cached ? trunk : whole;
+  row->seconds = seconds + row->trunk_seconds;
+}
+
+static void take_scores(tx_ablation *a, const trainings *of, tx_ablation_row *row) {
   double train[SEEDS], validation[SEEDS], test[SEEDS];
   if (of->count == 0) return;
   for (int i = 0; i < of->count; i++) {
     const tx_ablation_record *r = of->of[i];
     train[i] = r->train, validation[i] = r->validation;
     test[i] = share_right(r->right, a->test->rows);
-    row->seconds += r->seconds / of->count, row->trunk_seconds += r->trunk_seconds / of->count;
-    row->cached |= r->cached_texts > 0;
   }
   row->seeds = of->count;
   row->trained_parameters = of->of[0]->trained_parameters;
   row->train = score_of(train, of->count, a->train->rows);
   row->validation = score_of(validation, of->count, a->validation->rows);
   row->test = score_of(test, of->count, a->test->rows);
+  take_times(a, of, row);
 }
 
 /* ---- beside another --------------------------------------------------------- */

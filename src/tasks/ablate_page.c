@@ -158,8 +158,8 @@ static void add_recipe(const tx_ablation *a, tx_buffer *page) {
                   "Figures are means over the seeds. An interval joins Wilson's, for the texts that "
                   "happen to be in the set, with Student's t over the seeds. A sentence is printed "
                   "only where the 95 % interval of the difference on the same texts and seeds leaves "
-                  "out zero; of many comparisons, one in twenty does so by chance. * The states that "
-                  "the frozen blocks give were there from an earlier training.");
+                  "out zero; of many comparisons, one in twenty does so by chance. * Without the "
+                  "time for the states that the frozen blocks give: they were there already.");
 }
 
 void tx_ablation_page(const tx_ablation *a, tx_buffer *page) {

@@ -1,57 +1,40 @@
-/* One training of one row, measured on the three tables; nothing of it stays on disk. */
-#include <stdio.h>
-#include <string.h>
-
-#include "base/watch.h"
+/* One training of one row, measured; nothing of it stays on disk. */
 #include "tasks/ablate.h"
 #include "formats/hub.h"
 #include "tasks/classifier.h"
 #include "trust/metrics.h"
 
-/* Which rows of the table are answered right: (rows) of '1' and '0', and a final NUL. */
-static tx_status answer(tx_ablation *a, tx_classifier *classifier, const char *path, int64_t *rows,
-                        char **right, tx_error *error) {
-  int labels = (int)tx_classifier_count(classifier);
-  tx_dataset known = {.names = classifier->labels[0], .classes = labels}, *table;
-  TX_TRY(tx_dataset_read(path, a->options->table, &known, &table, error));
-  size_t count = (size_t)table->rows;
-  float *probabilities = tx_alloc_array(count * (size_t)labels, sizeof *probabilities);
-  char *marks = tx_arena_alloc(a->arena, count + 1);
-  tx_status status = probabilities && marks ? TX_OK : tx_fail_memory(error, count * 8, "answers");
+/* Which test rows are answered right: (rows) of '1' and '0', and a final NUL. */
+static tx_status answer(tx_ablation *a, tx_classifier *classifier, char **right, tx_error *error) {
+  size_t rows = (size_t)a->test->rows, labels = tx_classifier_count(classifier);
+  float *probabilities = tx_alloc_array(rows * labels, sizeof *probabilities);
+  *right = tx_arena_alloc(a->arena, rows + 1);
+  tx_status status =
+      probabilities && *right ? TX_OK : tx_fail_memory(error, rows * labels * 4, "answers");
   if (status == TX_OK) {
-    status = tx_classifier_predict(classifier, table->texts, count, probabilities, NULL, a->watch,
+    status = tx_classifier_predict(classifier, a->test->texts, rows, probabilities, NULL, a->watch,
                                    error);
   }
-  for (size_t i = 0; status == TX_OK && i < count; i++) {
-    const float *row = probabilities + i * (size_t)labels;
-    marks[i] = tx_top_label(row, labels) == table->labels[i] ? '1' : '0';
+  for (size_t i = 0; status == TX_OK && i < rows; i++) {
+    int32_t top = tx_top_label(probabilities + i * labels, (int)labels);
+    (*right)[i] = top == a->test->labels[i] ? '1' : '0';
   }
-  if (status == TX_OK) marks[count] = '\0', *right = marks, *rows = table->rows;
+  if (status == TX_OK) (*right)[rows] = '\0';
   tx_free(probabilities);
-  tx_dataset_free(table);
   return status;
 }
 
-static double share_of(const char *right, int64_t rows) {
-  int64_t count = 0;
-  for (int64_t i = 0; i < rows; i++) count += right[i] == '1';
-  return (double)count / (double)rows;
-}
-
+/* The classifier's labels are those of the training table, in its order, as the test's are. */
 static tx_status measure(tx_ablation *a, const tx_train_options *trained,
                          tx_ablation_record *record, tx_error *error) {
   tx_classifier_options options = tx_classifier_defaults();
   tx_classifier *classifier;
   char *right;
-  int64_t rows;
   options.home = trained->home;
+  options.model = trained->init == TX_INIT_RANDOM ? NULL : trained->model;
   TX_TRY(tx_classifier_open(trained->out, options, &classifier, error));
-  tx_status status = answer(a, classifier, a->train_path, &rows, &right, error);
-  if (status == TX_OK) {
-    record->train = share_of(right, rows);
-    status = answer(a, classifier, a->test_path, &rows, &right, error);
-    record->right = right;
-  }
+  tx_status status = answer(a, classifier, &right, error);
+  record->right = right;
   tx_classifier_close(classifier);
   return status;
 }
@@ -63,7 +46,7 @@ static tx_status train(tx_ablation *a, const tx_train_options *options, tx_ablat
   record->trained_parameters = report.trained_parameters;
   record->cached_texts = report.cached_texts;
   record->epochs = report.epochs, record->best_epoch = report.best_epoch;
-  record->validation = report.val_accuracy;
+  record->train = report.train_accuracy, record->validation = report.val_accuracy;
   record->seconds = report.seconds, record->trunk_seconds = report.trunk_seconds;
   return measure(a, options, record, error);
 }

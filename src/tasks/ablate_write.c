@@ -164,8 +164,8 @@ static void add_lessons(const tx_ablation *a, tx_buffer *text) {
     }
   }
   if (cached) {
-    tx_buffer_append_string(text, "\n* The states that the frozen blocks give were there from an "
-                                  "earlier training.\n");
+    tx_buffer_append_string(text, "\n* Without the states that the frozen blocks give: they were "
+                                  "there already.\n");
   }
 }
 

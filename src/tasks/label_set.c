@@ -179,6 +179,7 @@ static tx_status train_as_asked(tx_training *t, tx_label_set *set, float *probab
   tx_states_free(&pooled);
   TX_TRY(status);
   if (set->blocks > 0 || o->head_solver == TX_HEAD_SGD) TX_TRY(tx_label_set_steps(t, set, error));
+  if (o->measure_training) TX_TRY(tx_label_set_measure_training(t, set, error));
   return tx_label_set_score(t, set, &set->validation.states, probabilities, error);
 }
 

@@ -44,6 +44,7 @@ typedef struct tx_label_set {
   double penalty, learning_rate;
   int epochs, best_epoch;
   int64_t trained_parameters, cut, tokens;
+  double train_accuracy; /* where the options ask for it */
   double val_accuracy, val_lo, val_hi, val_macro_f1, val_micro_f1, val_nll;
   double majority_accuracy, linear_accuracy;
 } tx_label_set;

@@ -46,6 +46,22 @@ tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, const tx_s
   return status;
 }
 
+tx_status tx_label_set_measure_training(tx_training *t, tx_label_set *set, tx_error *error) {
+  const tx_labelled *rows = &set->split.train;
+  size_t floats = (size_t)(rows->count * set->split.classes);
+  float *probabilities = tx_alloc_array(floats, sizeof *probabilities);
+  if (!probabilities) return tx_fail_memory(error, floats * 4, "scores");
+  tx_status status = tx_label_set_score(t, set, &set->train.states, probabilities, error);
+  if (status == TX_OK) {
+    tx_metrics metrics;
+    tx_answers_measure(probabilities, tx_labelled_truth(rows), rows->count, set->split.classes,
+                       &metrics, NULL, NULL);
+    set->train_accuracy = metrics.accuracy;
+  }
+  tx_free(probabilities);
+  return status;
+}
+
 void tx_label_set_take_scores(tx_label_set *set, const float *probabilities) {
   const tx_labelled *rows = &set->split.validation;
   tx_metrics metrics;

@@ -23,6 +23,9 @@ tx_status tx_label_set_score(tx_training *t, const tx_label_set *set, const tx_s
                              float *probabilities, tx_error *error);
 void tx_label_set_take_scores(tx_label_set *set, const float *probabilities);
 
+/* The accuracy on the training rows, from states that are at hand. */
+tx_status tx_label_set_measure_training(tx_training *t, tx_label_set *set, tx_error *error);
+
 /* Whether the head errs often enough for a gain to be seen. */
 bool tx_label_set_worth_trying(const tx_training *t, const tx_label_set *set, const float *head);
 
