@@ -307,7 +307,9 @@ tx_status tx_home_lock(const char *home, const char *name, tx_lock *lock, const 
   TX_TRY(make_folders(home, error));
   snprintf(inner, sizeof inner, "locks/%.500s.lock", name);
   TX_TRY(tx_path_join(path, home, inner, error));
-  return tx_lock_take(path, name, lock, watch, error);
+  char what[300];
+  snprintf(what, sizeof what, "pull of %.200s", name);
+  return tx_lock_take(path, what, lock, watch, error);
 }
 
 /* Under the lock. */

@@ -41,7 +41,7 @@ static tx_status wait_for_lock(tx_lock *lock, const char *what, const tx_watch *
     if (flock(lock->descriptor, LOCK_EX | LOCK_NB) == 0) return TX_OK;
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return TX_OK; /* a file system without locks: as good as alone */
-    if (!told) tx_watch_note(watch, "another pull of %s is running; waiting for it", what);
+    if (!told) tx_watch_note(watch, "another %s is running; waiting for it", what);
     TX_TRY(tx_wait(LOCK_MS, watch, error));
   }
 }

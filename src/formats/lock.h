@@ -13,7 +13,7 @@ int64_t tx_space_left(const char *directory);
 
 /* Holds a lock file, made where it is missing, until it is closed; another
  * process, or another holder in this one, is waited for, with a note about
- * `what`.  The file stays: it is empty. */
+ * `what` ("pull of NAME").  The file stays: it is empty. */
 typedef struct tx_lock {
   int descriptor;
 } tx_lock;

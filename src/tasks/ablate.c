@@ -2,6 +2,7 @@
 #include "tasks/ablate.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/watch.h"
@@ -134,10 +135,11 @@ static tx_status run(tx_ablation *a, tx_error *error) {
   TX_TRY(read_tables(a, error));
   TX_TRY(tx_ablation_find_models(a, error));
   TX_TRY(tx_directory_make(a->options->out, error));
-  char path[TX_PATH_SIZE];
+  char path[TX_PATH_SIZE], what[300];
   tx_lock lock;
+  snprintf(what, sizeof what, "ablate with --out %.200s", a->options->out);
   TX_TRY(tx_path_join(path, a->options->out, ".lock", error));
-  TX_TRY(tx_lock_take(path, a->options->out, &lock, a->watch, error));
+  TX_TRY(tx_lock_take(path, what, &lock, a->watch, error));
   tx_status status = work(a, error);
   tx_lock_free(&lock);
   return status;

@@ -74,7 +74,7 @@ typedef struct tx_ablation_record { /* one training, measured */
   int row;
   uint64_t seed;
   const char *model; /* SHA-256 */
-  int64_t trained_parameters, cached_texts;
+  int64_t trained_parameters, cached_texts, computed_texts; /* texts: whose states were kept, or not */
   int epochs, best_epoch;
   double train, validation; /* accuracy */
   const char *right;        /* (test rows), '1' where the answer was right, else '0' */

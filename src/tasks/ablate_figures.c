@@ -53,6 +53,11 @@ static bool share_states(tx_ablation *a, int number, int other) {
          x.attention == y.attention && x.pad_to == y.pad_to;
 }
 
+/* Texts that fill the padding are the same without it: a few may be there. */
+static bool computed_most(const tx_ablation_record *r) {
+  return 10 * r->cached_texts <= r->cached_texts + r->computed_texts;
+}
+
 /* The seconds that the row's states took where none of them was kept; -1: not known. */
 static double trunk_of(tx_ablation *a, int number) {
   double most = -1;
@@ -60,7 +65,7 @@ static double trunk_of(tx_ablation *a, int number) {
     if (tx_ablation_recipe_of(other)->same_as > 0 || !share_states(a, number, other)) continue;
     trainings of = find_trainings(a, other);
     for (int i = 0; i < of.count; i++) {
-      if (of.of[i]->cached_texts == 0) most = fmax(most, of.of[i]->trunk_seconds);
+      if (computed_most(of.of[i])) most = fmax(most, of.of[i]->trunk_seconds);
     }
   }
   return most;

@@ -44,7 +44,7 @@ static tx_status train(tx_ablation *a, const tx_train_options *options, tx_ablat
   tx_train_report report;
   TX_TRY(tx_train(options, &report, a->watch, error));
   record->trained_parameters = report.trained_parameters;
-  record->cached_texts = report.cached_texts;
+  record->cached_texts = report.cached_texts, record->computed_texts = report.computed_texts;
   record->epochs = report.epochs, record->best_epoch = report.best_epoch;
   record->train = report.train_accuracy, record->validation = report.val_accuracy;
   record->seconds = report.seconds, record->trunk_seconds = report.trunk_seconds;
