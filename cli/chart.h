@@ -1,5 +1,5 @@
-/* Charts in characters: how far probabilities can be believed, and accuracy by
- * depth.  Plain ASCII, at most 80 columns, no colour, so that they read the same
+/* Charts in characters: how far probabilities can be believed, accuracy by
+ * depth, and loss by step.  Plain ASCII, at most 80 columns, no colour, so that they read the same
  * on a terminal, in a file and in a message. */
 #ifndef TAXON_CLI_CHART_H
 #define TAXON_CLI_CHART_H
@@ -25,5 +25,9 @@ typedef struct chart_depth {
  * order; what is no accuracy (0 to 1), no depth or no name is left out.  Prints
  * nothing without points. */
 void chart_depths(FILE *out, const chart_depth *points, size_t count);
+
+/* The loss of a run by step: means of the training steps that share a column, and the
+ * validation texts' after each epoch.  12 lines.  Prints nothing without points. */
+void chart_loss(FILE *out, const tx_curve *curve);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chart.h"
 #include "facts.h"
 #include "options.h"
 #include "output.h"
@@ -24,7 +25,7 @@ static const char *const weights[] = {"none", "balanced", NULL};
 
 struct train {
   cli_common common;
-  const char *run, *resume;
+  const char *run, *resume, *page;
   const char *model, *data, *validation, *out, *label;
   char *text;
   option_list heads;        /* NAME:FILE */
@@ -70,7 +71,7 @@ static train train_defaults(void) {
                  .penalty = from.penalty};
 }
 
-enum { OPTION_COUNT = 59 };
+enum { OPTION_COUNT = 60 };
 
 static void fill_options(train *state, option options[OPTION_COUNT]) {
   const unsigned file = OPTION_RESULT | OPTION_PATH, must = OPTION_REQUIRED;
@@ -209,6 +210,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"resume", OPTION_STRING, &state->resume, "DIR",
        "go on with the run that was stopped there, by the same options and data",
        .flags = OPTION_PATH},
+      {"report", OPTION_STRING, &state->page, "FILE.html",
+       "a page with the run's loss curve (with --run or --resume)", .flags = OPTION_PATH},
       {"save-minutes", OPTION_REAL, &state->save_minutes, "X",
        "between two checkpoints; there is one at each epoch's end too", .high = 1e6},
       {.type = OPTION_HEADING, .help = "Adapters (--method lora)"},
@@ -606,6 +609,24 @@ static void print_verdict(const tx_train_report *report) {
        "this\nclassifier, compare the two on a test set with taxon eval.");
 }
 
+/* The loss curve of a run, and its page.  What cannot be drawn costs no classifier: it is there. */
+static int draw_curve(const train *state, const char *verb) {
+  const char *directory = state->resume ? state->resume : state->run;
+  tx_error error = {0};
+  tx_curve curve;
+  if (!directory) return CLI_DONE;
+  tx_status status = tx_curve_read(directory, &curve, &error);
+  if (status == TX_OK && state->page) {
+    status = tx_curve_write(&curve, state->out, state->page, &error);
+  }
+  if (status == TX_OK && !state->common.json) {
+    putchar('\n');
+    chart_loss(stdout, &curve);
+  }
+  tx_curve_free(&curve);
+  return status == TX_OK ? CLI_DONE : cli_fail(verb, &error, "the classifier is written");
+}
+
 /* ---- the verb ---------------------------------------------------------- */
 
 /* Why --max-depth does nothing, or NULL. */
@@ -735,6 +756,10 @@ static int run(const train *state, const command_line *line, const char *command
   tx_train_report report = {0};
   tx_error error = {0};
   progress bar;
+  if (state->page && !state->run && !state->resume) {
+    return cli_usage_error(line->verb,
+                           "--report draws the log of a run: name its directory with --run");
+  }
   note_idle_options(state);
   progress_begin(&bar, state->common.quiet);
   tx_watch watch = progress_watch(&bar);
@@ -755,7 +780,7 @@ static int run(const train *state, const command_line *line, const char *command
     print_verdict(&report);
   }
   json_decref(depths);
-  return CLI_DONE;
+  return draw_curve(state, line->verb);
 }
 
 int verb_train(int argc, char **argv) {

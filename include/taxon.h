@@ -556,6 +556,25 @@ TX_API tx_status tx_generate_evaluate(tx_generator *generator, const tx_generate
                                       tx_generate_report *report, const tx_watch *watch,
                                       tx_error *error);
 
+/* ---- the loss of a run -------------------------------------------------- */
+
+/* What log.jsonl of a run's directory tells. */
+typedef struct tx_curve {
+  size_t step_count, epoch_count;
+  double *steps, *losses;  /* (step_count) rising from 1; on the texts of each step */
+  double *ends;            /* (epoch_count) steps after which an epoch was judged, from 0 */
+  double *training_losses; /* (epoch_count) mean over the epoch's steps; NaN before the first */
+  double *validation_losses, *accuracies; /* (epoch_count) on the validation texts */
+  void *owned;             /* the memory behind the pointers above */
+} tx_curve;
+
+TX_API tx_status tx_curve_read(const char *run, tx_curve *curve, tx_error *error);
+TX_API void tx_curve_free(tx_curve *curve);
+
+/* One page of HTML that needs nothing else: the curve as a plot, the epochs as a table. */
+TX_API tx_status tx_curve_write(const tx_curve *curve, const char *title, const char *path,
+                                tx_error *error);
+
 /* ---- evaluation -------------------------------------------------------- */
 
 typedef struct tx_label_score {
