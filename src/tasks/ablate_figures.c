@@ -53,9 +53,10 @@ static bool share_states(tx_ablation *a, int number, int other) {
          x.attention == y.attention && x.pad_to == y.pad_to;
 }
 
-/* Texts that fill the padding are the same without it: a few may be there. */
+/* Some may be there: texts that fill the padding are the same without it, and a text may stand
+ * in both tables. */
 static bool computed_most(const tx_ablation_record *r) {
-  return 10 * r->cached_texts <= r->cached_texts + r->computed_texts;
+  return 2 * r->cached_texts <= r->cached_texts + r->computed_texts;
 }
 
 /* The seconds that the row's states took where none of them was kept; -1: not known. */

@@ -122,7 +122,7 @@ static void draw_times(const tx_ablation_report *report, tx_buffer *page) {
   for (size_t i = 0; i < report->row_count; i++) {
     const tx_ablation_row *row = &report->rows[i];
     char name[16];
-    if (!was_run(row)) continue;
+    if (!was_run(row) || row->same_as > 0) continue;
     double seconds = fmax(row->seconds, 1e-3), test = 100 * row->test.mean;
     snprintf(name, sizeof name, "%d%s", row->number, row->cached ? "*" : "");
     tx_plot_line(&plot, "ours", seconds, 100 * row->test.lo, seconds, 100 * row->test.hi);
@@ -149,10 +149,10 @@ static void add_recipe(const tx_ablation *a, tx_buffer *page) {
            "The additional experiments of chapter 6 of \"Build a Large Language Model (From "
            "Scratch)\", with %.300s: %" PRId64 " texts for training, %" PRId64
            " for validation, %" PRId64 " for testing, padded to %" PRId64
-           " tokens where nothing else is said; %d epochs of batch %d at a learning rate of %g. "
+           " tokens where nothing else is said; %d epoch%s of batch %d at a learning rate of %g. "
            "Each row changes one thing of the first.",
            o->model, a->train->rows, a->validation->rows, a->test->rows, a->base.longest, o->epochs,
-           o->batch, o->learning_rate);
+           o->epochs == 1 ? "" : "s", o->batch, o->learning_rate);
   tx_page_element(page, "p", text);
   tx_page_element(page, "p",
                   "Figures are means over the seeds. An interval joins Wilson's, for the texts that "

@@ -173,10 +173,11 @@ static void add_head(const tx_ablation *a, tx_buffer *text) {
   const tx_ablation_options *o = a->options;
   tx_buffer_format(text,
                    "%s: %" PRId64 " texts for training, %" PRId64 " for validation, %" PRId64
-                   " for testing; padded to %" PRId64 " tokens;\n%d epochs of batch %d at %g; "
+                   " for testing; padded to %" PRId64 " tokens;\n%d epoch%s of batch %d at %g; "
                    "%d seed%s from %" PRIu64 ".  Accuracy in per cent; book: GPT-2, test.\n\n",
                    o->model, a->train->rows, a->validation->rows, a->test->rows, a->base.longest,
-                   o->epochs, o->batch, o->learning_rate, o->seeds, o->seeds == 1 ? "" : "s",
+                   o->epochs, o->epochs == 1 ? "" : "s", o->batch, o->learning_rate, o->seeds,
+                   o->seeds == 1 ? "" : "s",
                    o->seed);
 }
 
