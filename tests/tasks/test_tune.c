@@ -66,12 +66,15 @@ static void expect(tx_generator *generator, const char *text, const char *input,
 
 /* ---- learning ---------------------------------------------------------- */
 
+static bool dora; /* adapters with lengths of their own, and some dropout */
+
 static void learn_by_heart(const char *model, tx_method method, const char *chat_template,
                            int blocks, double rate) {
   tx_tune_options options = options_for(rows, "heart.taxon");
   options.train.model = model;
   options.train.method = method, options.train.blocks = blocks;
   options.train.learning_rate = rate;
+  options.train.dora = dora, options.train.dropout = dora ? 0.05 : 0;
   options.train.epochs = options.train.patience = 150;
   options.chat_template = chat_template;
   tx_tune_report report = tune(options);
@@ -92,6 +95,9 @@ static void test_learnt_by_heart(void **state) {
   (void)state;
   learn_by_heart(llama, TX_METHOD_LORA, "chatml", 0, 0.02);
   learn_by_heart(llama, TX_METHOD_LORA, "alpaca", 2, 0.02);
+  dora = true;
+  learn_by_heart(llama, TX_METHOD_LORA, "chatml", 0, 0.02);
+  dora = false;
   learn_by_heart(llama, TX_METHOD_LAST_BLOCK, "chatml", 2, 0.005);
   learn_by_heart(llama, TX_METHOD_FULL, "chatml", 0, 0.005);
   learn_by_heart(gpt2, TX_METHOD_FULL, "alpaca", 0, 0.005);
