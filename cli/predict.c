@@ -6,24 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "heads.h"
 #include "lines.h"
 #include "options.h"
 #include "output.h"
 #include "progress.h"
 
 enum { BATCH = 256, BATCH_BYTES = 1 << 18 };
-
-typedef struct {
-  char *key; /* its name, for JSON; NULL: unnamed, the only one */
-  size_t labels;
-  char **keys, **shown; /* (labels): for JSON, for people */
-  float *probabilities; /* (BATCH, labels) */
-  bool multi_label;
-  char separator; /* of multi_label: between the labels of an answer */
-  tx_hierarchy *hierarchy; /* of labels that are paths; else NULL */
-  tx_path_step *steps;     /* (its levels): of the row being answered */
-  size_t reached, sure;    /* how many of them; how many probable enough to be answered */
-} head;
 
 typedef struct {
   command_line *line;
@@ -48,105 +37,12 @@ typedef struct {
 
 /* ---- answers ----------------------------------------------------------- */
 
-static size_t best_of(const head *of, size_t row) {
-  const float *p = of->probabilities + row * of->labels;
-  size_t best = 0;
-  for (size_t i = 1; i < of->labels; i++) {
-    if (p[i] > p[best]) best = i;
-  }
-  return best;
-}
-
-/* Of the label; of any number of them that all are as answered, each for itself; of a path that
- * of the node answered, or where none is of the first one. */
-static double probability_of(const head *of, size_t row) {
-  if (of->hierarchy) return of->steps[of->sure > 0 ? of->sure - 1 : 0].probability;
-  if (of->multi_label) {
-    const float *p = of->probabilities + row * of->labels;
-    double all = 1;
-    for (size_t i = 0; i < of->labels; i++) all *= (double)(p[i] >= 0.5f ? p[i] : 1 - p[i]);
-    return all;
-  }
-  return (double)of->probabilities[row * of->labels + best_of(of, row)];
-}
-
-/* The path of a row, where labels are paths, and how much of it is answered. */
-static void find_path(const predict *state, head *of, size_t row) {
-  if (!of->hierarchy) return;
-  of->reached = tx_hierarchy_path(of->hierarchy, of->probabilities + row * of->labels, of->steps);
-  of->sure = 0;
-  while (of->sure < of->reached && of->steps[of->sure].probability >= state->least) of->sure++;
-}
-
-/* Of any number of labels: those that hold, joined; new. */
-static char *join_labels(const head *of, size_t row, char *const *names) {
-  const float *p = of->probabilities + row * of->labels;
-  size_t size = 1, used = 0;
-  for (size_t i = 0; i < of->labels; i++) size += strlen(names[i]) + 1;
-  char *joined = cli_array(size, 1);
-  for (size_t i = 0; i < of->labels; i++) {
-    if (p[i] < 0.5f) continue;
-    if (used > 0) joined[used++] = of->separator;
-    size_t length = strlen(names[i]);
-    memcpy(joined + used, names[i], length);
-    used += length;
-  }
-  return joined;
-}
-
-/* The answer, for people and for scripts; new. */
-static char *name_answer(const head *of, size_t row) {
-  if (of->multi_label) return join_labels(of, row, of->shown);
-  if (of->hierarchy) return out_visible(tx_text_of(of->sure > 0 ? of->steps[of->sure - 1].node : ""));
-  const char *shown = of->shown[best_of(of, row)];
-  return cli_copy(shown, strlen(shown));
-}
-
-static void put_labels(json_t *object, const head *of, size_t row) {
-  const float *p = of->probabilities + row * of->labels;
-  json_t *labels = json_array();
-  for (size_t i = 0; i < of->labels; i++) {
-    if (p[i] >= 0.5f) out_append(labels, json_string(of->keys[i]));
-  }
-  char *joined = join_labels(of, row, of->keys);
-  out_put(object, "label", json_array_size(labels) > 0 ? json_string(joined) : json_null());
-  out_put(object, "labels", labels);
-  free(joined);
-}
-
-static void put_path(json_t *object, const head *of) {
-  json_t *path = json_array();
-  for (size_t i = 0; i < of->reached; i++) {
-    json_t *step = json_object();
-    out_put(step, "node", out_string(of->steps[i].node));
-    out_put(step, "probability", out_real(of->steps[i].probability));
-    out_append(path, step);
-  }
-  out_put(object, "label", of->sure > 0 ? out_string(of->steps[of->sure - 1].node) : json_null());
-  out_put(object, "path", path);
-}
-
-static void put_answer(json_t *object, const head *of, size_t row) {
-  const float *p = of->probabilities + row * of->labels;
-  json_t *all = json_object();
-  for (size_t i = 0; i < of->labels; i++) out_put(all, of->keys[i], out_real(p[i]));
-  if (of->multi_label) {
-    put_labels(object, of, row);
-  } else if (of->hierarchy) {
-    put_path(object, of);
-  } else {
-    out_put(object, "label", json_string(of->keys[best_of(of, row)]));
-  }
-  out_put(object, "probability", out_real(probability_of(of, row)));
-  out_put(object, "probabilities", all);
-}
-
 static void print_json(const predict *state, size_t row, int64_t number, tx_text id) {
   json_t *object = json_object(), *heads = json_object();
-  put_answer(object, &state->heads[0], row);
+  heads_put(object, &state->heads[0], row);
   for (size_t i = 0; i < state->count && state->heads[i].key; i++) {
     json_t *one = json_object();
-    put_answer(one, &state->heads[i], row);
+    heads_put(one, &state->heads[i], row);
     out_put(heads, state->heads[i].key, one);
   }
   if (json_object_size(heads) > 0) {
@@ -180,11 +76,11 @@ static void print_nicely(const predict *state, size_t row, tx_text text) {
   for (size_t i = 0; i < state->count; i++) {
     const head *of = &state->heads[i];
     size_t widest = widest_label(of);
-    char *answer = name_answer(of, row), *label = out_cut(answer, widest);
+    char *answer = heads_name(of, row), *label = out_cut(answer, widest);
     if (i > 0) fputs("  ", stdout);
     out_bold(label);
     printf("%*s  %7s", (int)(widest - out_width(label)), "",
-           out_percent(probability_of(of, row), share));
+           out_percent(heads_probability(of, row), share));
     free(label);
     free(answer);
     used += widest + 11;
@@ -201,7 +97,7 @@ static void print_nicely(const predict *state, size_t row, tx_text text) {
 
 static void print_answer(const predict *state, size_t row, int64_t number, tx_text text,
                          tx_text id) {
-  for (size_t i = 0; i < state->count; i++) find_path(state, &state->heads[i], row);
+  for (size_t i = 0; i < state->count; i++) heads_find_path(&state->heads[i], row, state->least);
   if (state->line->common->json) {
     print_json(state, row, number, id);
   } else if (state->terminal) {
@@ -209,8 +105,8 @@ static void print_answer(const predict *state, size_t row, int64_t number, tx_te
   } else {
     for (size_t i = 0; i < state->count; i++) {
       const head *of = &state->heads[i];
-      char *named = name_answer(of, row);
-      printf("%s%s\t%.6f", i == 0 ? "" : "\t", named, probability_of(of, row));
+      char *named = heads_name(of, row);
+      printf("%s%s\t%.6f", i == 0 ? "" : "\t", named, heads_probability(of, row));
       free(named);
     }
     putchar('\n');
@@ -365,59 +261,6 @@ static int answer_table(predict *state) {
 
 /* ---- the verb ---------------------------------------------------------- */
 
-static char *key_of(tx_text text) {
-  json_t *json = out_text(text);
-  if (!json) cli_out_of_memory();
-  char *key = cli_copy(json_string_value(json), json_string_length(json));
-  json_decref(json);
-  return key;
-}
-
-/* Labels and names come from a file: for JSON keys and for one-line output they
- * are made harmless once. */
-static tx_status prepare_heads(predict *state, tx_error *error) {
-  const tx_classifier *c = state->classifier;
-  state->count = tx_classifier_heads(c);
-  state->heads = cli_array(state->count, sizeof *state->heads);
-  for (size_t h = 0; h < state->count; h++) {
-    head *of = &state->heads[h];
-    tx_text name = tx_text_of(tx_classifier_head(c, h));
-    of->key = name.size > 0 ? key_of(name) : NULL;
-    of->labels = tx_classifier_head_count(c, h);
-    tx_status status = tx_classifier_head_hierarchy(c, h, &of->hierarchy, error);
-    if (status != TX_OK) return status;
-    if (of->hierarchy) of->steps = cli_array(tx_hierarchy_levels(of->hierarchy), sizeof *of->steps);
-    of->multi_label = tx_classifier_head_multi_label(c, h);
-    of->separator = tx_classifier_head_separator(c, h);
-    of->keys = cli_array(of->labels, sizeof *of->keys);
-    of->shown = cli_array(of->labels, sizeof *of->shown);
-    of->probabilities = cli_array(BATCH * of->labels, sizeof *of->probabilities);
-    for (size_t i = 0; i < of->labels; i++) {
-      tx_text label = tx_text_of(tx_classifier_head_label(c, h, i));
-      of->keys[i] = key_of(label);
-      of->shown[i] = out_visible(label);
-    }
-  }
-  return TX_OK;
-}
-
-static void free_heads(predict *state) {
-  for (size_t h = 0; h < state->count; h++) {
-    head *of = &state->heads[h];
-    for (size_t i = 0; of->keys && i < of->labels; i++) {
-      free(of->keys[i]);
-      free(of->shown[i]);
-    }
-    free(of->keys);
-    free(of->shown);
-    free(of->probabilities);
-    free(of->key);
-    free(of->steps);
-    tx_hierarchy_free(of->hierarchy);
-  }
-  free(state->heads);
-}
-
 static bool reads_lines(const predict *state) {
   return state->line->argument_count == 2 && strcmp(state->line->arguments[1], "-") == 0;
 }
@@ -458,8 +301,8 @@ static int run(predict *state) {
   if (tx_classifier_open(state->line->arguments[0], options, &state->classifier, &error) != TX_OK) {
     return cli_fail(state->line->verb, &error, "run the same command again");
   }
-  if (prepare_heads(state, &error) != TX_OK) {
-    free_heads(state);
+  if (heads_open(state->classifier, BATCH, &state->heads, &state->count, &error) != TX_OK) {
+    heads_close(state->heads, state->count);
     tx_classifier_close(state->classifier);
     return cli_fail(state->line->verb, &error, "run the same command again");
   }
@@ -481,7 +324,7 @@ static int run(predict *state) {
                   "cut at the end",
                   state->scored.cut, state->answered, state->answered == 1 ? "" : "s", were, were);
   }
-  free_heads(state);
+  heads_close(state->heads, state->count);
   tx_classifier_close(state->classifier);
   return status;
 }

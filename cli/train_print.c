@@ -158,7 +158,8 @@ static void print_seeds(const tx_train_report *report) {
 }
 
 /* A figure and what belongs to it; `columns` of them in all. */
-static void add_scores(out_table *table, const char *name, const tx_head_report *of, size_t columns) {
+static void add_scores(out_table *table, const char *name, const tx_head_report *of,
+                       size_t columns) {
   char a[OUT_NUMBER], b[OUT_NUMBER], interval[2 * OUT_NUMBER + 8];
   out_cell(table, name);
   out_cell(table, out_percent(of->val_accuracy, a));
@@ -239,7 +240,8 @@ static void print_facts(const train_result *result, const tx_train_report *repor
   char a[OUT_NUMBER], b[OUT_NUMBER], value[256];
   out_table facts = out_table_make("ll", false);
   if (report->head_count > 1) {
-    snprintf(value, sizeof value, "%s, %zu of them", train_methods[report->method], report->head_count);
+    snprintf(value, sizeof value, "%s, %zu of them", train_methods[report->method],
+             report->head_count);
   } else {
     snprintf(value, sizeof value, "%s, pooling %s, depth %d", train_methods[report->method],
              train_poolings[report->pooling], report->depth);

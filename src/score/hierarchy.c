@@ -170,9 +170,8 @@ size_t tx_hierarchy_above(const tx_hierarchy *hierarchy, size_t node, size_t lev
 void tx_hierarchy_sum(const tx_hierarchy *hierarchy, const float *labels, double *nodes) {
   for (size_t n = 0; n < hierarchy->count; n++) nodes[n] = 0;
   for (size_t i = 0; i < hierarchy->labels; i++) {
-    for (int64_t n = (int64_t)hierarchy->of_label[i]; n != NO_NODE; n = hierarchy->nodes[n].parent) {
-      nodes[n] += (double)labels[i];
-    }
+    int64_t at = (int64_t)hierarchy->of_label[i];
+    for (; at != NO_NODE; at = hierarchy->nodes[at].parent) nodes[at] += (double)labels[i];
   }
 }
 

@@ -46,7 +46,8 @@ static tx_status rows_take(const tx_dataset *table, const int32_t *fold, int hel
     if (fold && (fold[i] == held_out) != inside) continue;
     rows->texts[rows->count] = table->texts[i];
     if (rows->marks) {
-      memcpy(rows->marks + (size_t)rows->count * classes, table->marks + (size_t)i * classes, classes);
+      memcpy(rows->marks + (size_t)rows->count * classes, table->marks + (size_t)i * classes,
+             classes);
     }
     rows->labels[rows->count] = table->labels[i];
     rows->hashes[rows->count++] = table->hashes[i];
@@ -104,8 +105,8 @@ static tx_status hold_out(const tx_dataset *table, uint64_t seed, tx_partition *
   int64_t *counts = tx_alloc_zero((FOLDS + 1) * classes, sizeof *counts);
   tx_status status;
   if (fold && counts) {
-    status = tx_stratified_folds(table->labels, tx_partition_strata(table), table->hashes, table->rows, FOLDS,
-                                 seed, fold, error);
+    status = tx_stratified_folds(table->labels, tx_partition_strata(table), table->hashes,
+                                 table->rows, FOLDS, seed, fold, error);
   } else {
     status = tx_fail_memory(error, (uint64_t)table->rows * 4, "the validation rows");
   }

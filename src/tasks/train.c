@@ -103,7 +103,8 @@ static tx_status check_labels(const tx_train_options *o, tx_error *error) {
   if (!o->table.label_separator) return TX_OK;
   if (o->hierarchical) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "--hierarchical is of texts with one label each; leave it out, or --multi-label");
+                   "--hierarchical is of texts with one label each; leave it out, or "
+                   "--multi-label");
   }
   TX_TRY(tx_label_separator_check(o->table.label_separator, error));
   if (o->class_weights == TX_CLASS_WEIGHTS_NONE && o->sampling == TX_SAMPLING_ALL) return TX_OK;

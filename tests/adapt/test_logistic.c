@@ -157,7 +157,8 @@ static void test_gradient(void **state) {
     int64_t use[50];
     for (int i = 0; i < 50; i++) use[i] = 70 - i;
     assert_int_equal(tx_logistic_problem_make(&made, k % 2 ? &p.sparse : &p.dense, p.labels,
-                                              k < 6 ? NULL : marks, p.classes, NULL, use, 50, true, NULL),
+                                              k < 6 ? NULL : marks, p.classes, NULL, use, 50, true,
+                                              NULL),
                      TX_OK);
     double x[128] = {0}, gradient[128], other[128];
     int64_t real = (p.dense.features + 1) * made.columns;

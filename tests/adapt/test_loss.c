@@ -145,7 +145,11 @@ static void test_weights(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_gradients), cmocka_unit_test(test_values),
-                                     cmocka_unit_test(test_met), cmocka_unit_test(test_weights)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_gradients),
+      cmocka_unit_test(test_values),
+      cmocka_unit_test(test_met),
+      cmocka_unit_test(test_weights),
+  };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -246,12 +246,14 @@ static void test_marks_of_one_label(void **state) {
     tx_error error = {0};
     make_problem(wide ? 60 : ROWS, wide ? 96 : 33, 7, 5, EVEN);
     tx_ridge_rows rows = rows_of();
-    assert_int_equal(tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, want, &error),
+    assert_int_equal(tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, want,
+                                       &error),
                      TX_OK);
     memset(marks, 0, sizeof marks);
     for (int64_t i = 0; i < p.rows; i++) marks[i * 7 + p.labels[i]] = 1;
     rows.labels = NULL, rows.marks = marks;
-    assert_int_equal(tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, got, &error),
+    assert_int_equal(tx_ridge_validate(&rows, p.features, p.width, penalties, PENALTIES, got,
+                                       &error),
                      TX_OK);
     int64_t right = 0;
     for (int64_t i = 0; i < PENALTIES * p.rows; i++) {

@@ -31,7 +31,8 @@ static const char *summary(const tx_dataset *data) {
   used += (size_t)snprintf(out + used, sizeof out - used, ":");
   for (int64_t i = 0; i < data->rows; i++) {
     out[used++] = ' ';
-    for (int c = 0; c < data->classes; c++) out[used++] = (char)('0' + data->marks[i * data->classes + c]);
+    const uint8_t *marks = data->marks + i * data->classes;
+    for (int c = 0; c < data->classes; c++) out[used++] = (char)('0' + marks[c]);
   }
   used += (size_t)snprintf(out + used, sizeof out - used, " | rarest");
   for (int64_t i = 0; i < data->rows; i++) {

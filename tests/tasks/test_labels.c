@@ -134,7 +134,8 @@ static void test_several_refused(void **state) {
   tx_train_report report;
   tx_train_options options = several(made("no.taxon"));
   options.class_weights = TX_CLASS_WEIGHTS_BALANCED;
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT, "--class-weights balanced");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
+             "--class-weights balanced");
   options = several(made("no.taxon"));
   options.sampling = TX_SAMPLING_BALANCED;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT, "--sampling balanced");
@@ -254,7 +255,8 @@ static void test_slashes(void **state) {
   assert_null(h);
   tx_classifier_close(c);
   options.hierarchical = true;
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "the label 'a//c' is no path");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT,
+             "the label 'a//c' is no path");
 }
 
 /* ---- seeds and folds --------------------------------------------------- */
@@ -378,9 +380,11 @@ static void test_repeats_refused(void **state) {
   options.folds = 60;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "do not fill 60 folds");
   options.folds = 2, options.run = made("run");
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT, "--folds trains several times");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
+             "--folds trains several times");
   options.folds = 0, options.seeds = 2;
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT, "--seeds trains several times");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
+             "--seeds trains several times");
   options.seeds = 0, options.run = NULL;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT, "seeds is 0");
   const tx_label_source heads[] = {{"a", options.data}, {"b", options.data}};
