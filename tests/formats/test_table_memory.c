@@ -67,6 +67,7 @@ void free(void *block) {
 
 static char path[64];
 static const char *format; /* of the table under `path` */
+static bool several;       /* labels a row */
 
 /* Rows of several texts, labels and numbers, and one that is longer than a chunk. */
 static void write_table(void) {
@@ -77,9 +78,11 @@ static void write_table(void) {
   memset(text, 'a', LONG);
   text[LONG] = '\0';
   bool json = strcmp(format, "jsonl") == 0;
-  const char *row = json                         ? "{\"title\":%d,\"text\":\"%s\",\"label\":%d.5}\n"
-                    : strcmp(format, "csv") == 0 ? "%d,%s,l%d\n"
-                                                 : "%d\t%s\tl%d\n";
+  const char *row = json && several ?
+                        "{\"title\":%d,\"text\":\"%s\",\"label\":[\"l%d\",\"m\"]}\n"
+                    : json                         ? "{\"title\":%d,\"text\":\"%s\",\"label\":%d.5}\n"
+                    : strcmp(format, "csv") == 0 ? "%d,%s,l%d; m\n"
+                                                 : "%d\t%s\tl%d; m\n";
   if (!json) fputs(strcmp(format, "csv") == 0 ? "title,text,label\n" : "title\ttext\tlabel\n", file);
   int rows = json ? 6 : 80; /* an object takes a dozen allocations */
   for (int i = 0; i < rows; i++) fprintf(file, row, i, i == 3 ? text : "b", i % 70);
@@ -91,6 +94,7 @@ static tx_table_options options(void) {
   tx_table_options made = tx_table_defaults();
   made.text = "title,text";
   made.format = format;
+  made.label_separator = several ? ";" : NULL;
   return made;
 }
 
@@ -163,8 +167,9 @@ static int fail_each(tx_status (*run)(tx_error *error), tx_status usual, bool al
 static void test_each_allocation_fails(void **state) {
   (void)state;
   static const char *const formats[] = {"csv", "tsv", "jsonl"};
-  for (int i = 0; i < 3; i++) {
-    format = formats[i];
+  for (int i = 0; i < 6; i++) {
+    format = formats[i % 3];
+    several = i >= 3;
     write_table();
     tx_error error = {0};
     assert_int_equal(read_set(&error), TX_OK); /* so that nothing is set up for the first time */

@@ -108,7 +108,7 @@ static void check(tx_status (*job)(tx_error *), int64_t tries, const char *outpu
       fail_msg("allocation %d of %d: %d blocks lost", (int)n, (int)all, (int)(blocks - before));
     }
   }
-  assert_true(tolerated < 20);
+  assert_in_range(tolerated, 0, tries / 5); /* notes, and states that are kept for another time */
 }
 
 static void small_options(tx_method method) {
@@ -139,6 +139,45 @@ static void test_training(void **state) {
   check(train, 150, options.out);
 }
 
+/* Several labels a text, folds and seeds. */
+static void several_options(void) {
+  small_options(TX_METHOD_HEAD);
+  write_text(made("several.tsv"), "text\tlabel\nbroke\tbad\nslow\tbad\ngreat\tgood\nsharp\tgood\n"
+                                  "rude, free\tbad,good\nrefund, great\tbad,good\nservice\t\n"
+                                  "a camera\t\n");
+  options.data = made("several.tsv");
+  options.validation = made("several.tsv");
+  options.table.label_separator = ",";
+}
+
+static void test_several(void **state) {
+  (void)state;
+  several_options();
+  options.penalty = 0;
+  options.validation = NULL;
+  options.folds = options.seeds = 2;
+  check(train, 250, options.out);
+  several_options();
+  options.out = made("used.taxon");
+  made_train(options);
+  options.table.label_separator = NULL; /* the classifier knows it */
+  check(use, 200, NULL);
+  check(quantise, 200, made("quantised.taxon"));
+}
+
+static void test_paths(void **state) {
+  (void)state;
+  small_options(TX_METHOD_HEAD);
+  write_text(made("paths.tsv"), "text\tlabel\nbroke\ta/b\nslow\ta/b\ngreat\ta/c\nsharp\ta/c\n"
+                                "service\td\na camera\td\n");
+  options.data = options.validation = made("paths.tsv");
+  options.hierarchical = true;
+  options.out = made("used.taxon");
+  check(train, 100, options.out);
+  made_train(options);
+  check(use, 200, NULL);
+}
+
 static void test_using(void **state) {
   (void)state;
   small_options(TX_METHOD_LAST_BLOCK);
@@ -151,6 +190,8 @@ static void test_using(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_training),
+      cmocka_unit_test(test_several),
+      cmocka_unit_test(test_paths),
       cmocka_unit_test(test_using),
   };
   return cmocka_run_group_tests(tests, made_setup, made_teardown);
