@@ -153,7 +153,12 @@ static tx_status fail_damaged(const tx_gguf *gguf, const char *what, tx_error *e
 static tx_status check_multi_label(const tx_gguf *gguf, const tx_artifact_facts *facts,
                                    tx_error *error) {
   tx_text separator = facts->label_separator;
-  if (separator.size != 1 || (unsigned char)separator.data[0] >= 0x80) {
+  if (facts->hierarchical) {
+    return fail_damaged(gguf, "its labels are said to be paths and any number a text at once",
+                        error);
+  }
+  const char byte[2] = {separator.size == 1 ? separator.data[0] : '\0', '\0'};
+  if (tx_label_separator_check(byte, NULL) != TX_OK) {
     return fail_damaged(gguf, "it has any number of labels a text, but nothing to separate them",
                         error);
   }

@@ -328,7 +328,6 @@ static void report(job *j) {
     r->trained_parameters += j->sets[i].trained_parameters;
     if (j->sets[i].name) r->heads[r->head_count++] = report_head(&j->sets[i]);
   }
-  if (r->seed_count > 0) tx_repeat_summarise(first, r);
   r->precision = j->shared.precision;
   r->cached_texts = j->shared.trunk.recalled;
   r->computed_texts = j->shared.trunk.computed;
@@ -383,6 +382,7 @@ static tx_status train_sets(job *j) {
   if (o->precision == TX_PRECISION_INT8) TX_TRY(make_int8(j, deepest(j)));
   if (j->count == 1) TX_TRY(repeat(j));
   for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
+  if (j->count == 1) tx_repeat_summarise(&j->sets[0], t->report); /* in f32, as the other seeds are */
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
 }
 

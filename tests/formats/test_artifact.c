@@ -98,6 +98,44 @@ static void test_numbers_out_of_range(void **state) {
   REFUSE(linear_accuracy, 1.01, "taxon.baseline.linear is 1.01, which");
 }
 
+/* Any number of labels a text, and paths: what is written is read, and what cannot be. */
+static void test_kinds_of_labels(void **state) {
+  (void)state;
+  const tx_text set[] = {{"bad", 3}, {"mixed", 5}}, falling[] = {{"mixed", 5}, {"bad", 3}};
+  const tx_text strange[] = {{"bad", 3}, {"great", 5}};
+  tx_artifact_facts facts = facts_in_order(), got;
+  tx_gguf *gguf;
+  facts.multi_label = true;
+  facts.label_separator = tx_text_of("|");
+  for (size_t count = 0; count <= 2; count += 2) {
+    facts.majority_labels = set, facts.majority_count = count;
+    MADE_OK(tx_artifact_open(written(&facts), &gguf, &got, error));
+    assert_true(got.multi_label && !got.hierarchical);
+    assert_true(same(got.label_separator, facts.label_separator));
+    assert_int_equal(got.majority_count, count);
+    if (count > 0) assert_true(same(got.majority_labels[1], set[1]));
+    assert_true(tx_artifact_is_multi_label(gguf, 0) && !tx_artifact_is_multi_label(gguf, 1));
+    tx_gguf_close(gguf);
+  }
+  facts.majority_labels = falling;
+  refuse(&facts, "its most frequent labels are not among its labels, rising; the artifact is");
+  facts.majority_labels = strange;
+  refuse(&facts, "its most frequent labels are not among its labels, rising; the artifact is");
+  facts.majority_labels = set;
+  static const char *const separators[] = {"", "ab", " ", "\n", "\xe2\x82\xac"};
+  for (size_t i = 0; i < sizeof separators / sizeof *separators; i++) {
+    facts.label_separator = tx_text_of(separators[i]);
+    refuse(&facts, "but nothing to separate them; the artifact is damaged");
+  }
+  facts.label_separator = tx_text_of("|");
+  facts.hierarchical = true;
+  refuse(&facts, "its labels are said to be paths and any number a text at once");
+  facts.multi_label = false;
+  MADE_OK(tx_artifact_open(written(&facts), &gguf, &got, error));
+  assert_true(got.hierarchical && !got.multi_label);
+  tx_gguf_close(gguf);
+}
+
 #define REFUSE_LABELS(part, ...)                                       \
   do {                                                                 \
     const tx_text labels_[] = {__VA_ARGS__};                           \
@@ -301,6 +339,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_written_is_read),
       cmocka_unit_test(test_numbers_out_of_range),
       cmocka_unit_test(test_labels_that_make_no_sense),
+      cmocka_unit_test(test_kinds_of_labels),
       cmocka_unit_test(test_hashes_that_make_no_sense),
       cmocka_unit_test(test_other_files),
       cmocka_unit_test(test_other_architectures),

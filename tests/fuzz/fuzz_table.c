@@ -108,8 +108,13 @@ static void read_dataset(tx_table_options options, const reading *rows) {
   must_tell(status, &error);
   if (status == TX_OK) {
     MUST(rows->error.status == TX_OK && dataset->rows <= rows->rows);
+    MUST((dataset->marks != NULL) == (options.label_separator != NULL));
     for (int64_t i = 0; i < dataset->rows; i++) {
-      MUST(dataset->labels[i] >= 0 && dataset->labels[i] < dataset->classes);
+      int32_t label = dataset->labels[i];
+      MUST(label >= 0 && label < dataset->classes + (dataset->marks ? 1 : 0));
+      if (dataset->marks && label < dataset->classes) {
+        MUST(dataset->marks[i * dataset->classes + label] == 1);
+      }
       touch(dataset->texts[i].data, dataset->texts[i].size);
     }
   }
@@ -125,6 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (data[0] & 2) options.id = "number";
   if (data[0] & 4) options.text = "text,more";
   if (data[0] & 8) options.text = "text,text,label";
+  if (data[0] & 16) options.label_separator = data[0] & 32 ? ";" : ",";
   bytes = data + 2;
   byte_count = size - 2;
   step = SIZE_MAX;
