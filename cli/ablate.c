@@ -15,7 +15,7 @@ typedef struct {
   option_list models;
   int64_t seeds, epochs, batch, context, cache_mb;
   double learning_rate;
-  int chosen[TX_ABLATION_ROWS]; /* (chosen_count) */
+  int chosen[TX_ABLATION_ROWS], chosen_seeds[TX_ABLATION_ROWS]; /* (chosen_count) */
   size_t chosen_count;
 } ablate;
 
@@ -30,33 +30,37 @@ static ablate ablate_defaults(void) {
                   .learning_rate = from.learning_rate};
 }
 
-static bool is_chosen(const ablate *state, long number) {
-  for (size_t i = 0; i < state->chosen_count; i++) {
-    if (state->chosen[i] == number) return true;
-  }
-  return false;
+/* Each row once; the seeds that were said last count. */
+static void choose(ablate *state, long row, long seeds) {
+  size_t at = 0;
+  while (at < state->chosen_count && state->chosen[at] != row) at++;
+  if (at == state->chosen_count) state->chosen_count++;
+  state->chosen[at] = (int)row, state->chosen_seeds[at] = (int)seeds;
 }
 
-/* "1,4,11" and "1-5,11"; each row once. */
+/* A number, its end in *at; false: there is none from `least` to `most`. */
+static bool read_number(const char **at, long least, long most, long *number) {
+  char *end;
+  *number = strtol(*at, &end, 10);
+  bool good = end != *at && **at >= '0' && **at <= '9' && *number >= least && *number <= most;
+  *at = end;
+  return good;
+}
+
+/* "1,4,11", "1-5,11", "1-4,5:1": rows, and behind a colon how many seeds of them. */
 static bool read_rows(ablate *state) {
   const char *at = state->rows;
-  while (at && *at) {
-    char *end;
-    long first = strtol(at, &end, 10), last = first;
-    if (end == at) return false;
-    if (*end == '-') {
-      at = end + 1;
-      last = strtol(at, &end, 10);
-      if (end == at) return false;
-    }
-    if (first < 1 || last < first || last > TX_ABLATION_ROWS || (*end && *end != ',')) return false;
-    for (long row = first; row <= last; row++) {
-      if (!is_chosen(state, row)) state->chosen[state->chosen_count++] = (int)row;
-    }
-    at = *end == ',' ? end + 1 : end;
-    if (*end == ',' && !*at) return false;
+  while (at) {
+    long first, last, seeds = 0;
+    if (!read_number(&at, 1, TX_ABLATION_ROWS, &first)) return false;
+    last = first;
+    if (*at == '-' && (at++, !read_number(&at, first, TX_ABLATION_ROWS, &last))) return false;
+    if (*at == ':' && (at++, !read_number(&at, 1, 100, &seeds))) return false;
+    for (long row = first; row <= last; row++) choose(state, row, seeds);
+    if (!*at) return true;
+    if (*at++ != ',') return false;
   }
-  return !state->rows || state->chosen_count > 0;
+  return true;
 }
 
 static tx_ablation_options library_options(const ablate *state) {
@@ -70,6 +74,7 @@ static tx_ablation_options library_options(const ablate *state) {
   if (state->label) to.table.label = state->label;
   to.out = state->out;
   to.rows = state->chosen;
+  to.row_seeds = state->chosen_seeds;
   to.row_count = state->chosen_count;
   to.seeds = (int)state->seeds;
   to.epochs = (int)state->epochs;
@@ -91,7 +96,8 @@ static int print_json(const command_line *line, const ablate *state, const char 
 
 static int run(ablate *state, const command_line *line) {
   if (!read_rows(state)) {
-    return cli_usage_error(line->verb, "--rows must be numbers from 1 to %d like 1,4,11 or 1-5, not '%s'",
+    return cli_usage_error(line->verb, "--rows must be numbers from 1 to %d like 1,4,11 or 1-5, with seeds 5:1, "
+                           "not '%s'",
                            TX_ABLATION_ROWS, state->rows);
   }
   tx_ablation_options options = library_options(state);
@@ -129,7 +135,8 @@ int verb_ablate(int argc, char **argv) {
       {"out", OPTION_STRING, &state.out, "DIR",
        "the report; and the trainings that are done, with which a later call goes on",
        .flags = OPTION_REQUIRED},
-      {"rows", OPTION_STRING, &state.rows, "LIST", "of the table: 1,4,11 or 1-5", .zero = "all"},
+      {"rows", OPTION_STRING, &state.rows, "LIST",
+       "of the table: 1,4,11 or 1-5; 5:1 is row 5 with one seed", .zero = "all"},
       {"seeds", OPTION_INTEGER, &state.seeds, "N", "trainings of each row, from --seed upwards",
        .least = 1, .most = 100},
       {"models", OPTION_LIST, &state.models, "NAME|FILE",

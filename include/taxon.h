@@ -659,6 +659,7 @@ typedef struct tx_ablation_options {
   const char *out;           /* a directory, made where it is not there; required */
   const int *rows;           /* (row_count) 1 to 19, in any order */
   size_t row_count;          /* 0: all */
+  const int *row_seeds;      /* (row_count) 0 to 100, in place of `seeds`; 0: as that; NULL: all so */
   int seeds;                 /* trainings of each row, 1 to 100, from `seed` upwards */
   int epochs, batch;
   double learning_rate;

@@ -43,17 +43,24 @@ static tx_status check_options(const tx_ablation_options *o, tx_error *error) {
   TX_TRY(check_range("seed", (double)o->seed, 0, 1e15, error));
   for (size_t i = 0; i < o->row_count; i++) {
     TX_TRY(check_range("row", o->rows[i], 1, TX_ABLATION_ROWS, error));
+    if (o->row_seeds) TX_TRY(check_range("a row's seeds", o->row_seeds[i], 0, 100, error));
   }
   return TX_OK;
 }
 
 static void choose_rows(tx_ablation *a) {
   const tx_ablation_options *o = a->options;
-  for (int i = 1; i <= TX_ABLATION_ROWS; i++) a->wanted[i] = o->row_count == 0;
-  for (size_t i = 0; i < o->row_count; i++) a->wanted[o->rows[i]] = true;
+  for (int i = 1; i <= TX_ABLATION_ROWS; i++) a->wanted[i] = o->row_count == 0, a->seeds[i] = o->seeds;
+  for (size_t i = 0; i < o->row_count; i++) {
+    a->wanted[o->rows[i]] = true;
+    if (o->row_seeds && o->row_seeds[i] > 0) a->seeds[o->rows[i]] = o->row_seeds[i];
+  }
   for (int i = 1; i <= TX_ABLATION_ROWS; i++) {
     int other = tx_ablation_recipe_of(i)->same_as;
-    if (a->wanted[i]) a->needed[other > 0 ? other : i] = true;
+    if (!a->wanted[i]) continue;
+    a->needed[other > 0 ? other : i] = true;
+    if (other > 0 && !a->wanted[other]) a->seeds[other] = a->seeds[i];
+    if (other > 0) a->seeds[i] = a->seeds[other];
   }
 }
 
@@ -84,7 +91,7 @@ static bool is_open(tx_ablation *a, int number, uint64_t seed) {
 static void count_open(tx_ablation *a, int64_t *open) {
   *open = 0;
   for (int row = 1; row <= TX_ABLATION_ROWS; row++) {
-    for (int s = 0; s < a->options->seeds; s++) {
+    for (int s = 0; s < a->seeds[row]; s++) {
       uint64_t seed = a->options->seed + (uint64_t)s;
       bool runs = a->needed[row] && !tx_ablation_obstacle(a, row);
       if (is_open(a, row, seed)) {
@@ -110,7 +117,7 @@ static tx_status train_rows(tx_ablation *a, tx_error *error) {
   int64_t open;
   count_open(a, &open);
   for (int row = 1; row <= TX_ABLATION_ROWS; row++) {
-    for (int s = 0; s < a->options->seeds; s++) {
+    for (int s = 0; s < a->seeds[row]; s++) {
       uint64_t seed = a->options->seed + (uint64_t)s;
       if (is_open(a, row, seed)) TX_TRY(train_one(a, row, seed, open, error));
     }

@@ -51,6 +51,7 @@ typedef struct tx_ablation {
   size_t larger_count;
   bool wanted[TX_ABLATION_ROWS + 1]; /* by number: in the report */
   bool needed[TX_ABLATION_ROWS + 1]; /* to be trained: of a row that is another's, the other */
+  int seeds[TX_ABLATION_ROWS + 1];   /* how many of them */
   struct tx_ablation_record *records;
   size_t record_count, record_room;
   tx_appender *log;

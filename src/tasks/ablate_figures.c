@@ -19,7 +19,7 @@ static trainings find_trainings(tx_ablation *a, int number) {
   const tx_ablation_recipe *recipe = tx_ablation_recipe_of(number);
   const tx_ablation_model *model = tx_ablation_model_of(a, recipe->size);
   trainings found = {.count = 0};
-  for (int s = 0; model && s < a->options->seeds; s++) {
+  for (int s = 0; model && s < a->seeds[number]; s++) {
     const tx_ablation_record *record = tx_ablation_log_find(
         a, recipe->same_as > 0 ? recipe->same_as : number, a->options->seed + (uint64_t)s);
     if (record && strcmp(record->model, model->sha256) == 0) found.of[found.count++] = record;
@@ -111,16 +111,17 @@ static int choose_other(tx_ablation *a, int number) {
   return find_trainings(a, 1).count > 0 ? 1 : 0;
 }
 
-/* "+1.3 points, 0.2 to 2.5" */
-static void show_difference(const tx_ablation_score *of, char *text, size_t size) {
-  snprintf(text, size, "%+.1f points, %+.1f to %+.1f", 100 * of->mean, 100 * of->lo, 100 * of->hi);
+/* "+1.3 points, +0.2 to +2.5" */
+static void show_difference(const tx_ablation_score *of, int64_t seeds, char *text, size_t size) {
+  snprintf(text, size, "%+.1f points, %+.1f to %+.1f%s", 100 * of->mean, 100 * of->lo,
+           100 * of->hi, seeds == 1 ? ", one seed" : "");
 }
 
 /* A sentence of the table where the interval leaves out 0, on its side. */
-static void write_lesson(const tx_ablation_row *row, char *text, size_t size) {
+static void write_lesson(const tx_ablation_row *row, int64_t seeds, char *text, size_t size) {
   const tx_ablation_recipe *recipe = tx_ablation_recipe_of(row->number);
   char difference[96];
-  show_difference(&row->difference, difference, sizeof difference);
+  show_difference(&row->difference, seeds, difference, sizeof difference);
   bool better = row->difference.lo > 0, worse = row->difference.hi < 0;
   if (!better && !worse) {
     snprintf(text, size, "Cannot be told apart from row %d (%s).", row->against, difference);
@@ -133,9 +134,9 @@ static void write_lesson(const tx_ablation_row *row, char *text, size_t size) {
   }
 }
 
-/* Of the seeds that both rows have. */
-static void compare(tx_ablation *a, const trainings *mine, const trainings *others,
-                    tx_ablation_row *row, int other) {
+/* Of the seeds that both rows have; how many. */
+static int64_t compare(tx_ablation *a, const trainings *mine, const trainings *others,
+                       tx_ablation_row *row, int other) {
   const char *left[SEEDS], *right[SEEDS];
   int64_t count = 0;
   for (int i = 0; i < mine->count; i++) {
@@ -144,13 +145,14 @@ static void compare(tx_ablation *a, const trainings *mine, const trainings *othe
       left[count] = mine->of[i]->right, right[count++] = others->of[j]->right;
     }
   }
-  if (count == 0) return;
+  if (count == 0) return 0;
   tx_mean mean = tx_seeds_difference(left, right, count, a->test->rows);
   row->against = other;
   row->difference = (tx_ablation_score){mean.mean, mean.lo, mean.hi};
+  return count;
 }
 
-static void describe(const tx_ablation_row *row, char *text, size_t size) {
+static void describe(const tx_ablation_row *row, int64_t seeds, char *text, size_t size) {
   text[0] = '\0';
   if (row->same_as > 0) {
     snprintf(text, size,
@@ -158,7 +160,7 @@ static void describe(const tx_ablation_row *row, char *text, size_t size) {
              "ignored.",
              row->same_as);
   } else if (row->against > 0) {
-    write_lesson(row, text, size);
+    write_lesson(row, seeds, text, size);
   }
 }
 
@@ -180,12 +182,13 @@ static tx_status fill_row(tx_ablation *a, int number, tx_ablation_row *row, tx_e
                            .published_seconds = recipe->minutes * 60};
   trainings mine = find_trainings(a, number);
   take_scores(a, &mine, row);
+  int64_t seeds = 0;
   int other = mine.count > 0 ? choose_other(a, number) : 0;
   if (other > 0) {
     trainings others = find_trainings(a, other);
-    compare(a, &mine, &others, row, other);
+    seeds = compare(a, &mine, &others, row, other);
   }
-  describe(row, lesson, sizeof lesson);
+  describe(row, seeds, lesson, sizeof lesson);
   row->lesson = tx_arena_string(a->arena, lesson, strlen(lesson));
   return row->lesson ? TX_OK : tx_fail_memory(error, sizeof lesson, "a sentence");
 }

@@ -86,7 +86,7 @@ static tx_status make_json(tx_ablation *a, tx_error *error) {
 
 /* ---- text ---------------------------------------------------------------------- */
 
-enum { COLUMNS = 9, CELL = 64 };
+enum { COLUMNS = 10, CELL = 64 };
 typedef char cells[COLUMNS][CELL];
 
 static void show_share(double share, char cell[CELL]) { snprintf(cell, CELL, "%.2f", 100 * share); }
@@ -113,18 +113,19 @@ static void show_time(double seconds, bool cached, char cell[CELL]) {
 
 static void fill_cells(const tx_ablation_row *row, cells to) {
   static const char *const heading[COLUMNS] = {"row",  "what is changed", "trained", "train", "val",
-                                               "test", "95 % interval",   "time",    "book"};
+                                               "test", "95 % interval",   "time",    "seeds", "book"};
   for (int i = 0; i < COLUMNS; i++) snprintf(to[i], CELL, "%s", row ? "" : heading[i]);
   if (!row) return;
   snprintf(to[0], CELL, "%d", row->number);
   snprintf(to[1], CELL, "%s", row->changed);
-  show_share(row->published_test, to[8]);
+  show_share(row->published_test, to[9]);
   if (row->seeds == 0) return;
   show_count(row->trained_parameters, to[2]);
   show_share(row->train.mean, to[3]), show_share(row->validation.mean, to[4]);
   show_share(row->test.mean, to[5]);
   snprintf(to[6], CELL, "%.2f to %.2f", 100 * row->test.lo, 100 * row->test.hi);
   show_time(row->seconds, row->cached, to[7]);
+  snprintf(to[8], CELL, "%d", row->seeds);
 }
 
 static void add_line(tx_buffer *text, cells of, const size_t *widths) {
@@ -174,10 +175,9 @@ static void add_head(const tx_ablation *a, tx_buffer *text) {
   tx_buffer_format(text,
                    "%s: %" PRId64 " texts for training, %" PRId64 " for validation, %" PRId64
                    " for testing; padded to %" PRId64 " tokens;\n%d epoch%s of batch %d at %g; "
-                   "%d seed%s from %" PRIu64 ".  Accuracy in per cent; book: GPT-2, test.\n\n",
+                   "seeds from %" PRIu64 ".  Accuracy in per cent; book: GPT-2, test.\n\n",
                    o->model, a->train->rows, a->validation->rows, a->test->rows, a->base.longest,
-                   o->epochs, o->epochs == 1 ? "" : "s", o->batch, o->learning_rate, o->seeds,
-                   o->seeds == 1 ? "" : "s",
+                   o->epochs, o->epochs == 1 ? "" : "s", o->batch, o->learning_rate,
                    o->seed);
 }
 

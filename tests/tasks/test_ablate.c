@@ -210,6 +210,16 @@ static void test_stopped_and_resumed(void **state) {
   assert_int_equal(report.trained, 3);
   assert_int_equal(report.rows[0].seeds, 3);
   tx_ablation_report_free(&report);
+  static const int seeds[] = {1, 0, 4, 0}; /* of rows 2, 1, 3 and 18, one by one */
+  parts.row_seeds = seeds;
+  report = ablate(parts);
+  assert_int_equal(report.trained, 1);
+  assert_int_equal(report.rows[0].seeds, 3);
+  assert_int_equal(report.rows[1].seeds, 1);
+  assert_non_null(strstr(report.rows[1].lesson, ", one seed"));
+  assert_int_equal(report.rows[2].seeds, 4);
+  assert_int_equal(report.rows[3].seeds, 3);
+  tx_ablation_report_free(&report);
 }
 
 /* ---- refusals ---------------------------------------------------------------------- */
