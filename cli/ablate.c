@@ -96,9 +96,11 @@ static int print_json(const command_line *line, const ablate *state, const char 
 
 static int run(ablate *state, const command_line *line) {
   if (!read_rows(state)) {
-    return cli_usage_error(line->verb, "--rows must be numbers from 1 to %d like 1,4,11 or 1-5, with seeds 5:1, "
-                           "not '%s'",
-                           TX_ABLATION_ROWS, state->rows);
+    return cli_usage_error(
+        line->verb,
+        "--rows must be numbers from 1 to %d like 1,4,11 or 1-5, with seeds 5:1, "
+        "not '%s'",
+        TX_ABLATION_ROWS, state->rows);
   }
   tx_ablation_options options = library_options(state);
   tx_ablation_report report = {0};
@@ -109,8 +111,9 @@ static int run(ablate *state, const command_line *line) {
   tx_status status = tx_ablate(&options, &report, &watch, &error);
   progress_end(&bar);
   if (status != TX_OK) {
-    return cli_fail(line->verb, &error,
-                    "the trainings that were measured are kept: run the same command again to go on");
+    return cli_fail(
+        line->verb, &error,
+        "the trainings that were measured are kept: run the same command again to go on");
   }
   int ended = CLI_DONE;
   if (state->common.json) {
@@ -130,8 +133,8 @@ int verb_ablate(int argc, char **argv) {
   const option options[] = {
       {"model", OPTION_STRING, &state.model, "NAME|FILE", "the base model",
        .flags = OPTION_REQUIRED},
-      {"data", OPTION_STRING, &state.data, "DIR", "a directory with train.tsv, val.tsv and test.tsv",
-       .flags = OPTION_REQUIRED},
+      {"data", OPTION_STRING, &state.data, "DIR",
+       "a directory with train.tsv, val.tsv and test.tsv", .flags = OPTION_REQUIRED},
       {"out", OPTION_STRING, &state.out, "DIR",
        "the report; and the trainings that are done, with which a later call goes on",
        .flags = OPTION_REQUIRED},

@@ -11,7 +11,9 @@ typedef struct {
   char cells[ROWS][COLUMNS + 1];
 } loss_grid;
 
-static bool usable(double step, double loss) { return step >= 0 && isfinite(step) && isfinite(loss); }
+static bool usable(double step, double loss) {
+  return step >= 0 && isfinite(step) && isfinite(loss);
+}
 
 static int column_of(const loss_grid *grid, double step) {
   double share = grid->last > 0 ? step / grid->last : 0;

@@ -26,10 +26,11 @@ static const char style[] =
     "svg .dashed{stroke-dasharray:6 4}\n";
 
 void tx_page_begin(tx_buffer *page, const char *title) {
-  tx_buffer_append_string(page,
-                          "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n"
-                          "<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
-                          "content=\"width=device-width, initial-scale=1\"/>\n");
+  tx_buffer_append_string(
+      page,
+      "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n"
+      "<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" "
+      "content=\"width=device-width, initial-scale=1\"/>\n");
   tx_page_element(page, "title", title);
   tx_page_element(page, "style", style);
   tx_buffer_append_string(page, "</head>\n<body>\n");

@@ -28,9 +28,9 @@ static void put_attribute(tx_buffer *to, const char *name, double value) {
 }
 
 static double share_on(const tx_axis *axis, double value) {
-  double share = axis->logarithmic && value > 0
-                     ? (tx_log(value) - tx_log(axis->low)) / (tx_log(axis->high) - tx_log(axis->low))
-                     : (value - axis->low) / (axis->high - axis->low);
+  double share = axis->logarithmic && value > 0 ? (tx_log(value) - tx_log(axis->low)) /
+                                                      (tx_log(axis->high) - tx_log(axis->low))
+                                                : (value - axis->low) / (axis->high - axis->low);
   return share > 0 ? fmin(share, 1) : 0; /* NaN too */
 }
 

@@ -32,8 +32,7 @@ void tx_plot_circle(tx_plot *plot, const char *kind, double x, double y);
 void tx_plot_diamond(tx_plot *plot, const char *kind, double x, double y);
 void tx_plot_line(tx_plot *plot, const char *kind, double x0, double y0, double x1, double y1);
 /* Through points x, y: (count). */
-void tx_plot_curve(tx_plot *plot, const char *kind, const double *x, const double *y,
-                   size_t count);
+void tx_plot_curve(tx_plot *plot, const char *kind, const double *x, const double *y, size_t count);
 /* Words, `dx` and `dy` pixels from a point; `anchor`: "start", "middle", "end". */
 void tx_plot_words(tx_plot *plot, double x, double y, double dx, double dy, const char *anchor,
                    const char *words);

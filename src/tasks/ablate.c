@@ -50,7 +50,8 @@ static tx_status check_options(const tx_ablation_options *o, tx_error *error) {
 
 static void choose_rows(tx_ablation *a) {
   const tx_ablation_options *o = a->options;
-  for (int i = 1; i <= TX_ABLATION_ROWS; i++) a->wanted[i] = o->row_count == 0, a->seeds[i] = o->seeds;
+  for (int i = 1; i <= TX_ABLATION_ROWS; i++)
+    a->wanted[i] = o->row_count == 0, a->seeds[i] = o->seeds;
   for (size_t i = 0; i < o->row_count; i++) {
     a->wanted[o->rows[i]] = true;
     if (o->row_seeds && o->row_seeds[i] > 0) a->seeds[o->rows[i]] = o->row_seeds[i];

@@ -24,8 +24,8 @@ typedef enum tx_ablation_size {
 typedef struct tx_ablation_recipe {
   const char *name, *changed;
   tx_ablation_size size;
-  int against; /* the row that it is compared with; 0: none */
-  int same_as; /* the row whose training it is; 0: its own */
+  int against;                             /* the row that it is compared with; 0: none */
+  int same_as;                             /* the row whose training it is; 0: its own */
   double train, validation, test, minutes; /* published: per cent, and minutes on an A100 */
   const char *better, *worse; /* what it teaches where the difference is more than chance */
 } tx_ablation_recipe;
@@ -75,7 +75,8 @@ typedef struct tx_ablation_record { /* one training, measured */
   int row;
   uint64_t seed;
   const char *model; /* SHA-256 */
-  int64_t trained_parameters, cached_texts, computed_texts; /* texts: whose states were kept, or not */
+  int64_t trained_parameters, cached_texts,
+      computed_texts; /* texts: whose states were kept, or not */
   int epochs, best_epoch;
   double train, validation; /* accuracy */
   const char *right;        /* (test rows), '1' where the answer was right, else '0' */

@@ -113,8 +113,8 @@ static int choose_other(tx_ablation *a, int number) {
 
 /* "+1.3 points, +0.2 to +2.5" */
 static void show_difference(const tx_ablation_score *of, int64_t seeds, char *text, size_t size) {
-  snprintf(text, size, "%+.1f points, %+.1f to %+.1f%s", 100 * of->mean, 100 * of->lo,
-           100 * of->hi, seeds == 1 ? ", one seed" : "");
+  snprintf(text, size, "%+.1f points, %+.1f to %+.1f%s", 100 * of->mean, 100 * of->lo, 100 * of->hi,
+           seeds == 1 ? ", one seed" : "");
 }
 
 /* A sentence of the table where the interval leaves out 0, on its side. */

@@ -113,11 +113,11 @@ static tx_status keep(tx_ablation *a, const tx_ablation_record *record, tx_error
 
 tx_status tx_ablation_log_add(tx_ablation *a, const tx_ablation_record *r, tx_error *error) {
   json_t *line = json_pack(
-      "{si sI ss sI sI sI si si sf sf sf sf ss}", "row", r->row, "seed", (json_int_t)r->seed, "model",
-      r->model, "trained_parameters", (json_int_t)r->trained_parameters, "cached_texts",
-      (json_int_t)r->cached_texts, "computed_texts", (json_int_t)r->computed_texts, "epochs", r->epochs, "best_epoch", r->best_epoch, "train",
-      r->train, "validation", r->validation, "seconds", r->seconds, "trunk_seconds",
-      r->trunk_seconds, "right", r->right);
+      "{si sI ss sI sI sI si si sf sf sf sf ss}", "row", r->row, "seed", (json_int_t)r->seed,
+      "model", r->model, "trained_parameters", (json_int_t)r->trained_parameters, "cached_texts",
+      (json_int_t)r->cached_texts, "computed_texts", (json_int_t)r->computed_texts, "epochs",
+      r->epochs, "best_epoch", r->best_epoch, "train", r->train, "validation", r->validation,
+      "seconds", r->seconds, "trunk_seconds", r->trunk_seconds, "right", r->right);
   TX_TRY(add_line(a, line, error));
   return keep(a, r, error);
 }
@@ -148,19 +148,20 @@ static bool take_record(tx_ablation *a, json_t *object, tx_ablation_record *r) {
   *r = (tx_ablation_record){0};
   if (json_unpack(object, "{sI sI ss sI sI sI sI sI sF sF sF sF ss}", "row", &row, "seed", &seed,
                   "model", &model, "trained_parameters", &parameters, "cached_texts", &cached,
-                  "computed_texts", &computed, "epochs", &epochs, "best_epoch", &best, "train", &r->train, "validation",
-                  &r->validation, "seconds", &r->seconds, "trunk_seconds", &r->trunk_seconds,
-                  "right", &right) != 0) {
+                  "computed_texts", &computed, "epochs", &epochs, "best_epoch", &best, "train",
+                  &r->train, "validation", &r->validation, "seconds", &r->seconds, "trunk_seconds",
+                  &r->trunk_seconds, "right", &right) != 0) {
     return false;
   }
-  if (row < 1 || row > TX_ABLATION_ROWS || parameters < 0 || cached < 0 || computed < 0 || epochs < 0 ||
-      epochs > INT32_MAX || best < 0 || best > epochs || !is_share(r->train) ||
+  if (row < 1 || row > TX_ABLATION_ROWS || parameters < 0 || cached < 0 || computed < 0 ||
+      epochs < 0 || epochs > INT32_MAX || best < 0 || best > epochs || !is_share(r->train) ||
       !is_share(r->validation) || !is_time(r->seconds) || !is_time(r->trunk_seconds) ||
       strlen(model) != 64 || !are_marks(a, right)) {
     return false;
   }
   r->row = (int)row, r->seed = (uint64_t)seed, r->trained_parameters = parameters;
-  r->cached_texts = cached, r->computed_texts = computed, r->epochs = (int)epochs, r->best_epoch = (int)best;
+  r->cached_texts = cached, r->computed_texts = computed, r->epochs = (int)epochs,
+  r->best_epoch = (int)best;
   r->model = tx_arena_string(a->arena, model, 64);
   r->right = tx_arena_string(a->arena, right, (size_t)a->test->rows);
   return true;

@@ -71,7 +71,7 @@ static bool was_pulled(const json_t *entry) {
   return path && path[0] && !(source && strncmp(source, "random weights", 14) == 0);
 }
 
-/* What cannot be opened, or is of an architecture that is not known, is left out. */
+/* What cannot be opened, or is of an architecture or vocabulary that is not known, is left out. */
 static tx_status add_pulled(tx_ablation *a, const json_t *list, tx_error *error) {
   size_t index;
   const json_t *entry;
@@ -80,11 +80,14 @@ static tx_status add_pulled(tx_ablation *a, const json_t *list, tx_error *error)
     tx_ablation_model model;
     if (!name || !was_pulled(entry) || a->larger_count == TX_ABLATION_MODELS) continue;
     tx_error failure = {0};
-    if (describe(a, name, &model, &failure) != TX_OK) {
-      if (failure.status == TX_ERROR_SYSTEM) return tx_fail_with(error, &failure);
-      continue;
+    tx_status status = describe(a, name, &model, &failure);
+    if (status == TX_OK && model.parameters <= a->base.parameters) continue;
+    if (status == TX_OK) status = measure_longest(a, &model, &failure);
+    if (status == TX_OK) {
+      a->larger[a->larger_count++] = model;
+    } else if (failure.status == TX_ERROR_SYSTEM) {
+      return tx_fail_with(error, &failure);
     }
-    if (model.parameters > a->base.parameters) a->larger[a->larger_count++] = model;
   }
   return TX_OK;
 }
@@ -108,22 +111,30 @@ static int by_size(const void *left, const void *right) {
   return strcmp(a->name, b->name);
 }
 
+static bool needs_larger(const tx_ablation *a) {
+  for (int i = 1; i <= TX_ABLATION_ROWS; i++) {
+    if (a->needed[i] && tx_ablation_recipe_of(i)->size != TX_ABLATION_BASE) return true;
+  }
+  return false;
+}
+
 tx_status tx_ablation_find_models(tx_ablation *a, tx_error *error) {
   const tx_ablation_options *o = a->options;
   TX_TRY(describe(a, o->model, &a->base, error));
   TX_TRY(measure_longest(a, &a->base, error));
   for (size_t i = 0; i < o->model_count; i++) {
-    TX_TRY(describe(a, o->models[i], &a->larger[a->larger_count++], error));
+    tx_ablation_model *model = &a->larger[a->larger_count++];
+    TX_TRY(describe(a, o->models[i], model, error));
+    TX_TRY(measure_longest(a, model, error));
   }
-  if (o->model_count == 0) TX_TRY(find_pulled(a, error));
+  if (o->model_count == 0 && needs_larger(a)) TX_TRY(find_pulled(a, error));
   qsort(a->larger, a->larger_count, sizeof *a->larger, by_size);
-  for (size_t i = 0; i < a->larger_count; i++) TX_TRY(measure_longest(a, &a->larger[i], error));
   return TX_OK;
 }
 
 tx_ablation_model *tx_ablation_model_of(tx_ablation *a, tx_ablation_size size) {
   if (size == TX_ABLATION_BASE) return &a->base;
-  size_t index = size == TX_ABLATION_LARGEST ? a->larger_count - 1
-                                             : (size_t)(size - TX_ABLATION_LARGER);
+  size_t index =
+      size == TX_ABLATION_LARGEST ? a->larger_count - 1 : (size_t)(size - TX_ABLATION_LARGER);
   return a->larger_count > 0 && index < a->larger_count ? &a->larger[index] : NULL;
 }

@@ -14,9 +14,16 @@ static bool was_run(const tx_ablation_row *row) { return row->seeds > 0; }
 /* ---- the table ------------------------------------------------------------------- */
 
 static void add_heading(tx_buffer *page) {
-  static const char *const names[] = {"row",  "what is changed", "trained parameters", "train %",
-                                      "validation %", "test % (95 % interval)", "time", "seeds",
-                                      "book's test %", "what it teaches"};
+  static const char *const names[] = {"row",
+                                      "what is changed",
+                                      "trained parameters",
+                                      "train %",
+                                      "validation %",
+                                      "test % (95 % interval)",
+                                      "time",
+                                      "seeds",
+                                      "book's test %",
+                                      "what it teaches"};
   tx_buffer_append_string(page, "<tr>");
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     tx_page_cell(page, true, i == 1 || i == 9 ? NULL : "number", names[i]);
@@ -111,8 +118,11 @@ static tx_axis time_axis(const tx_ablation_report *report) {
     low = fmin(low, seconds), high = fmax(high, seconds);
   }
   if (!(low <= high)) low = 1, high = 10;
-  return (tx_axis){.low = low / 1.5, .high = high * 1.5, .logarithmic = true,
-                   .label = "seconds of a training", .unit = ""};
+  return (tx_axis){.low = low / 1.5,
+                   .high = high * 1.5,
+                   .logarithmic = true,
+                   .label = "seconds of a training",
+                   .unit = ""};
 }
 
 static void draw_times(const tx_ablation_report *report, tx_buffer *page) {
@@ -154,12 +164,13 @@ static void add_recipe(const tx_ablation *a, tx_buffer *page) {
            o->model, a->train->rows, a->validation->rows, a->test->rows, a->base.longest, o->epochs,
            o->epochs == 1 ? "" : "s", o->batch, o->learning_rate);
   tx_page_element(page, "p", text);
-  tx_page_element(page, "p",
-                  "Figures are means over the seeds. An interval joins Wilson's, for the texts that "
-                  "happen to be in the set, with Student's t over the seeds. A sentence is printed "
-                  "only where the 95 % interval of the difference on the same texts and seeds leaves "
-                  "out zero; of many comparisons, one in twenty does so by chance. * Without the "
-                  "time for the states that the frozen blocks give: they were there already.");
+  tx_page_element(
+      page, "p",
+      "Figures are means over the seeds. An interval joins Wilson's, for the texts that "
+      "happen to be in the set, with Student's t over the seeds. A sentence is printed "
+      "only where the 95 % interval of the difference on the same texts and seeds leaves "
+      "out zero; of many comparisons, one in twenty does so by chance. * Without the "
+      "time for the states that the frozen blocks give: they were there already.");
 }
 
 void tx_ablation_page(const tx_ablation *a, tx_buffer *page) {
@@ -168,7 +179,8 @@ void tx_ablation_page(const tx_ablation *a, tx_buffer *page) {
   add_table(a->report, page);
   add_figure(a->report, page, draw_rows,
              "Test accuracy by row. The published figures are of another model and one seed.");
-  add_figure(a->report, page, draw_times,
-             "Test accuracy against the time of a training, on a logarithmic axis; numbers are rows.");
+  add_figure(
+      a->report, page, draw_times,
+      "Test accuracy against the time of a training, on a logarithmic axis; numbers are rows.");
   tx_page_end(page);
 }

@@ -39,7 +39,8 @@ static json_t *row_json(const tx_ablation_row *row, bool *whole) {
   put(whole, object, "model", text_json(row->model));
   put(whole, object, "skipped", row->skipped ? json_string(row->skipped) : json_null());
   if (row->same_as > 0) put(whole, object, "same_as", json_integer(row->same_as));
-  put(whole, object, "trained_parameters", run ? json_integer(row->trained_parameters) : json_null());
+  put(whole, object, "trained_parameters",
+      run ? json_integer(row->trained_parameters) : json_null());
   put(whole, object, "train", run ? score_json(&row->train) : json_null());
   put(whole, object, "validation", run ? score_json(&row->validation) : json_null());
   put(whole, object, "test", run ? score_json(&row->test) : json_null());
@@ -112,8 +113,9 @@ static void show_time(double seconds, bool cached, char cell[CELL]) {
 }
 
 static void fill_cells(const tx_ablation_row *row, cells to) {
-  static const char *const heading[COLUMNS] = {"row",  "what is changed", "trained", "train", "val",
-                                               "test", "95 % interval",   "time",    "seeds", "book"};
+  static const char *const heading[COLUMNS] = {
+      "row",  "what is changed", "trained", "train", "val",
+      "test", "95 % interval",   "time",    "seeds", "book"};
   for (int i = 0; i < COLUMNS; i++) snprintf(to[i], CELL, "%s", row ? "" : heading[i]);
   if (!row) return;
   snprintf(to[0], CELL, "%d", row->number);
@@ -165,8 +167,9 @@ static void add_lessons(const tx_ablation *a, tx_buffer *text) {
     }
   }
   if (cached) {
-    tx_buffer_append_string(text, "\n* Without the states that the frozen blocks give: they were "
-                                  "there already.\n");
+    tx_buffer_append_string(text,
+                            "\n* Without the states that the frozen blocks give: they were "
+                            "there already.\n");
   }
 }
 
@@ -174,11 +177,11 @@ static void add_head(const tx_ablation *a, tx_buffer *text) {
   const tx_ablation_options *o = a->options;
   tx_buffer_format(text,
                    "%s: %" PRId64 " texts for training, %" PRId64 " for validation, %" PRId64
-                   " for testing; padded to %" PRId64 " tokens;\n%d epoch%s of batch %d at %g; "
+                   " for testing; padded to %" PRId64
+                   " tokens;\n%d epoch%s of batch %d at %g; "
                    "seeds from %" PRIu64 ".  Accuracy in per cent; book: GPT-2, test.\n\n",
                    o->model, a->train->rows, a->validation->rows, a->test->rows, a->base.longest,
-                   o->epochs, o->epochs == 1 ? "" : "s", o->batch, o->learning_rate,
-                   o->seed);
+                   o->epochs, o->epochs == 1 ? "" : "s", o->batch, o->learning_rate, o->seed);
 }
 
 static tx_status make_text(tx_ablation *a, tx_error *error) {

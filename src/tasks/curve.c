@@ -67,8 +67,7 @@ static tx_status read_line(tx_curve *curve, const char *path, int64_t number, tx
 }
 
 /* A last line that a kill cut short is left out. */
-static tx_status read_lines(const tx_map *map, const char *path, tx_curve *curve,
-                            tx_error *error) {
+static tx_status read_lines(const tx_map *map, const char *path, tx_curve *curve, tx_error *error) {
   TX_TRY(make_room(curve, count_lines(map), error));
   uint64_t at = 0;
   for (int64_t number = 1; at < map->size; number++) {

@@ -59,8 +59,7 @@ tx_mean tx_seeds_difference(const char *const *a, const char *const *b, int64_t 
     mean += step / (double)(s + 1);
     squares += step * (difference - mean);
   }
-  double reach = seeds < 2 ? 0
-                           : tx_student(seeds - 1) *
-                                 sqrt(squares / (double)(seeds - 1) / (double)seeds);
+  double reach =
+      seeds < 2 ? 0 : tx_student(seeds - 1) * sqrt(squares / (double)(seeds - 1) / (double)seeds);
   return join(mean, tx_paired_counts(total[0], total[1], total[2], total[3]), reach, -1);
 }

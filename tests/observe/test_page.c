@@ -19,7 +19,10 @@ static void test_text_is_escaped(void **state) {
   } cases[] = {{"plain", "plain"},
                {"<b> & \"c\" > 'd'", "&lt;b&gt; &amp; &quot;c&quot; &gt; 'd'"},
                {"größer 😀", "größer 😀"},
-               {"a\x01""b\tc\nd", "a\xEF\xBF\xBD""b\tc\nd"},
+               {"a\x01"
+                "b\tc\nd",
+                "a\xEF\xBF\xBD"
+                "b\tc\nd"},
                {"bad \xff\xc3 end", "bad \xEF\xBF\xBD\xEF\xBF\xBD end"},
                {"\xEF\xBF\xBE", "\xEF\xBF\xBD"}, /* U+FFFE */
                {"", ""}};
@@ -37,14 +40,16 @@ static void test_cells(void **state) {
   tx_page_cell(&page, true, NULL, "a<b");
   tx_page_cell(&page, false, "number", "7");
   tx_page_element(&page, "p", "x & y");
-  assert_string_equal(page.data,
-                      "<th>a&lt;b</th><td class=\"number\">7</td><p>x &amp; y</p>\n");
+  assert_string_equal(page.data, "<th>a&lt;b</th><td class=\"number\">7</td><p>x &amp; y</p>\n");
   tx_buffer_free(&page);
 }
 
 /* A plot of an area of 200 by 100 pixels at (50, 34). */
 static tx_plot begin(tx_buffer *page, bool logarithmic) {
-  tx_axis x = {.low = 1, .high = logarithmic ? 100 : 5, .logarithmic = logarithmic, .label = "x",
+  tx_axis x = {.low = 1,
+               .high = logarithmic ? 100 : 5,
+               .logarithmic = logarithmic,
+               .label = "x",
                .unit = ""};
   tx_axis y = {.low = 0, .high = 10, .label = "<y>", .unit = " %"};
   return tx_plot_begin(page, 272, 180, 50, x, y, "a & b");

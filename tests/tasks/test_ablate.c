@@ -96,8 +96,8 @@ static void test_every_row(void **state) {
     if (missing) continue;
     check_score(row->train), check_score(row->validation), check_score(row->test);
     assert_true(row->trained_parameters > 0);
-    assert_string_equal(row->model, row->number == 6 || row->number == 9 || row->number == 12
-                                        ? gpt2 : llama);
+    assert_string_equal(row->model,
+                        row->number == 6 || row->number == 9 || row->number == 12 ? gpt2 : llama);
     assert_int_equal(row->lesson[0] == '\0', row->number == 1);
   }
   const tx_ablation_row *rows = report.rows - 1; /* by number */

@@ -51,9 +51,11 @@ static void test_no_log(void **state) {
   (void)state;
   tx_curve curve;
   MADE_FAILS(tx_curve_read(made("none"), &curve, error), TX_ERROR_INPUT, "log.jsonl");
-  MADE_FAILS(tx_curve_read(log_of("bad", "{\"step\":1,\"loss\":1}\n{\"step\":-1}\n"), &curve, error),
-             TX_ERROR_INPUT, "log.jsonl:2: ");
-  MADE_FAILS(tx_curve_read(log_of("text", "hello\n"), &curve, error), TX_ERROR_INPUT, "log.jsonl:1");
+  MADE_FAILS(
+      tx_curve_read(log_of("bad", "{\"step\":1,\"loss\":1}\n{\"step\":-1}\n"), &curve, error),
+      TX_ERROR_INPUT, "log.jsonl:2: ");
+  MADE_FAILS(tx_curve_read(log_of("text", "hello\n"), &curve, error), TX_ERROR_INPUT,
+             "log.jsonl:1");
   MADE_OK(tx_curve_read(log_of("empty", ""), &curve, error));
   assert_int_equal(curve.step_count + curve.epoch_count, 0);
   MADE_OK(tx_curve_write(&curve, "nothing", made("empty.html"), error));
@@ -75,8 +77,12 @@ static void test_the_chart(void **state) {
   (void)state;
   double steps[] = {1, 2, 3, 4, NAN}, losses[] = {1, 0.72, 0.5, 0.24, 7}, ends[] = {0, 2, 4},
          validation[] = {1, 0.6, 0.1}, broken[] = {NAN, INFINITY, NAN};
-  tx_curve curve = {.step_count = 5, .epoch_count = 3, .steps = steps, .losses = losses,
-                    .ends = ends, .validation_losses = validation};
+  tx_curve curve = {.step_count = 5,
+                    .epoch_count = 3,
+                    .steps = steps,
+                    .losses = losses,
+                    .ends = ends,
+                    .validation_losses = validation};
   expect_chart(&curve,
                "loss by step: . training, V validation after each epoch\n"
                "  1.0000 | V               .\n"
