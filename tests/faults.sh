@@ -169,6 +169,10 @@ for to in gguf safetensors peft; do
   each "export --to $to" "$all" -- export "$top/lora.taxon" --to $to --home home \
     --out home/out --replace
 done
+mkdir "$top/tables"
+for name in train val test; do cp "$top/val.tsv" "$top/tables/$name.tsv"; done
+each 'ablate' "$all" -- ablate --quiet --model "$top/tiny.gguf" --data "$top/tables" --out home/report \
+  --home home --rows 1,18 --seeds 1 --epochs 1 --cache-mb 0 --threads 1
 each 'show' "$reading" -- show $eval
 each 'show --json' 'alloc write' -- show $eval --json
 each 'show of a model' "$reading" -- show "$top/tiny.gguf" --home home
