@@ -22,7 +22,7 @@ static void add_heading(tx_buffer *page) {
                                       "test % (95 % interval)",
                                       "time",
                                       "seeds",
-                                      "book's test %",
+                                      "book: train, validation, test %, time",
                                       "what it teaches"};
   tx_buffer_append_string(page, "<tr>");
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -56,7 +56,8 @@ static void add_row(tx_buffer *page, const tx_ablation_row *row) {
   tx_page_cell(page, false, "number", run ? text : "");
   snprintf(text, sizeof text, "%d", row->seeds);
   tx_page_cell(page, false, "number", run ? text : "");
-  snprintf(text, sizeof text, "%.2f", 100 * row->published_test);
+  snprintf(text, sizeof text, "%.2f, %.2f, %.2f, %.2f min", 100 * row->published_train,
+           100 * row->published_validation, 100 * row->published_test, row->published_seconds / 60);
   tx_page_cell(page, false, "number", text);
   tx_page_cell(page, false, row->skipped ? "note" : NULL,
                row->skipped ? row->skipped : row->lesson);

@@ -154,6 +154,25 @@ static void add_table(const tx_ablation *a, tx_buffer *text) {
   }
 }
 
+/* A paragraph behind "row 4: ", in lines of up to 100 columns. */
+static void add_paragraph(tx_buffer *text, int number, const char *words) {
+  enum { WIDTH = 100, INDENT = 8 };
+  size_t at = INDENT - 1;
+  tx_buffer_format(text, "row %d:%s", number, number < 10 ? " " : "");
+  while (*words) {
+    size_t size = strcspn(words, " ");
+    if (at > INDENT && at + 1 + size > WIDTH) {
+      tx_buffer_format(text, "\n%*s", INDENT - 1, "");
+      at = INDENT - 1;
+    }
+    tx_buffer_append_byte(text, ' ');
+    tx_buffer_append(text, words, size);
+    at += 1 + size;
+    words += size + (words[size] == ' ');
+  }
+  tx_buffer_append_byte(text, '\n');
+}
+
 static void add_lessons(const tx_ablation *a, tx_buffer *text) {
   bool cached = false;
   tx_buffer_append_byte(text, '\n');
@@ -161,9 +180,11 @@ static void add_lessons(const tx_ablation *a, tx_buffer *text) {
     const tx_ablation_row *row = &a->report->rows[i];
     cached |= row->cached;
     if (row->skipped) {
-      tx_buffer_format(text, "row %d: not run: %s\n", row->number, row->skipped);
+      char words[128];
+      snprintf(words, sizeof words, "Not run: %s.", row->skipped);
+      add_paragraph(text, row->number, words);
     } else if (row->lesson[0]) {
-      tx_buffer_format(text, "row %d: %s\n", row->number, row->lesson);
+      add_paragraph(text, row->number, row->lesson);
     }
   }
   if (cached) {
