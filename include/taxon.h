@@ -651,7 +651,8 @@ enum { TX_ABLATION_ROWS = 19, TX_ABLATION_MODELS = 8 };
 typedef struct tx_ablation_options {
   const char *home;
   const char *model;         /* name or path; required */
-  const char *const *models; /* (model_count) by name or path: the larger ones of rows 6 to 9 and 12 */
+  const char *const *models; /* (model_count) by name or path: the larger ones, of rows 6 to 9 and
+                                12 */
   size_t model_count;        /* up to TX_ABLATION_MODELS; 0: the pulled ones that have more
                                 parameters than `model` */
   const char *data;          /* a directory with train.tsv, val.tsv and test.tsv; required */
