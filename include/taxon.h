@@ -660,11 +660,11 @@ typedef struct tx_ablation_options {
   const char *out;           /* a directory, made where it is not there; required */
   const int *rows;           /* (row_count) 1 to 19, in any order */
   size_t row_count;          /* 0: all */
-  const int *row_seeds;      /* (row_count) 0 to 100, in place of `seeds`; 0: as that; NULL: all so */
+  const int *row_seeds;      /* (row_count) 0 to 100, in place of `seeds`; 0: that many; or NULL */
   int seeds;                 /* trainings of each row, 1 to 100, from `seed` upwards */
   int epochs, batch;
   double learning_rate;
-  int64_t context;           /* tokens that row 13 pads to, or the model's context if that is less */
+  int64_t context;           /* tokens that row 13 pads to, at most the model's context */
   int64_t cache_mb;          /* as of tx_train_options */
   uint64_t seed;
 } tx_ablation_options;
