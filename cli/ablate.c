@@ -162,7 +162,7 @@ int verb_ablate(int argc, char **argv) {
   };
   command_line line = {
       .verb = argv[0],
-      .summary = "repeat the book's table of experiments: what each choice is worth",
+      .summary = "repeat the book's table of experiments",
       .usage = "--model NAME|FILE --data DIR --out DIR [options]",
       .about =
           "The nineteen rows of the additional experiments of chapter 6 of \"Build a Large "

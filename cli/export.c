@@ -95,7 +95,7 @@ int verb_export(int argc, char **argv) {
   };
   command_line line = {
       .verb = argv[0],
-      .summary = "write a classifier or a model for llama.cpp, transformers or PEFT",
+      .summary = "write a model for llama.cpp, transformers or PEFT",
       .usage = "CLASSIFIER|MODEL --to gguf|safetensors|peft --out DIR [options]",
       .about =
           "gguf: model.gguf, the whole model with what training changed, for llama.cpp; of a\n"

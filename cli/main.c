@@ -29,9 +29,9 @@ static const verb verbs[] = {
     {"eval", "measure a classifier on labelled texts", verb_eval},
     {"predict", "classify texts", verb_predict},
     {"generate", "write answers to prompts, and measure them", verb_generate},
-    {"ablate", "repeat the book's table of experiments: what each choice is worth", verb_ablate},
+    {"ablate", "repeat the book's table of experiments", verb_ablate},
     {"quantize", "make a classifier faster in int8, if its answers bear it", verb_quantize},
-    {"export", "write a classifier or a model for llama.cpp, transformers or PEFT", verb_export},
+    {"export", "write a model for llama.cpp, transformers or PEFT", verb_export},
     {"bench", "measure this machine, and a model on it", verb_bench},
 };
 
