@@ -212,8 +212,10 @@ static tx_status judge(fitting *f, double *loss, double *accuracy) {
   }
   return tx_fail(f->error, TX_ERROR_INPUT,
                  "the validation loss is %g after step %" PRId64
-                 " (epoch %" PRId64 "), learning rate up to %g: try a smaller --lr, more --warm-up or %s",
-                 fabs(*loss), f->state.step, f->state.epoch, f->options.learning_rate, clip_advice(f));
+                 " (epoch %" PRId64 "), learning rate up to %g: try a smaller --lr, more --warm-up "
+                 "or %s",
+                 fabs(*loss), f->state.step, f->state.epoch, f->options.learning_rate,
+                 clip_advice(f));
 }
 
 static tx_status tell_epoch(const fitting *f, int64_t epoch, double training, double validation,

@@ -430,8 +430,9 @@ static tx_status pair_gradient(void *self, const int64_t *examples, int64_t coun
   if (!texts) return tx_fail_memory(error, (uint64_t)count * 16, "a step");
   for (int64_t i = 0; i < 2 * count; i++) texts[i] = 2 * examples[i / 2] + i % 2;
   ready(l);
+  tx_choice choice = {texts, 2 * count};
   tx_status status =
-      forward(l, pass, &lesson->train, (tx_choice){texts, 2 * count}, 0, 2 * count, true, &r, error);
+      forward(l, pass, &lesson->train, choice, 0, 2 * count, true, &r, error);
   tx_free(texts);
   TX_TRY(status);
   size_t wanted = (size_t)r.run.wanted.count;

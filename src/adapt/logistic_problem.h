@@ -39,7 +39,8 @@ typedef struct tx_logistic_problem {
   tx_arena *arena; /* owns what follows `losses` and it */
 } tx_logistic_problem;
 
-/* `marks` NULL: `labels`; as of tx_logistic_options.  `use` NULL: all rows.  `with_gradient` false: only losses will be asked for. */
+/* `marks` NULL: `labels`; as of tx_logistic_options.  `use` NULL: all rows.  `with_gradient`
+ * false: only losses will be asked for. */
 tx_status tx_logistic_problem_make(tx_logistic_problem *problem, const tx_features *features,
                                    const int32_t *labels, const uint8_t *marks, int classes,
                                    const double *class_weights,

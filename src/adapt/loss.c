@@ -89,7 +89,9 @@ double tx_truth_loss(tx_truth truth, int64_t text, const float *logits, int clas
   if (truth.labels) return label_nll(logits, classes, truth.labels[text]);
   const uint8_t *marks = marks_of(truth, classes, text);
   double sum = 0;
-  for (int c = 0; c < classes; c++) sum += tx_logistic_loss((double)(marks[c] ? logits[c] : -logits[c]));
+  for (int c = 0; c < classes; c++) {
+    sum += tx_logistic_loss((double)(marks[c] ? logits[c] : -logits[c]));
+  }
   return sum / classes;
 }
 

@@ -55,7 +55,9 @@ void tx_tail_free(tx_tail *tail) {
 
 int64_t tx_tail_width(const tx_tail *tail) { return tail->width; }
 tx_parameters *tx_tail_parameters(tx_tail *tail) { return &tail->stack.trained.parameters; }
-const float *tx_tail_head_weight(const tx_tail *tail) { return tail->stack.trained.head_weight->value; }
+const float *tx_tail_head_weight(const tx_tail *tail) {
+  return tail->stack.trained.head_weight->value;
+}
 const float *tx_tail_head_bias(const tx_tail *tail) { return tail->stack.trained.head_bias->value; }
 
 void tx_tail_set_head(tx_tail *tail, const float *weight, const float *bias) {

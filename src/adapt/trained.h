@@ -74,7 +74,8 @@ typedef struct tx_trained {
 tx_status tx_trained_new(const tx_model *model, tx_trained_options options, tx_trained *trained,
                          tx_error *error);
 /* Before a block, from 0, is run forward, and before its backward: its matrices are packed
- * where they are not kept so, and gains follow from the adapters as they are now.  `view` and `transposed` hold until the next call. */
+ * where they are not kept so, and gains follow from the adapters as they are now.
+ * `view` and `transposed` hold until the next call. */
 tx_status tx_trained_ready(tx_trained *trained, int64_t index, bool backward, tx_error *error);
 /* x (count, C): the embeddings as they are now; where they are trained, of tokens that are all
  * among those, and the gradient dx at them is added to theirs one token after another. */

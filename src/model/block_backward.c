@@ -53,8 +53,8 @@ static tx_status mlp_backward(const backward *b, float *dy) {
   if (gated) {
     TX_TRY(matrix_backward(b, TX_MATRIX_GATE, rows, tape->mlp_normed, dgate, dnormed, true));
   }
-  tx_norm_backward(pass, &b->of.block->norm[TX_NORM_MLP], rows, tape->middle, dnormed, tape->mlp_mean,
-                   tape->mlp_inverse, dy, b->gradient->norm_weight[TX_NORM_MLP],
+  tx_norm_backward(pass, &b->of.block->norm[TX_NORM_MLP], rows, tape->middle, dnormed,
+                   tape->mlp_mean, tape->mlp_inverse, dy, b->gradient->norm_weight[TX_NORM_MLP],
                    b->gradient->norm_bias[TX_NORM_MLP]);
   return TX_OK;
 }
@@ -67,8 +67,10 @@ static tx_status attention_half_backward(const backward *b, const float *dmiddle
   int64_t rows = b->of.wanted->count, tokens = b->of.batch->tokens;
   int64_t query = f->heads * f->head_size, key = f->kv_heads * f->head_size;
   bool failed = false;
-  float *dattended = tx_take_rows(pass, rows, query, &failed), *dquery = tx_take_rows(pass, rows, query, &failed);
-  float *dkey = tx_take_rows(pass, tokens, key, &failed), *dvalue = tx_take_rows(pass, tokens, key, &failed);
+  float *dattended = tx_take_rows(pass, rows, query, &failed);
+  float *dquery = tx_take_rows(pass, rows, query, &failed);
+  float *dkey = tx_take_rows(pass, tokens, key, &failed);
+  float *dvalue = tx_take_rows(pass, tokens, key, &failed);
   float *dwanted = tx_take_rows(pass, rows, f->width, &failed),
         *dnormed = tx_take_rows(pass, tokens, f->width, &failed);
   if (failed) return tx_fail_memory(b->error, 0, "the attention's gradient");

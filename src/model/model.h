@@ -48,7 +48,8 @@ typedef struct tx_model tx_model;
 /* Maps the file and checks facts, names and shapes; loads no weights.
  * `changes` (borrowed for the model's life, may be NULL) holds tensors that
  * replace the file's own, under "blk.N.<stem>.weight" and ".bias",
- * "output_norm.*", "token_embd.weight" and "output.weight"; and rows of the tables that embed: "token_embd.ids" (rising) with
+ * "output_norm.*", "token_embd.weight" and "output.weight"; and rows of the tables that
+ * embed: "token_embd.ids" (rising) with
  * "token_embd.rows", and "position_embd.rows" from position 0 on. */
 tx_status tx_model_open(const char *path, const tx_gguf *changes, tx_model **model,
                         tx_error *error);
@@ -79,7 +80,8 @@ tx_dtype tx_model_dtype(const tx_model *model);
 void tx_model_set_adapters_apart(tx_model *model, bool apart);
 
 /* Attention of blocks from `first` on sees what comes after a token too, though the model was
- * made to look back alone; the number of blocks at first: none does.  Holds for blocks that are loaded from now on. */
+ * made to look back alone; the number of blocks at first: none does.  Holds for blocks that are
+ * loaded from now on. */
 void tx_model_set_two_way(tx_model *model, int64_t first);
 int64_t tx_model_two_way(const tx_model *model); /* `first` */
 bool tx_model_is_two_way(const tx_model *model, int64_t depth); /* one of the first `depth` does */

@@ -124,7 +124,9 @@ static void draw_task(void *context, int64_t index, int worker) {
   const drawing *d = context;
   const drawn *t = &d->list[index];
   uint64_t seed = d->seed;
-  for (const char *c = t->name; *c; c++) seed = (seed ^ (uint64_t)(unsigned char)*c) * 0x100000001b3u;
+  for (const char *c = t->name; *c; c++) {
+    seed = (seed ^ (uint64_t)(unsigned char)*c) * 0x100000001b3u;
+  }
   tx_random random = tx_random_seed(seed);
   for (int64_t i = 0; i < t->outputs * t->inputs; i++) {
     t->values[i] =
