@@ -98,11 +98,12 @@ static json_t *head_json(const tx_exporting *e) {
     whole = append(labels, json_stringn(label.data, label.size)) &&
             append(weight, numbers(e->weight + (int64_t)i * e->features, e->features));
   }
-  json_t *object = json_pack("{s:s, s:I, s:I, s:o*, s:o*, s:o*}", "pooling",
-                             tx_pooling_name(e->pooling), "depth", (json_int_t)e->depth,
-                             "max_tokens", (json_int_t)facts->max_tokens, "labels", labels, "bias",
+  json_t *object = json_pack("{s:s, s:b, s:I, s:I, s:o*, s:o*, s:o*}", "pooling",
+                             tx_pooling_name(e->pooling), "multi_label", facts->multi_label,
+                             "depth", (json_int_t)e->depth, "max_tokens",
+                             (json_int_t)facts->max_tokens, "labels", labels, "bias",
                              numbers(e->bias, (int64_t)facts->label_count), "weight", weight);
-  bool all = whole && object && json_object_size(object) == 6;
+  bool all = whole && object && json_object_size(object) == 7;
   if (!all) json_decref(object);
   return all ? object : NULL;
 }

@@ -61,7 +61,11 @@ static const char source[] =
     "                            attention_mask=mask, position_ids=positions,\n"
     "                            use_cache=False).last_hidden_state\n"
     "        logits = self.score(pool(states, mask, self.config.pooling))\n"
-    "        loss = nn.functional.cross_entropy(logits, labels) if labels is not None else None\n"
+    "        loss = None\n"
+    "        if labels is not None and self.config.problem_type == \"multi_label_classification\":\n"
+    "            loss = nn.functional.binary_cross_entropy_with_logits(logits, labels.float())\n"
+    "        elif labels is not None:\n"
+    "            loss = nn.functional.cross_entropy(logits, labels)\n"
     "        if not return_dict:\n"
     "            return (logits,) if loss is None else (loss, logits)\n"
     "        return SequenceClassifierOutput(loss=loss, logits=logits)\n";
