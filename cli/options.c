@@ -433,6 +433,10 @@ static void print_quoted(FILE *out, const char *text) {
 /* A value that looks like an option is joined to its name. */
 static void print_argument(FILE *out, const option *of, const char *text) {
   const char *slash = of->flags & OPTION_PATH ? strrchr(text, '/') : NULL;
+  if (of->type == OPTION_FLAG) { /* one that is not given is the default */
+    fprintf(out, " --%s", of->name);
+    return;
+  }
   const char *kept = slash && slash[1] ? slash + 1 : text;
   fprintf(out, " --%s%c", of->name, strncmp(kept, "--", 2) == 0 ? '=' : ' ');
   print_quoted(out, kept);

@@ -1,9 +1,11 @@
 /* taxon train: makes a classifier from labelled texts, and says how good it is
  * beside the baselines. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "chart.h"
 #include "facts.h"
@@ -474,15 +476,43 @@ static const char *how_to_go_on(const train *state) {
   return "no classifier was written: run the same command again to start anew";
 }
 
+static bool is_file(const char *path, const char *other) {
+  struct stat one, two;
+  return other && stat(path, &one) == 0 && stat(other, &two) == 0 && one.st_dev == two.st_dev &&
+         one.st_ino == two.st_ino;
+}
+
+/* The page's place, before hours of work: not a file that it is made of, and to be written. */
+static int check_page(const train *state, const char *verb) {
+  const char *page = state->page;
+  if (!page) return CLI_DONE;
+  if (!state->run && !state->resume) {
+    return cli_usage_error(verb, "--report draws the log of a run: name its directory with --run");
+  }
+  if (is_file(page, state->data) || is_file(page, state->validation) ||
+      is_file(page, state->model) || is_file(page, state->out) ||
+      strcmp(page, state->out) == 0) {
+    return cli_usage_error(verb, "--report %s is a file of this training; name another", page);
+  }
+  struct stat there;
+  bool exists = stat(page, &there) == 0;
+  FILE *file = exists && !S_ISREG(there.st_mode) ? NULL : fopen(page, "ab");
+  if (!file) {
+    return cli_system_error(verb, "cannot write the page %s: %s; name another place", page,
+                            exists && S_ISDIR(there.st_mode) ? "it is a directory" : strerror(errno));
+  }
+  fclose(file);
+  if (!exists) remove(page);
+  return CLI_DONE;
+}
+
 static int run(const train *state, const command_line *line, const char *command) {
   tx_train_options options = library_options(state, command);
   tx_train_report report = {0};
   tx_error error = {0};
   progress bar;
-  if (state->page && !state->run && !state->resume) {
-    return cli_usage_error(line->verb,
-                           "--report draws the log of a run: name its directory with --run");
-  }
+  int page = check_page(state, line->verb);
+  if (page != CLI_DONE) return page;
   note_idle_options(state);
   progress_begin(&bar, state->common.quiet);
   tx_watch watch = progress_watch(&bar);

@@ -141,7 +141,9 @@ static tx_status open_columns(tx_table *table, const char *path, const char *for
     if (!*columns[i].name) {
       return tx_fail(error, TX_ERROR_ARGUMENT, "the name of a column is empty");
     }
-    table->cells.wanted.any[want(table, columns[i].name, columns[i].optional)] = columns[i].any;
+    size_t cell = want(table, columns[i].name, columns[i].optional);
+    table->cells.wanted.any[cell] = columns[i].any;
+    table->cells.wanted.null[cell] = columns[i].null;
   }
   return open_input(table, path, format, error);
 }

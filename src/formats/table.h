@@ -12,8 +12,8 @@ enum { TX_MAX_LABELS = 100000 };
 typedef struct tx_table_column {
   const char *name; /* borrowed while the table is open */
   bool optional;    /* the table, or an object of JSONL, may be without it */
-  bool any;         /* of JSONL a value of any kind: lists and objects as JSON text, null as if
-                       it were missing */
+  bool null;        /* of JSONL null will do, as if it were missing */
+  bool any;         /* of JSONL a value of any kind: lists and objects as JSON text */
 } tx_table_column;
 
 tx_status tx_table_open_columns(const char *path, const char *format,

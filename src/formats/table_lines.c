@@ -141,7 +141,7 @@ static tx_status set_cell(tx_table_cells *cells, size_t cell, json_t *value, con
   bool any = cells->wanted.any[cell], number = kind == JSON_INTEGER || kind == JSON_REAL;
   bool array = cell > 0 && cell == cells->wanted.array;
   if (kind == JSON_ARRAY && array) return join_strings(cells, cell, value, file, error);
-  if (any && kind == JSON_NULL) return TX_OK;
+  if (cells->wanted.null[cell] && kind == JSON_NULL) return TX_OK;
   if (!any && !number) {
     char shown[TX_SHOWN_SIZE];
     return tx_fail_line(error, TX_ERROR_INPUT, file, cells->line,

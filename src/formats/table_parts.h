@@ -57,8 +57,8 @@ typedef struct {
 typedef struct {
   tx_text names[TX_TABLE_CELLS];
   bool optional[TX_TABLE_CELLS];
-  bool any[TX_TABLE_CELLS]; /* JSONL: a value of any kind will do: lists and objects stay JSON,
-                               null is not there */
+  bool null[TX_TABLE_CELLS]; /* JSONL: null will do, and is not there */
+  bool any[TX_TABLE_CELLS];  /* JSONL: lists and objects will do, and stay JSON */
   size_t count;
   size_t array;    /* JSONL: the cell that may be an array of strings; 0: none */
   char separator;  /* ... by which they are joined */

@@ -121,7 +121,7 @@ tx_train_options tx_ablation_settings(const tx_ablation *a, int number,
 const char *tx_ablation_obstacle(tx_ablation *a, int number) {
   const tx_ablation_recipe *recipe = tx_ablation_recipe_of(number);
   const tx_ablation_model *model = tx_ablation_model_of(a, recipe->size);
-  if (!model) return "no such model is at hand";
+  if (!model) return "no larger model is at hand: name one by --models, or pull one";
   if (number == 4 && model->blocks < 2) return "the model has one block";
   return NULL;
 }

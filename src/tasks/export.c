@@ -14,6 +14,7 @@
 #include "formats/hub.h"
 #include "model/trunk.h"
 #include "score/network.h"
+#include "tasks/tuned_model.h"
 
 tx_export_options tx_export_defaults(void) { return (tx_export_options){0}; }
 
@@ -71,8 +72,7 @@ static tx_status open_classifier(tx_exporting *e, const char *what, tx_error *er
   TX_TRY(tx_classifier_read(what, options, &e->classifier, error));
   TX_TRY(tx_classifier_base(e->classifier, options, path, error));
   TX_TRY(tx_network_base(e->classifier->artifact, e->classifier->facts, path, &e->model, error));
-  e->depth = tx_model_facts(e->model)->blocks;
-  if (e->classifier->facts[0].label_count == 0) return TX_OK;
+  e->base_name = e->classifier->facts[0].base_name;
   TX_TRY(read_chosen_head(e, error));
   tell_differences(e);
   return TX_OK;
@@ -88,7 +88,20 @@ static tx_status open_model(tx_exporting *e, const char *path, tx_error *error) 
   return TX_OK;
 }
 
-/* A classifier's file, or a model's name or file. */
+static tx_status open_tuned(tx_exporting *e, const char *path, tx_error *error) {
+  tx_tuned_facts facts;
+  if (e->options.head) {
+    return tx_fail(error, TX_ERROR_ARGUMENT, "%s is a tuned model; leave out the head, it has none",
+                   path);
+  }
+  TX_TRY(tx_tuned_model_open(path, e->options.home, e->options.model, &e->tuned, &facts, &e->model,
+                             error));
+  e->depth = tx_model_facts(e->model)->blocks;
+  e->base_name = facts.base_name;
+  return TX_OK;
+}
+
+/* A classifier's or a tuned model's file, or a model's name or file. */
 static tx_status open_what(tx_exporting *e, const char *what, tx_error *error) {
   char path[4096], known[65];
   tx_gguf *gguf;
@@ -98,8 +111,9 @@ static tx_status open_what(tx_exporting *e, const char *what, tx_error *error) {
     return open_model(e, path, error);
   }
   TX_TRY(tx_gguf_open(what, &gguf, error));
-  bool artifact = tx_artifact_is(gguf);
+  bool artifact = tx_artifact_is(gguf), tuned = tx_tuned_is(gguf);
   tx_gguf_close(gguf);
+  if (tuned) return open_tuned(e, what, error);
   return artifact ? open_classifier(e, what, error) : open_model(e, what, error);
 }
 
@@ -238,6 +252,7 @@ tx_status tx_export(const char *what, tx_export_options options, tx_export_repor
   if (status != TX_OK) remove_written(&e);
   tx_model_close(e.model);
   tx_classifier_close(e.classifier);
+  tx_gguf_close(e.tuned);
   tx_arena_free(e.arena);
   return status;
 }

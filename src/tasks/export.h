@@ -12,7 +12,9 @@
 
 typedef struct tx_exporting {
   tx_export_options options;
-  tx_classifier *classifier; /* NULL: a model by itself */
+  tx_classifier *classifier; /* NULL: a model by itself, or a tuned one */
+  tx_gguf *tuned;            /* the artifact of a tuned model; or NULL */
+  tx_text base_name;         /* of a classifier or a tuned model */
   tx_model *model;
   const tx_artifact_facts *facts; /* of the chosen head; NULL: there is none */
   tx_pooling pooling;

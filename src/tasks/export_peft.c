@@ -187,7 +187,7 @@ static bool put_modules(json_t *object, const adapters *found) {
 }
 
 static tx_status write_config(tx_exporting *e, const adapters *found, tx_error *error) {
-  tx_text base = e->classifier->facts[0].base_name;
+  tx_text base = e->base_name;
   bool gpt2 = strcmp(tx_model_facts(e->model)->architecture->name, "gpt2") == 0;
   json_int_t rank = (json_int_t)found->items[0].rank;
   json_t *object = json_pack(

@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "base/memory.h"
 #include "formats/artifact.h"
 #include "formats/hub.h"
@@ -10,46 +9,12 @@
 #include "kernels/kernels.h"
 #include "tasks/generator.h"
 #include "tasks/tune.h"
+#include "tasks/tuned_model.h"
 #include "text/vocabulary.h"
 
 tx_generator_options tx_generator_defaults(void) { return (tx_generator_options){0}; }
 
 /* ---- opening ----------------------------------------------------------- */
-
-static tx_status check_base(const tx_generator *g, const char *path, tx_error *error) {
-  char hex[TX_SHA256_HEX];
-  uint64_t size;
-  const unsigned char *bytes = tx_gguf_bytes(tx_model_gguf(g->model), &size);
-  if (!tx_sha256_bytes(bytes, size, hex)) return tx_fail_memory(error, 256, "a hash");
-  if (memcmp(hex, g->facts.base_sha256.data, 64) == 0) return TX_OK;
-  return tx_fail(error, TX_ERROR_INPUT,
-                 "the model was tuned from another base: it needs SHA-256 %.64s, but %s has %s; "
-                 "pull the right model or tune again on this one",
-                 g->facts.base_sha256.data, path, hex);
-}
-
-/* A changed tensor that does not fit is most likely the sign of another base. */
-static tx_status open_changed(tx_generator *g, const char *path, tx_error *error) {
-  tx_error misfit = {0};
-  if (tx_model_open(path, g->artifact, &g->model, &misfit) == TX_OK) {
-    return check_base(g, path, error);
-  }
-  if (tx_model_open(path, NULL, &g->model, NULL) == TX_OK) TX_TRY(check_base(g, path, error));
-  return tx_fail_with(error, &misfit);
-}
-
-static tx_status open_tuned(tx_generator *g, const char *path, tx_generator_options options,
-                            tx_error *error) {
-  char base[4096], known[65];
-  TX_TRY(tx_tuned_open(path, &g->artifact, &g->facts, error));
-  char *name = tx_copy_bytes(g->facts.base_name.data, g->facts.base_name.size);
-  if (!name) return tx_fail_memory(error, g->facts.base_name.size, "a name");
-  tx_status status =
-      tx_model_locate(options.model ? options.model : name, options.home, base, known, error);
-  tx_free(name);
-  TX_TRY(status);
-  return open_changed(g, base, error);
-}
 
 static tx_status is_artifact(const char *path, bool *artifact, tx_error *error) {
   tx_gguf *gguf;
@@ -68,7 +33,10 @@ static tx_status open_model(tx_generator *g, const char *what, tx_generator_opti
   bool artifact;
   TX_TRY(tx_model_locate(what, options.home, path, known, error));
   TX_TRY(is_artifact(path, &artifact, error));
-  if (artifact) return open_tuned(g, path, options, error);
+  if (artifact) {
+    return tx_tuned_model_open(path, options.home, options.model, &g->artifact, &g->facts,
+                               &g->model, error);
+  }
   if (options.model) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
                    "%s is a model already; a base is named for a tuned one", what);

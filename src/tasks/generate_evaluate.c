@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "formats/directory.h"
 #include "formats/file.h"
 #include "formats/table.h"
 #include "tasks/generator.h"
@@ -154,9 +155,23 @@ static tx_status write_answers(const evaluation *e, const tx_text *references, t
 
 /* ---- the whole ------------------------------------------------------------- */
 
+/* Found before the work. */
+static tx_status check_out(const tx_generate_options *o, tx_error *error) {
+  tx_writer *writer;
+  if (!o->out) return TX_OK;
+  if (strcmp(o->data, "-") != 0 && tx_file_same(o->data, o->out)) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "the output %s is the file of the rows; name another output", o->out);
+  }
+  TX_TRY(tx_writer_open(o->out, &writer, error));
+  tx_writer_cancel(writer);
+  return TX_OK;
+}
+
 static tx_status run(evaluation *e, tx_generate_report *report, const tx_watch *watch,
                      tx_error *error) {
   double start = tx_seconds();
+  TX_TRY(check_out(e->options, error));
   e->arena = tx_arena_new();
   if (!e->arena) return tx_fail_memory(error, 64, "the rows");
   TX_TRY(tx_instructions_open(e->options->data, &e->options->rows, TX_ASKED_AND_ANSWERED, &e->table,

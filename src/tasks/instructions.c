@@ -65,9 +65,12 @@ static tx_status open_table(tx_instructions *t, const char *path, tx_error *erro
                                 o->messages,           o->chosen, o->rejected};
   tx_table_column columns[COLUMNS];
   for (int i = 0; i < COLUMNS; i++) {
-    columns[i] = (tx_table_column){named[i] ? named[i] : usual[i], named[i] == NULL, true};
+    bool list = i == MESSAGES;
+    columns[i] = (tx_table_column){named[i] ? named[i] : usual[i], named[i] == NULL, true, list};
   }
-  if (o->instruction) columns[INSTRUCTION] = (tx_table_column){usual[INSTRUCTION], true, true};
+  if (o->instruction) {
+    columns[INSTRUCTION] = (tx_table_column){usual[INSTRUCTION], true, true, true};
+  }
   TX_TRY(read_answers(t, error));
   return tx_table_open_columns(path, o->format, columns, COLUMNS, &t->table, error);
 }
@@ -195,8 +198,8 @@ static tx_status read_messages(tx_instructions *t, int64_t line, tx_error *error
   if (answers > 0 && is_role(&turns[count - 1], "assistant")) return TX_OK;
   return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
                       count == 0
-                          ? "the messages are no list of messages"
-                          : "the row has no answer: its last message is not the assistant's");
+                          ? "'messages' is no list of messages; write [{\"role\": ..., \"content\": ...}, ...]"
+                          : "the row has no answer: its last message is not the assistant's; add one or remove the row");
 }
 
 /* ---- instruction, input, output ----------------------------------------- */

@@ -38,6 +38,14 @@ static void add_number(tx_run *run, const char *name, double value) {
   add_text(run, name, text);
 }
 
+static void add_rate(tx_run *run, double rate) {
+  if (rate > 0) {
+    add_number(run, "--lr", rate);
+  } else {
+    add_text(run, "--lr", "the method's own");
+  }
+}
+
 enum { WORDS = 7 };
 
 /* Choices, by the words of the command line. */
@@ -71,7 +79,7 @@ static void add_facts(tx_run *run, const tx_training *t, const tx_run_fact *own,
   if (o->sweep) {
     add_text(run, "--lr", "sweep");
   } else {
-    add_number(run, "--lr", o->learning_rate);
+    add_rate(run, o->learning_rate);
   }
   add_text(run, "--label-separator", o->table.label_separator ? o->table.label_separator : "none");
   const struct {

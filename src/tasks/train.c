@@ -199,6 +199,12 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
                    "--%s is of a model with random weights: give --init random too",
                    o->layers > 0 ? "layers" : "width");
   }
+  if (o->init == TX_INIT_RANDOM && (o->seeds > 1 || o->folds > 0)) {
+    return tx_fail(error, TX_ERROR_ARGUMENT,
+                   "--%s goes over one model, and --init random draws another for each seed: train "
+                   "it again with another --seed instead",
+                   o->seeds > 1 ? "seeds" : "folds");
+  }
   TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_FULL, error));
   TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_AUTO, error));
   TX_TRY(check_range("head solver", (int)o->head_solver, 0, TX_HEAD_SGD, error));

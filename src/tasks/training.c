@@ -65,7 +65,7 @@ static tx_status check_depth(const tx_training *t, tx_error *error) {
   if (o->depth > blocks || o->max_depth > blocks) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "--%s is %d, but %s has %" PRId64 " block%s",
                    o->depth > blocks ? "depth" : "max-depth",
-                   o->depth > blocks ? o->depth : o->max_depth, o->model, blocks,
+                   o->depth > blocks ? o->depth : o->max_depth, tx_training_base_name(t), blocks,
                    blocks == 1 ? "" : "s");
   }
   if (o->method == TX_METHOD_LORA) TX_TRY(check_rank(t, error));

@@ -212,7 +212,8 @@ static const char *read_cells(const char *name, const char *bytes, const tx_tabl
 
 static void test_columns(void **state) {
   (void)state;
-  const tx_table_column columns[] = {{"q", false, true}, {"n", true, true}, {"q", false, false}};
+  const tx_table_column columns[] = {
+      {"q", false, true, true}, {"n", true, true, true}, {"q", false, false, false}};
   assert_string_equal(read_cells("c.tsv", "x\tq\n1\ta\n2\t\n", columns, 3), "2:a,-,a;3:,-,;");
   assert_string_equal(read_cells("c.csv", "q,n\n\"a,b\",c\n", columns, 2), "2:a,b,c;");
   assert_string_equal(
@@ -221,7 +222,7 @@ static void test_columns(void **state) {
   assert_non_null(strstr(read_cells("c.jsonl", "{\"q\": [1]}\n", columns, 3), "is an array"));
   assert_non_null(strstr(read_cells("c.jsonl", "{\"n\": 1}\n", columns, 2), "[3] there is no key 'q'"));
   assert_non_null(strstr(read_cells("c.tsv", "x\n1\n", columns, 2), "[3] there is no column 'q'"));
-  const tx_table_column nameless = {"", false, false};
+  const tx_table_column nameless = {"", false, false, false};
   assert_non_null(strstr(read_cells("c.tsv", "x\n", &nameless, 1), "[2] the name of a column"));
 }
 

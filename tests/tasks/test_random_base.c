@@ -110,6 +110,9 @@ static void test_what_is_refused(void **state) {
   options.layers = 2;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
              "--layers is of a model with random weights: give --init random too");
+  options.init = TX_INIT_RANDOM, options.seeds = 2;
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
+             "--seeds goes over one model, and --init random draws another for each seed");
 }
 
 static void test_training_from_scratch(void **state) {
