@@ -519,6 +519,25 @@ static void test_heads(void **state) {
   tx_gguf_close(artifact);
 }
 
+/* One label a text, and any number of them: what asks the model is told which it is. */
+static void test_any_number_of_labels_is_told(void **state) {
+  (void)state;
+  for (int several = 0; several < 2; several++) {
+    tx_train_options options = made_options(llama, made("several.taxon"));
+    options.table.label_separator = several ? "," : NULL;
+    made_train(options);
+    exported(options.out, export_options(TX_EXPORT_SAFETENSORS, "several"));
+    json_t *config = read_json(made("several"), "config.json");
+    assert_string_equal(json_string_value(json_object_get(config, "problem_type")),
+                        several ? "multi_label_classification" : "single_label_classification");
+    json_decref(config);
+    exported(options.out, export_options(TX_EXPORT_GGUF, "several-gguf"));
+    json_t *head = read_json(made("several-gguf"), "classifier.json");
+    assert_int_equal(json_is_true(json_object_get(head, "multi_label")), several);
+    json_decref(head);
+  }
+}
+
 static void keep_note(void *context, const char *sentence) {
   snprintf(context, 300, "%s", sentence);
 }
@@ -701,7 +720,7 @@ int main(void) {
       cmocka_unit_test(test_a_model_as_safetensors),
       cmocka_unit_test(test_llama_peft),          cmocka_unit_test(test_gpt2_peft),
       cmocka_unit_test(test_heads),               cmocka_unit_test(test_int8_is_told),
-      cmocka_unit_test(test_stopping),
+      cmocka_unit_test(test_any_number_of_labels_is_told), cmocka_unit_test(test_stopping),
       cmocka_unit_test(test_refusals),            cmocka_unit_test(test_places),
       cmocka_unit_test(test_depths),              cmocka_unit_test(test_new_beside_old),
       cmocka_unit_test(test_damaged_while_written),
