@@ -267,7 +267,10 @@ static tx_status call_range(tx_run *run, tx_value self, const tx_value *argument
   }
   tx_list *list;
   TX_TRY(tx_list_make(run, (size_t)count, &list));
-  for (int64_t i = 0; i < count; i++) list->items[i] = tx_value_integer(from + i * step);
+  for (int64_t i = 0; i < count; i++) {
+    list->items[i] = tx_value_integer(from);
+    if (i + 1 < count) from += step; /* as above: not past the last */
+  }
   *value = tx_value_list(list);
   return TX_OK;
 }

@@ -44,7 +44,7 @@ static tx_status add_part(tx_run *run, tx_list *list, size_t *capacity, tx_strin
   return TX_OK;
 }
 
-/* At runs of white space; `most` splits, or -1. */
+/* At runs of white space; `most` splits. */
 static tx_status split_at_space(tx_run *run, tx_string string, int64_t most, tx_list *list) {
   size_t capacity = 0, size;
   string = tx_string_strip(string, NULL, TX_STRIP_LEFT);
@@ -75,12 +75,13 @@ static tx_status split_at(tx_run *run, tx_string string, tx_string separator, in
 METHOD(split) {
   tx_list *list;
   tx_string separator;
-  int64_t most = -1;
+  int64_t most = INT64_MAX;
   TX_TRY(tx_run_spend(run, self.string.size));
   TX_TRY(tx_list_make(run, 0, &list));
   *value = tx_value_list(list);
   if (tx_given(arguments[1])) {
     TX_TRY(tx_want_whole(run, arguments[1], "an argument of split", &most));
+    most = most < 0 ? INT64_MAX : most; /* all of them */
   }
   if (!tx_given(arguments[0]) || arguments[0].kind == TX_VALUE_NONE) {
     return split_at_space(run, self.string, most, list);
@@ -95,11 +96,12 @@ METHOD(split) {
 tx_status tx_template_replace(tx_run *run, tx_value self, const tx_value *arguments,
                               tx_value *value) {
   tx_string string = self.string, old, new;
-  int64_t most = -1;
+  int64_t most = INT64_MAX;
   TX_TRY(tx_want_string(run, arguments[0], "an argument of replace", &old));
   TX_TRY(tx_want_string(run, arguments[1], "an argument of replace", &new));
   if (tx_given(arguments[2]) && arguments[2].kind != TX_VALUE_NONE) {
     TX_TRY(tx_want_whole(run, arguments[2], "an argument of replace", &most));
+    most = most < 0 ? INT64_MAX : most; /* all of them */
   }
   if (!old.size) {
     return TX_RUN_FAIL(run, "replace is given an empty string; mend the chat template");
@@ -202,7 +204,7 @@ METHOD(count) {
   TX_TRY(tx_want_string(run, arguments[0], "the argument of count", &what));
   TX_TRY(tx_run_spend(run, self.string.size));
   if (!what.size) return TX_RUN_FAIL(run, "count is given an empty string; mend the chat template");
-  TX_TRY(split_at(run, self.string, what, -1, &list));
+  TX_TRY(split_at(run, self.string, what, INT64_MAX, &list));
   *value = tx_value_integer((int64_t)list.count - 1);
   return TX_OK;
 }
@@ -213,7 +215,7 @@ METHOD(splitlines) {
   TX_TRY(tx_run_spend(run, self.string.size));
   TX_TRY(tx_list_make(run, 0, &list));
   tx_string newline = {"\n", 1, NULL};
-  TX_TRY(split_at(run, self.string, newline, -1, list));
+  TX_TRY(split_at(run, self.string, newline, INT64_MAX, list));
   if (!list->items[list->count - 1].string.size) list->count--;
   *value = tx_value_list(list);
   return TX_OK;

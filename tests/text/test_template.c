@@ -364,8 +364,23 @@ static void test_bounds(void **state) {
                   "{% set n.x = [n.x] %}", 1, "{% endfor %}{{ n.x|tojson", "deeper than 256");
 }
 
+/* Numbers at the ends of what is counted in. */
+static void test_largest_numbers(void **state) {
+  (void)state;
+  check("{% for i in range(-9223372036854775807, 9223372036854775807, 4611686018427387904) %}"
+        "{{ i }} {% endfor %}",
+        NULL, 0, "-9223372036854775807 -4611686018427387903 1 4611686018427387905 ");
+  check("{{ 'a b c'.split(' ', -9223372036854775807 - 1) | length }}", NULL, 0, "3");
+  check("{{ 'a b c'.split(none, -9223372036854775807 - 1) | length }}", NULL, 0, "3");
+  check("{{ 'aba'.replace('a', 'c', -9223372036854775807 - 1) }}", NULL, 0, "cbc");
+  check("{{ 'abc'[-9223372036854775807 - 1:9223372036854775807] }}", NULL, 0, "abc");
+  check("{{ 'abc'[9223372036854775807::-9223372036854775807 - 1] }}", NULL, 0, "c");
+  check("{{ 'abc'[-9223372036854775807 - 1] }}", NULL, 0, "");
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_refused),
+                                     cmocka_unit_test(test_largest_numbers),
                                      cmocka_unit_test(test_marks), cmocka_unit_test(test_bounds),
                                      cmocka_unit_test(test_running_out),
                                      cmocka_unit_test(test_cut_short)};
