@@ -362,6 +362,10 @@ static tx_status repeat(job *j) {
   tx_training *t = &j->shared;
   const tx_train_options *o = t->options;
   const char *file = o->head_count > 0 ? o->heads[0].data : o->data;
+  if (o->seeds > 1 && o->init == TX_INIT_RANDOM) {
+    tx_watch_note(t->watch, "the random weights are those of --seed in all trainings: the spread is "
+                  "of the rest alone");
+  }
   t->report->seed_count = (size_t)o->seeds;
   for (int i = 0; i < o->seeds; i++) t->report->seeds[i].seed = o->seed + (uint64_t)i;
   if (o->folds > 0) TX_TRY(tx_repeat_folds(t, &j->sets[0], file, j->error));

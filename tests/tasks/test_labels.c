@@ -305,6 +305,33 @@ static void test_seeds(void **state) {
 }
 
 /* Every method, the artifact being that of a run without folds; the trunk is run once. */
+/* A head that no chance is in: whether int8 is kept for the artifact is none of the spread. */
+static void test_seeds_before_int8(void **state) {
+  (void)state;
+  tx_train_options options = made_options(llama, made("seeds-int8.taxon"));
+  options.seeds = 2, options.precision = TX_PRECISION_AUTO;
+  tx_train_report report = made_train(options);
+  assert_int_equal(report.precision, TX_PRECISION_INT8);
+  assert_true(report.seeds[0].nll != report.val_nll);
+  assert_true(report.seeds[0].nll == report.seeds[1].nll);
+  assert_true(report.seed_nll.deviation == 0);
+}
+
+static void note_weights(void *context, const char *sentence) {
+  if (strstr(sentence, "the random weights are those of --seed")) *(bool *)context = true;
+}
+
+static void test_seeds_of_random_weights(void **state) {
+  (void)state;
+  bool said = false;
+  tx_watch watch = {.note = note_weights, .context = &said};
+  tx_train_report report;
+  tx_train_options options = made_options(llama, made("seeds-random.taxon"));
+  options.seeds = 2, options.init = TX_INIT_RANDOM, options.layers = 1;
+  MADE_OK(tx_train(&options, &report, &watch, error));
+  assert_true(said);
+}
+
 static void test_folds(void **state) {
   (void)state;
   static const tx_method methods[] = {TX_METHOD_HEAD, TX_METHOD_LAST_BLOCK, TX_METHOD_LORA,
@@ -401,6 +428,8 @@ int main(void) {
                                      cmocka_unit_test(test_paths),
                                      cmocka_unit_test(test_slashes),
                                      cmocka_unit_test(test_seeds),
+                                     cmocka_unit_test(test_seeds_before_int8),
+                                     cmocka_unit_test(test_seeds_of_random_weights),
                                      cmocka_unit_test(test_folds),
                                      cmocka_unit_test(test_folds_do_not_leak),
                                      cmocka_unit_test(test_folds_of_several_labels),
