@@ -147,6 +147,20 @@ static tx_status fail_answer(const tx_instructions *t, int64_t line, column of, 
                       t->cells[of].data ? "empty" : "not there");
 }
 
+static tx_status rename_answer(const tx_instructions *t, int64_t line, tx_text *answer,
+                               tx_error *error) {
+  if (!t->renamed) return TX_OK;
+  for (size_t i = 0; i < t->renamed_count; i++) {
+    if (!is_same(t->renamed[i].output, *answer)) continue;
+    *answer = t->renamed[i].answer;
+    return TX_OK;
+  }
+  char shown[TX_SHOWN_SIZE];
+  return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
+                      "'%s' is none of the outputs that --answers %s names",
+                      tx_show_name(*answer, shown), t->options->answers);
+}
+
 /* ---- messages ---------------------------------------------------------- */
 
 static tx_status fail_message(const tx_instructions *t, int64_t line, size_t number,
@@ -179,6 +193,7 @@ static tx_status add_message(tx_instructions *t, const json_t *message, int64_t 
     return fail_message(t, line, number, "is an answer, and empty; fill it in or remove the row",
                         error);
   }
+  if (answer) TX_TRY(rename_answer(t, line, &turn.content, error));
   return add_turn(t, turn, error);
 }
 
@@ -203,20 +218,6 @@ static tx_status read_messages(tx_instructions *t, int64_t line, tx_error *error
 }
 
 /* ---- instruction, input, output ----------------------------------------- */
-
-static tx_status rename_answer(const tx_instructions *t, int64_t line, tx_text *answer,
-                               tx_error *error) {
-  if (!t->renamed) return TX_OK;
-  for (size_t i = 0; i < t->renamed_count; i++) {
-    if (!is_same(t->renamed[i].output, *answer)) continue;
-    *answer = t->renamed[i].answer;
-    return TX_OK;
-  }
-  char shown[TX_SHOWN_SIZE];
-  return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
-                      "'%s' is none of the outputs that --answers %s names",
-                      tx_show_name(*answer, shown), t->options->answers);
-}
 
 static tx_status add_question(tx_instructions *t, int64_t line, tx_error *error) {
   const tx_text user = {"user", 4};

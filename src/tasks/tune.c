@@ -36,9 +36,11 @@ static tx_status check_options(const tx_tune_options *o, tx_error *error) {
     return tx_fail(error, TX_ERROR_ARGUMENT, "a batch of %" PRId64 " tokens cannot be",
                    o->batch_tokens);
   }
-  if (!o->preferences || !o->with_prompts) return TX_OK;
+  if (!o->preferences || (!o->with_prompts && !o->rows.answers)) return TX_OK;
   return tx_fail(error, TX_ERROR_ARGUMENT,
-                 "--dpo compares answers to one prompt, so --with-prompts is not for it");
+                 o->with_prompts
+                     ? "--dpo compares answers to one prompt, so --with-prompts is not for it"
+                     : "--dpo takes its answers as they stand, so --answers is not for it");
 }
 
 /* ---- the template ------------------------------------------------------- */

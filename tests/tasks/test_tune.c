@@ -404,6 +404,8 @@ static void test_bad_options(void **state) {
   REFUSED(options, TX_ERROR_ARGUMENT, "beta is 0");
   options = plain, options.preferences = options.with_prompts = true;
   REFUSED(options, TX_ERROR_ARGUMENT, "--with-prompts is not for it");
+  options = plain, options.preferences = true, options.rows.answers = "yes,no";
+  REFUSED(options, TX_ERROR_ARGUMENT, "--answers is not for it");
   options = plain, options.preferences = true;
   REFUSED(options, TX_ERROR_INPUT, "'chosen' is not there");
   options = plain, options.rows.answers = "yes,no";
@@ -414,6 +416,26 @@ static void test_bad_options(void **state) {
   options.train.data = made("one.jsonl");
   write_text(options.train.data, "{\"instruction\": \"a\", \"output\": \"b\"}\n");
   REFUSED(options, TX_ERROR_INPUT, "no row can be held out");
+}
+
+/* What --answers names is the answer of messages as of columns: the same rows, the same file. */
+static void test_answers_of_messages(void **state) {
+  (void)state;
+  const char *const tables[] = {
+      "{\"instruction\": \"a\", \"output\": \"high\"}\n{\"instruction\": \"b\", \"output\": \"low\"}\n",
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
+      "{\"role\": \"assistant\", \"content\": \"high\"}]}\n"
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"b\"}, "
+      "{\"role\": \"assistant\", \"content\": \"low\"}]}\n"};
+  const char *const names[] = {"columns.taxon", "messages.taxon"};
+  for (int i = 0; i < 2; i++) {
+    tx_tune_options options = options_for(tables[i], names[i]);
+    options.rows.answers = "high=up,low=down";
+    tune(options);
+    options.rows.answers = "high=up";
+    REFUSED(options, TX_ERROR_INPUT, "'low' is none of the outputs");
+  }
+  assert_true(same_files(made(names[0]), made(names[1])));
 }
 
 /* With --max-tokens what is longer is left out, and counted. */
@@ -436,7 +458,7 @@ int main(void) {
       cmocka_unit_test(test_what_is_written),
       cmocka_unit_test(test_columns_and_answers),
       cmocka_unit_test(test_loss_of_answers),
-      cmocka_unit_test(test_preferences),
+      cmocka_unit_test(test_preferences), cmocka_unit_test(test_answers_of_messages),
       cmocka_unit_test(test_stopped_and_resumed),
       cmocka_unit_test(test_what_differs_is_named),
       cmocka_unit_test(test_artifact),
