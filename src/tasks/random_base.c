@@ -22,8 +22,13 @@ static void stem_of(const char *base_name, char stem[160]) {
 static tx_status make(const tx_gguf *base, const tx_facts *facts, uint64_t seed, const char *home,
                       const char *name, const char *base_name, char path[4096],
                       const tx_watch *watch, tx_error *error) {
-  char source[512];
-  snprintf(source, sizeof source, "random weights, seed %" PRIu64 ", after %s", seed, base_name);
+  char source[512], hex[TX_SHA256_HEX];
+  uint64_t size;
+  const unsigned char *bytes = tx_gguf_bytes(base, &size);
+  if (!tx_sha256_bytes(bytes, size, hex)) return tx_fail_memory(error, 256, "a hash");
+  /* The name alone may be that of another file, in another directory or at another time. */
+  snprintf(source, sizeof source, "random weights, seed %" PRIu64 ", after SHA-256 %.16s, %s", seed,
+           hex, base_name);
   tx_gguf_writer *writer = tx_gguf_writer_new();
   tx_arena *arena = tx_arena_new();
   tx_status status = writer && arena ? TX_OK : tx_fail_memory(error, 256, "a model");

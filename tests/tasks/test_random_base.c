@@ -105,6 +105,9 @@ static void test_what_is_refused(void **state) {
   MADE_FAILS(tx_random_base(made_directory, llama, "x/tiny_llama.gguf", 1, 0, 3, name, path, NULL,
                             error),
              TX_ERROR_INPUT, "another model is called tiny_llama-random-1x64-s3 already");
+  /* The same name, of another file: one of another directory. */
+  MADE_FAILS(tx_random_base(made_directory, gpt2, llama, 1, 64, 3, name, path, NULL, error),
+             TX_ERROR_INPUT, "another model is called tiny_llama-random-1x64-s3 already");
   tx_train_options options = made_options(llama, made("x.taxon"));
   tx_train_report report;
   options.layers = 2;
