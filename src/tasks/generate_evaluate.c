@@ -153,25 +153,31 @@ static tx_status write_answers(const evaluation *e, const tx_text *references, t
   return status;
 }
 
-/* ---- the whole ------------------------------------------------------------- */
-
 /* Found before the work. */
-static tx_status check_out(const tx_generate_options *o, tx_error *error) {
-  tx_writer *writer;
-  if (!o->out) return TX_OK;
-  if (strcmp(o->data, "-") != 0 && tx_file_same(o->data, o->out)) {
+static tx_status check_out(const evaluation *e, tx_error *error) {
+  const tx_generator *g = e->generator;
+  const char *const paths[] = {e->options->data, g->artifact ? tx_gguf_path(g->artifact) : NULL,
+                               tx_gguf_path(tx_model_gguf(g->model))};
+  static const char *const names[] = {"table", "tuned model", "model"};
+  const char *out = e->options->out;
+  for (int i = 0; out && i < 3; i++) {
+    if (!paths[i] || strcmp(paths[i], "-") == 0 || !tx_file_same(paths[i], out)) continue;
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "the output %s is the file of the rows; name another output", o->out);
+                   "the output %s is the file of the %s; name another output", out, names[i]);
   }
-  TX_TRY(tx_writer_open(o->out, &writer, error));
+  tx_writer *writer;
+  if (!out) return TX_OK;
+  TX_TRY(tx_writer_open(out, &writer, error));
   tx_writer_cancel(writer);
   return TX_OK;
 }
 
+/* ---- the whole ------------------------------------------------------------- */
+
 static tx_status run(evaluation *e, tx_generate_report *report, const tx_watch *watch,
                      tx_error *error) {
   double start = tx_seconds();
-  TX_TRY(check_out(e->options, error));
+  TX_TRY(check_out(e, error));
   e->arena = tx_arena_new();
   if (!e->arena) return tx_fail_memory(error, 64, "the rows");
   TX_TRY(tx_instructions_open(e->options->data, &e->options->rows, TX_ASKED_AND_ANSWERED, &e->table,

@@ -203,9 +203,12 @@ static void test_table(void **state) {
   char *file = read_bytes(asked.out, &size);
   assert_non_null(strstr(file, "{\"line\":3,\"answer\":\"low\",\"reference\":\"low\"}\n"));
   free(file);
-  asked.out = asked.data;
-  MADE_FAILS(tx_generate_evaluate(generator, &asked, &report, NULL, error), TX_ERROR_ARGUMENT,
-             "is the file of the rows; name another output");
+  const char *const inputs[] = {asked.data, t->out};
+  for (int i = 0; i < 2; i++) {
+    asked.out = inputs[i];
+    MADE_FAILS(tx_generate_evaluate(generator, &asked, &report, NULL, error), TX_ERROR_ARGUMENT,
+               "name another output");
+  }
   asked.data = made("other.tsv"), asked.out = NULL;
   write_text(asked.data, "q\ta\nup\tHIGH \ndown\tHIGH \nover\thigh\n");
   asked.rows.answers = "HIGH =high,high";

@@ -422,7 +422,8 @@ static void test_bad_options(void **state) {
 static void test_answers_of_messages(void **state) {
   (void)state;
   const char *const tables[] = {
-      "{\"instruction\": \"a\", \"output\": \"high\"}\n{\"instruction\": \"b\", \"output\": \"low\"}\n",
+      "{\"instruction\": \"a\", \"output\": \"high\"}\n"
+      "{\"instruction\": \"b\", \"output\": \"low\"}\n",
       "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, "
       "{\"role\": \"assistant\", \"content\": \"high\"}]}\n"
       "{\"messages\": [{\"role\": \"user\", \"content\": \"b\"}, "
