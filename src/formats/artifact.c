@@ -162,6 +162,10 @@ static tx_status check_multi_label(const tx_gguf *gguf, const tx_artifact_facts 
     return fail_damaged(gguf, "it has any number of labels a text, but nothing to separate them",
                         error);
   }
+  for (size_t i = 0; i < facts->label_count; i++) {
+    if (!memchr(facts->labels[i].data, of[0], facts->labels[i].size)) continue;
+    return fail_damaged(gguf, "a label holds what separates its labels", error);
+  }
   for (size_t i = 0, at = 0; i < facts->majority_count; i++, at++) {
     tx_text wanted = facts->majority_labels[i];
     while (at < facts->label_count && (facts->labels[at].size != wanted.size ||

@@ -363,8 +363,9 @@ static tx_status repeat(job *j) {
   const tx_train_options *o = t->options;
   const char *file = o->head_count > 0 ? o->heads[0].data : o->data;
   if (o->seeds > 1 && o->init == TX_INIT_RANDOM) {
-    tx_watch_note(t->watch, "the random weights are those of --seed in all trainings: the spread is "
-                  "of the rest alone");
+    tx_watch_note(t->watch,
+                  "the random weights are those of --seed in all trainings: the spread is of the "
+                  "rest alone");
   }
   t->report->seed_count = (size_t)o->seeds;
   for (int i = 0; i < o->seeds; i++) t->report->seeds[i].seed = o->seed + (uint64_t)i;

@@ -259,6 +259,30 @@ static void test_slashes(void **state) {
              "the label 'a//c' is no path");
 }
 
+/* An answer of several labels would be cut short, or could not be read back. */
+static void test_damaged_separator(void **state) {
+  (void)state;
+  static const char key[] = "taxon.label_separator", damages[] = {'\0', ' ', 'e', '\x80'};
+  tx_train_options options = several(made("separator.taxon"));
+  made_train(options);
+  FILE *file = fopen(options.out, "r+b");
+  char bytes[8192];
+  size_t size = fread(bytes, 1, sizeof bytes, file), at = 0;
+  while (at < size && memcmp(bytes + at, key, strlen(key)) != 0) at++;
+  assert_true(at + strlen(key) + 12 < size && bytes[at + strlen(key) + 12] == ',');
+  for (size_t i = 0; i < sizeof damages; i++) {
+    tx_classifier *classifier;
+    assert_int_equal(fseek(file, (long)(at + strlen(key) + 12), SEEK_SET), 0);
+    assert_int_equal(fputc(damages[i], file), (unsigned char)damages[i]);
+    assert_int_equal(fflush(file), 0);
+    tx_classifier_options plain = tx_classifier_defaults();
+    plain.home = made_directory;
+    MADE_FAILS(tx_classifier_open(options.out, plain, &classifier, error), TX_ERROR_INPUT,
+               "the artifact is damaged");
+  }
+  fclose(file);
+}
+
 /* ---- seeds and folds --------------------------------------------------- */
 
 static tx_train_options repeated(const char *out) {
@@ -428,6 +452,7 @@ int main(void) {
                                      cmocka_unit_test(test_paths),
                                      cmocka_unit_test(test_slashes),
                                      cmocka_unit_test(test_seeds),
+                                     cmocka_unit_test(test_damaged_separator),
                                      cmocka_unit_test(test_seeds_before_int8),
                                      cmocka_unit_test(test_seeds_of_random_weights),
                                      cmocka_unit_test(test_folds),
