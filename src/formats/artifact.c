@@ -163,7 +163,7 @@ static tx_status check_multi_label(const tx_gguf *gguf, const tx_artifact_facts 
                         error);
   }
   for (size_t i = 0; i < facts->label_count; i++) {
-    if (!memchr(facts->labels[i].data, of[0], facts->labels[i].size)) continue;
+    if (!memchr(facts->labels[i].data, byte[0], facts->labels[i].size)) continue;
     return fail_damaged(gguf, "a label holds what separates its labels", error);
   }
   for (size_t i = 0, at = 0; i < facts->majority_count; i++, at++) {

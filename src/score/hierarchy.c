@@ -21,7 +21,8 @@ struct tx_hierarchy {
   path_node *nodes; /* (count) */
   size_t count, levels, labels;
   size_t *of_label; /* (labels) */
-  double *sums;     /* (count): scratch of tx_hierarchy_path() */
+  double *sums;     /* (count): scratch of tx_hierarchy_walk() */
+  size_t *way;      /* (levels): of tx_hierarchy_path() */
 };
 
 /* The beginning of a label up to one of its slashes, or all of it. */
@@ -123,7 +124,8 @@ static bool build(tx_hierarchy *h, const tx_text *labels, const beginning *all, 
     h->nodes[h->of_label[i]].label = (int64_t)i;
   }
   h->sums = tx_arena_array(h->arena, h->count, sizeof *h->sums);
-  return h->sums != NULL;
+  h->way = tx_arena_array(h->arena, h->count, sizeof *h->way);
+  return h->sums && h->way;
 }
 
 tx_status tx_hierarchy_new(const tx_text *labels, size_t count, tx_hierarchy **hierarchy,
@@ -186,14 +188,19 @@ static int64_t most_probable_child(const tx_hierarchy *h, int64_t parent, const 
   return (double)labels[h->nodes[parent].label] > h->sums[best] ? NO_NODE : best;
 }
 
-size_t tx_hierarchy_path(tx_hierarchy *hierarchy, const float *probabilities, tx_path_step *steps) {
+size_t tx_hierarchy_walk(tx_hierarchy *h, const float *labels, size_t *nodes) {
   size_t count = 0;
-  tx_hierarchy_sum(hierarchy, probabilities, hierarchy->sums);
-  int64_t at = most_probable_child(hierarchy, NO_NODE, probabilities);
-  while (at != NO_NODE) {
-    double p = hierarchy->sums[at];
-    steps[count++] = (tx_path_step){hierarchy->nodes[at].name, p < 1 ? p : 1};
-    at = most_probable_child(hierarchy, at, probabilities);
+  tx_hierarchy_sum(h, labels, h->sums);
+  int64_t at = most_probable_child(h, NO_NODE, labels);
+  for (; at != NO_NODE; at = most_probable_child(h, at, labels)) nodes[count++] = (size_t)at;
+  return count;
+}
+
+size_t tx_hierarchy_path(tx_hierarchy *hierarchy, const float *probabilities, tx_path_step *steps) {
+  size_t count = tx_hierarchy_walk(hierarchy, probabilities, hierarchy->way);
+  for (size_t i = 0; i < count; i++) {
+    double p = hierarchy->sums[hierarchy->way[i]];
+    steps[i] = (tx_path_step){hierarchy->nodes[hierarchy->way[i]].name, p < 1 ? p : 1};
   }
   return count;
 }

@@ -21,6 +21,10 @@ size_t tx_hierarchy_node(const tx_hierarchy *hierarchy, size_t label); /* of a l
 /* The node of that level at or above a node which is not above it. */
 size_t tx_hierarchy_above(const tx_hierarchy *hierarchy, size_t node, size_t level);
 
+/* The way of tx_hierarchy_path() (taxon.h): nodes (levels), from the top; their number, 1 at
+ * least. */
+size_t tx_hierarchy_walk(tx_hierarchy *hierarchy, const float *labels, size_t *nodes);
+
 /* labels (count) to nodes (tx_hierarchy_count()). */
 void tx_hierarchy_sum(const tx_hierarchy *hierarchy, const float *labels, double *nodes);
 

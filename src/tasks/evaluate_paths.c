@@ -1,39 +1,27 @@
-/* Level by level, and over all nodes at and above label and answer. */
+/* Level by level of the way that predict goes, and over all nodes at and above label and answer. */
 #include "tasks/evaluate_paths.h"
 
 #include <string.h>
 
 #include "score/hierarchy.h"
 #include "trust/comparison.h"
-#include "trust/metrics.h"
 
 typedef struct {
-  const tx_hierarchy *hierarchy;
-  size_t *best;  /* (levels): the most probable node of each */
-  double *nodes; /* (nodes): probabilities of one text */
+  tx_hierarchy *hierarchy;
+  size_t *way; /* (levels): of one text, as it is answered where any certainty will do */
   int64_t shared, of_labels, of_answers; /* nodes at and above, added up over the texts */
 } paths;
 
-static void find_best(const paths *p, const float *probabilities) {
-  size_t count = tx_hierarchy_count(p->hierarchy);
-  tx_hierarchy_sum(p->hierarchy, probabilities, p->nodes);
-  for (size_t n = 0; n < count; n++) {
-    size_t level = tx_hierarchy_level(p->hierarchy, n) - 1;
-    bool first = n == 0 || tx_hierarchy_level(p->hierarchy, n - 1) <= level;
-    if (first || p->nodes[n] > p->nodes[p->best[level]]) p->best[level] = n;
-  }
-}
-
-static void add_text(paths *p, size_t label, size_t answer, tx_level_score *levels) {
+static void add_text(paths *p, size_t label, const float *probabilities, tx_level_score *levels) {
   const tx_hierarchy *h = p->hierarchy;
-  size_t true_node = tx_hierarchy_node(h, label), answered = tx_hierarchy_node(h, answer);
-  size_t depth = tx_hierarchy_level(h, true_node), reached = tx_hierarchy_level(h, answered);
+  size_t true_node = tx_hierarchy_node(h, label), depth = tx_hierarchy_level(h, true_node);
+  size_t reached = tx_hierarchy_walk(p->hierarchy, probabilities, p->way);
   p->of_labels += (int64_t)depth, p->of_answers += (int64_t)reached;
   for (size_t level = 1; level <= depth; level++) {
-    size_t node = tx_hierarchy_above(h, true_node, level);
+    bool met = level <= reached && p->way[level - 1] == tx_hierarchy_above(h, true_node, level);
     levels[level - 1].n++;
-    levels[level - 1].correct += p->best[level - 1] == node;
-    if (level <= reached) p->shared += tx_hierarchy_above(h, answered, level) == node;
+    levels[level - 1].correct += met;
+    p->shared += met;
   }
 }
 
@@ -53,17 +41,15 @@ static void finish(const paths *p, tx_evaluation *out) {
 
 static tx_status measure(paths *p, const tx_dataset *table, const float *probabilities,
                          tx_arena *arena, tx_evaluation *out, tx_error *error) {
-  size_t levels = tx_hierarchy_levels(p->hierarchy), count = tx_hierarchy_count(p->hierarchy);
-  p->best = tx_arena_array(arena, levels, sizeof *p->best);
-  p->nodes = tx_arena_array(arena, count, sizeof *p->nodes);
+  size_t levels = tx_hierarchy_levels(p->hierarchy);
+  p->way = tx_arena_array(arena, levels, sizeof *p->way);
   out->levels = tx_arena_array(arena, levels, sizeof *out->levels);
-  if (!p->best || !p->nodes || !out->levels) return tx_fail_memory(error, count * 8, "the levels");
+  if (!p->way || !out->levels) return tx_fail_memory(error, levels * 8, "the levels");
   memset(out->levels, 0, levels * sizeof *out->levels);
   out->level_count = levels;
   for (int64_t i = 0; i < table->rows; i++) {
     const float *row = probabilities + i * table->classes;
-    find_best(p, row);
-    add_text(p, (size_t)table->labels[i], (size_t)tx_top_label(row, table->classes), out->levels);
+    add_text(p, (size_t)table->labels[i], row, out->levels);
   }
   finish(p, out);
   return TX_OK;

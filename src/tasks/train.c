@@ -199,11 +199,10 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
                    "--%s is of a model with random weights: give --init random too",
                    o->layers > 0 ? "layers" : "width");
   }
-  if (o->init == TX_INIT_RANDOM && (o->seeds > 1 || o->folds > 0)) {
+  if (o->init == TX_INIT_RANDOM && o->seeds > 1) {
     return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "--%s goes over one model, and --init random draws another for each seed: train "
-                   "it again with another --seed instead",
-                   o->seeds > 1 ? "seeds" : "folds");
+                   "--seeds goes over one model, and --init random draws another for each seed: train "
+                   "it again with another --seed instead");
   }
   TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_FULL, error));
   TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_AUTO, error));
@@ -362,11 +361,6 @@ static tx_status repeat(job *j) {
   tx_training *t = &j->shared;
   const tx_train_options *o = t->options;
   const char *file = o->head_count > 0 ? o->heads[0].data : o->data;
-  if (o->seeds > 1 && o->init == TX_INIT_RANDOM) {
-    tx_watch_note(t->watch,
-                  "the random weights are those of --seed in all trainings: the spread is of the "
-                  "rest alone");
-  }
   t->report->seed_count = (size_t)o->seeds;
   for (int i = 0; i < o->seeds; i++) t->report->seeds[i].seed = o->seed + (uint64_t)i;
   if (o->folds > 0) TX_TRY(tx_repeat_folds(t, &j->sets[0], file, j->error));
