@@ -107,6 +107,7 @@ void train_print_json(const train_result *result, const tx_train_report *report)
   out_put(object, "precision", json_string(options_precisions[report->precision]));
   out_put(object, "epochs", json_integer(report->epochs));
   out_put(object, "best_epoch", json_integer(report->best_epoch));
+  out_put(object, "labels", json_integer(report->labels));
   out_put(object, "train_rows", json_integer(report->train_rows));
   out_put(object, "val_rows", json_integer(report->val_rows));
   out_put(object, "tokens", json_integer(report->tokens));
@@ -254,6 +255,7 @@ static void print_facts(const train_result *result, const tx_train_report *repor
   snprintf(value, sizeof value, "%s for training, %s for validation",
            out_grouped(report->train_rows, a), out_grouped(report->val_rows, b));
   add_fact(&facts, "texts", value);
+  if (result->multi_label) add_fact(&facts, "labels", out_grouped(report->labels, a));
   if (report->cut > 0) {
     snprintf(value, sizeof value, "%s text%s too long and %s cut at the end",
              out_grouped(report->cut, a), report->cut == 1 ? " was" : "s were",

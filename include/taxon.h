@@ -402,6 +402,7 @@ typedef struct tx_train_report {
   int f32_matrices;       /* of int8: how many stay fp32 because of their inputs */
   int epochs;          /* run, of those asked for */
   int best_epoch;      /* kept; 0: the convex head before any epoch */
+  int labels;          /* of the label set */
   int64_t train_rows, val_rows, tokens, cut;
   int64_t trained_parameters;
   double penalty;      /* of the convex head; 0 where there is none */

@@ -52,6 +52,11 @@ typedef struct tx_artifact_facts {
   int64_t train_rows, val_rows, tokens, cut;
   tx_text data_sha256, validation_sha256; /* of the table's rows */
   int64_t seed, epochs, best_epoch, batch, accumulate, trained_parameters;
+  int64_t batch_tokens;        /* of a step; 0, where the key is missing: `batch` texts */
+  int64_t rank;                /* of low-rank adapters; 0, where the key is missing: there are none,
+                                  and the next three are missing too */
+  double scale, dropout;       /* adapters count `scale` times; dropout of training, 0..1 */
+  bool magnitudes;             /* DoRA */
   double learning_rate, weight_decay, penalty;
   tx_text precision;           /* "int8"; of length 0, where the key is missing: fp32 */
   const tx_text *f32_matrices; /* (f32_count), "blk.5.ffn_down": fp32 also where the rest is int8 */

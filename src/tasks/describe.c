@@ -95,6 +95,13 @@ static tx_status describe_model(const char *path, json_t *object, bool *whole,
 
 /* ---- a classifier ------------------------------------------------------ */
 
+static void put_adapters(const tx_artifact_facts *f, json_t *training, bool *whole) {
+  put(whole, training, "rank", json_integer(f->rank));
+  put(whole, training, "scale", json_real(f->scale));
+  put(whole, training, "dropout", json_real(f->dropout));
+  put(whole, training, "dora", json_boolean(f->magnitudes));
+}
+
 static json_t *training_json(const tx_artifact_facts *f, bool *whole) {
   json_t *training = json_object();
   put(whole, training, "rows", json_integer(f->train_rows));
@@ -103,9 +110,11 @@ static json_t *training_json(const tx_artifact_facts *f, bool *whole) {
   put(whole, training, "data_sha256", text_json(f->data_sha256));
   put(whole, training, "seed", json_integer(f->seed));
   put(whole, training, "blocks", json_integer(f->blocks_trained));
+  if (f->rank > 0) put_adapters(f, training, whole);
   put(whole, training, "epochs", json_integer(f->epochs));
   put(whole, training, "best_epoch", json_integer(f->best_epoch));
   put(whole, training, "batch", json_integer(f->batch));
+  if (f->batch_tokens > 0) put(whole, training, "batch_tokens", json_integer(f->batch_tokens));
   put(whole, training, "accumulate", json_integer(f->accumulate));
   put(whole, training, "learning_rate", json_real(f->learning_rate));
   put(whole, training, "weight_decay", json_real(f->weight_decay));

@@ -32,6 +32,10 @@ struct tx_instructions {
   size_t renamed_count;
 };
 
+static bool is_same(tx_text a, tx_text b) {
+  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
+
 /* ---- opening ----------------------------------------------------------- */
 
 /* "spam=yes,ham=no" or "yes,no", cut up in `names`. */
@@ -52,6 +56,10 @@ static tx_status read_answers(tx_instructions *t, tx_error *error) {
                      "--answers must be ANSWER,ANSWER... or OUTPUT=ANSWER,..., not '%s'", given);
     }
     if (sign) *sign = '\0';
+    for (size_t i = 0; i < t->renamed_count; i++) {
+      if (!is_same(t->renamed[i].output, tx_text_of(item))) continue;
+      return tx_fail(error, TX_ERROR_ARGUMENT, "--answers names '%s' twice", item);
+    }
     tx_text answer = tx_text_of(sign ? sign + 1 : item);
     t->renamed[t->renamed_count++] = (renaming){tx_text_of(item), answer};
     item = comma ? comma + 1 : NULL;
@@ -109,10 +117,6 @@ void tx_instructions_close(tx_instructions *t) {
   tx_free(t->names);
   tx_free(t->renamed);
   tx_free(t);
-}
-
-static bool is_same(tx_text a, tx_text b) {
-  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
 static bool is_role(const tx_chat_message *turn, const char *role) {
@@ -254,9 +258,11 @@ static tx_status read_answered(tx_instructions *t, tx_instruction_row *row, tx_e
 
 /* ---- rows --------------------------------------------------------------- */
 
+/* What a row asks first: the turns before the first answer. A conversation and its beginning are
+   the same question, so that both are held out, or neither. */
 static uint64_t fingerprint(const tx_chat_message *turns, size_t count) {
   uint64_t print = 0;
-  for (size_t i = 0; i < count; i++) {
+  for (size_t i = 0; i < count && !is_role(&turns[i], "assistant"); i++) {
     const tx_text parts[] = {turns[i].role, turns[i].content, turns[i].input};
     for (int p = 0; p < 3; p++) print = tx_hash64(parts[p].data, parts[p].size, print + 1);
   }
@@ -273,6 +279,6 @@ tx_status tx_instructions_next(tx_instructions *t, tx_instruction_row *row, bool
   TX_TRY((pairs ? read_preference : read_answered)(t, row, error));
   row->turns = (const tx_chat_message *)(const void *)t->turns.data;
   row->count = t->turns.size / sizeof *row->turns;
-  row->question = fingerprint(row->turns, pairs ? row->count : row->count - 1);
+  row->question = fingerprint(row->turns, row->count);
   return TX_OK;
 }

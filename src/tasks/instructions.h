@@ -17,7 +17,7 @@ typedef struct tx_instruction_row { /* borrowed until the next one is read */
   const tx_chat_message *turns; /* (count), at least one */
   size_t count;
   tx_text chosen, rejected; /* of preferences, not empty */
-  uint64_t question;        /* fingerprint of all turns but a last answer */
+  uint64_t question;        /* fingerprint of the turns before the first answer */
 } tx_instruction_row;
 
 typedef struct tx_instructions tx_instructions;

@@ -320,6 +320,7 @@ static void report(job *j) {
   r->method = first->method, r->pooling = first->pooling, r->depth = (int)first->depth;
   r->epochs = first->epochs, r->best_epoch = first->best_epoch;
   r->penalty = first->penalty, r->learning_rate = first->learning_rate;
+  r->labels = first->split.classes;
   r->train_accuracy = first->train_accuracy;
   r->val_accuracy = first->val_accuracy, r->val_lo = first->val_lo, r->val_hi = first->val_hi;
   r->val_macro_f1 = first->val_macro_f1, r->val_micro_f1 = first->val_micro_f1;

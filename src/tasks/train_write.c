@@ -165,6 +165,7 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .epochs = set->epochs,
       .best_epoch = set->best_epoch,
       .batch = o->batch,
+      .batch_tokens = set->epochs > 0 ? o->batch_tokens : 0,
       .accumulate = o->accumulate,
       .trained_parameters = set->trained_parameters,
       .learning_rate = set->learning_rate,
@@ -185,6 +186,11 @@ static tx_status add_facts(const writing *w, tx_error *error) {
       .majority_label = set->majority,
       .majority_accuracy = set->majority_accuracy,
       .linear_accuracy = set->linear_accuracy};
+  if (set->method == TX_METHOD_LORA) {
+    const tx_adapter_options adapter = tx_training_adapter(t);
+    facts.rank = adapter.rank, facts.scale = adapter.scale;
+    facts.dropout = adapter.dropout, facts.magnitudes = adapter.magnitudes;
+  }
   if (set->split.train.marks) TX_TRY(name_majority(w, &facts, error));
   tx_artifact_add_facts(w->writer, &facts);
   return TX_OK;

@@ -19,8 +19,34 @@ tx_tune_options tx_tune_defaults(void) {
 
 /* ---- options ----------------------------------------------------------- */
 
+/* Settings of tx_train() that mean nothing here stay as they are by default. */
+static tx_status check_idle(const tx_train_options *o, tx_error *error) {
+  const struct {
+    const char *name;
+    bool set;
+  } idle[] = {{"a model with random weights", o->init != TX_INIT_PRETRAINED},
+              {"a separator of labels", o->table.label_separator != NULL},
+              {"paths of labels", o->hierarchical},
+              {"a pooling", o->pooling != tx_train_defaults().pooling},
+              {"attention that is not causal", o->attention != TX_ATTENTION_CAUSAL},
+              {"padding", o->pad_to > 0},
+              {"smoothing of labels", o->label_smoothing > 0},
+              {"focal loss", o->focal > 0},
+              {"class weights", o->class_weights != TX_CLASS_WEIGHTS_NONE},
+              {"a penalty", o->penalty > 0},
+              {"several seeds", o->seeds > 1},
+              {"folds", o->folds > 0}};
+  for (size_t i = 0; i < sizeof idle / sizeof *idle; i++) {
+    if (!idle[i].set) continue;
+    return tx_fail(error, TX_ERROR_ARGUMENT, "%s: that is of training a classifier, not of tuning",
+                   idle[i].name);
+  }
+  return TX_OK;
+}
+
 static tx_status check_options(const tx_tune_options *o, tx_error *error) {
   TX_TRY(tx_training_check(&o->train, error));
+  TX_TRY(check_idle(&o->train, error));
   if (o->train.head_count > 0 || o->train.method == TX_METHOD_AUTO ||
       o->train.method == TX_METHOD_HEAD || o->train.depth > 0 ||
       o->train.precision != TX_PRECISION_F32 || o->train.sampling != TX_SAMPLING_ALL) {

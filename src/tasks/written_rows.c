@@ -245,10 +245,10 @@ tx_status tx_written_rows_hold_out(const tx_written_rows *all, uint64_t seed, co
   train->left_out = all->left_out;
   if (status == TX_OK && (train->rows == 0 || held_out->rows == 0)) {
     status = tx_fail(error, TX_ERROR_INPUT,
-                     "%s: no row can be held out to validate with: there are %" PRId64
-                     " rows, and those of one question stay together; give more, or name a table "
+                     "%s: no row can be held out to validate with: %" PRId64
+                     " row%s, and those of one question stay together; give more, or name a table "
                      "to validate with (--val)",
-                     file, all->rows);
+                     file, all->rows, all->rows == 1 ? "" : "s");
   }
   return status;
 }

@@ -142,6 +142,28 @@ static void test_merged_or_apart(void **state) {
   check_adapters(gpt2, TX_TARGETS_ALL, 2, true);
 }
 
+/* How the adapters were made is known of the file. */
+static void test_described(void **state) {
+  (void)state;
+  static const char *const wanted[] = {"\"rank\":4", "\"scale\":1.5", "\"dropout\":0.25",
+                                       "\"dora\":true", "\"batch_tokens\":60"};
+  tx_train_options options = options_for(llama, TX_METHOD_LORA, "described.taxon");
+  options.rank = 4, options.alpha = 6, options.dropout = 0.25, options.dora = true;
+  options.batch_tokens = 60, options.epochs = 1;
+  made_train(options);
+  char *text = NULL;
+  MADE_OK(tx_describe_json(options.out, made_directory, &text, error));
+  char *packed = text;
+  for (const char *at = text; *at; at++) {
+    if (*at != ' ' && *at != '\n') *packed++ = *at;
+  }
+  *packed = '\0';
+  for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+    if (!strstr(text, wanted[i])) fail_msg("%s is not in %s", wanted[i], text);
+  }
+  tx_free_string(text);
+}
+
 /* Beside matrices of bytes too. */
 static void test_apart_in_int8(void **state) {
   (void)state;
@@ -345,6 +367,7 @@ int main(void) {
       cmocka_unit_test(test_ways_of_training),
       cmocka_unit_test(test_tensors_of_another_model),
       cmocka_unit_test(test_merged_or_apart),
+      cmocka_unit_test(test_described),
       cmocka_unit_test(test_apart_in_int8),
       cmocka_unit_test(test_the_same_bytes_on_any_threads),
       cmocka_unit_test(test_what_cannot_be),

@@ -400,6 +400,12 @@ static void test_bad_options(void **state) {
   REFUSED(options, TX_ERROR_ARGUMENT, "--rank is 65");
   options = plain, options.train.method = TX_METHOD_HEAD;
   REFUSED(options, TX_ERROR_ARGUMENT, "the method is last-block, norms, lora or full");
+  options = plain, options.train.focal = 1;
+  REFUSED(options, TX_ERROR_ARGUMENT, "focal loss");
+  options = plain, options.train.attention = TX_ATTENTION_BIDIRECTIONAL;
+  REFUSED(options, TX_ERROR_ARGUMENT, "attention that is not causal");
+  options = plain, options.train.seeds = 2;
+  REFUSED(options, TX_ERROR_ARGUMENT, "several seeds");
   options = plain, options.beta = 0;
   REFUSED(options, TX_ERROR_ARGUMENT, "beta is 0");
   options = plain, options.preferences = options.with_prompts = true;
@@ -412,9 +418,19 @@ static void test_bad_options(void **state) {
   REFUSED(options, TX_ERROR_INPUT, "'red and blue' is none of the outputs");
   options = plain, options.rows.answers = "=yes";
   REFUSED(options, TX_ERROR_ARGUMENT, "--answers must be");
+  options = plain, options.rows.answers = "1=yes,1=no";
+  REFUSED(options, TX_ERROR_ARGUMENT, "--answers names '1' twice");
   options = plain, options.train.validation = NULL;
   options.train.data = made("one.jsonl");
   write_text(options.train.data, "{\"instruction\": \"a\", \"output\": \"b\"}\n");
+  REFUSED(options, TX_ERROR_INPUT, "no row can be held out");
+  /* a conversation and its beginning are not parted either */
+#define ASKED(text) "{\"role\": \"user\", \"content\": \"" text "\"}"
+#define ANSWERED(text) "{\"role\": \"assistant\", \"content\": \"" text "\"}"
+  write_text(options.train.data,
+             "{\"messages\": [" ASKED("a") ", " ANSWERED("b") "]}\n"
+             "{\"messages\": [" ASKED("a") ", " ANSWERED("b") ", " ASKED("c") ", "
+             ANSWERED("d") "]}\n");
   REFUSED(options, TX_ERROR_INPUT, "no row can be held out");
 }
 
