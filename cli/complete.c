@@ -192,8 +192,8 @@ static const char *zsh_action(kind what) {
 static void print_zsh_option(const option *of) {
   kind what = kind_of(of);
   char *help = help_of_option(of);
-  printf("        '%s--%s%s[", of->type == OPTION_COLUMNS || of->type == OPTION_LIST ? "*" : "", of->name,
-         what == KIND_FLAG ? "" : "=");
+  printf("        '%s--%s%s[", of->type == OPTION_COLUMNS || of->type == OPTION_LIST ? "*" : "",
+         of->name, what == KIND_FLAG ? "" : "=");
   print_zsh(help);
   putchar(']');
   if (what != KIND_FLAG) {

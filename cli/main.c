@@ -157,7 +157,8 @@ static help_program describe_program(const char *names[VERB_COUNT],
       .environment =
           "  TAXON_HOME  where models are kept (default: taxon in the user's cache)\n"
           "  TAXON_CPU   generic, avx2 or avx512 instead of the best the processor has\n"
-          "  TAXON_MEMORY_MB  megabytes that a model's weights may take instead of what the system has\n"
+          "  TAXON_MEMORY_MB  megabytes that a model's weights may take instead of what the system "
+          "has\n"
           "  NO_COLOR    not empty: no colour",
       .examples =
           "  taxon pull smollm2-135m\n"

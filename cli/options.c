@@ -83,7 +83,9 @@ char *options_value(const option *of) {
   if (string) fputs(string, out);
   if (of->type == OPTION_LIST) {
     const option_list *list = of->value;
-    for (size_t i = 0; i < list->count; i++) fprintf(out, "%s%s", i == 0 ? "" : " ", list->items[i]);
+    for (size_t i = 0; i < list->count; i++) {
+      fprintf(out, "%s%s", i == 0 ? "" : " ", list->items[i]);
+    }
   }
   if (of->type == OPTION_INTEGER) fprintf(out, "%" PRId64, *(int64_t *)of->value);
   if (of->type == OPTION_REAL && is_word(of)) {

@@ -68,7 +68,8 @@ static void add_score(out_table *table, const char *name, const tx_precision_sco
 }
 
 static void print_scores(const tx_quantization *of) {
-  static const char *const heading[] = {"precision", "accuracy", "NLL", "ECE", "texts/s", "weights"};
+  static const char *const heading[] = {"precision", "accuracy", "NLL",
+                                        "ECE",       "texts/s",  "weights"};
   out_table table = out_table_make("lrrrrr", true);
   for (size_t i = 0; i < sizeof heading / sizeof *heading; i++) out_cell(&table, heading[i]);
   add_score(&table, "f32", &of->f32);
@@ -103,8 +104,9 @@ static void print_verdict(const tx_quantization *of, double tolerance, const cha
     printf("\nAccepted: %+.2f points of accuracy, and %g may be lost; int8 is written to %s\n",
            points, tolerance, out);
   } else {
-    printf("\nNot accepted: %+.2f points of accuracy, and only %g may be lost; nothing is written\n",
-           points, tolerance);
+    printf(
+        "\nNot accepted: %+.2f points of accuracy, and only %g may be lost; nothing is written\n",
+        points, tolerance);
   }
 }
 

@@ -105,15 +105,16 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
       {"method", OPTION_CHOICE, &state->method,
        .help = "what is trained: a linear layer on the model's states, or the last blocks too, or "
                "the norms of all blocks, or low-rank adapters in all of them (lora), or the whole "
-               "model; auto: a linear layer at the depth and pooling that cross-validation chooses, with its last block "
-               "where that is better",
+               "model; auto: a linear layer at the depth and pooling that cross-validation "
+               "chooses, with its last block where that is better",
        .choices = train_methods, .flags = OPTION_RESULT},
       {"pooling", OPTION_CHOICE, &state->pooling,
        .help = "the token, or tokens, that stand for the text; first: not with --method auto; "
                "attention: a learned mean, of trained blocks",
        .choices = train_poolings, .flags = OPTION_RESULT},
       {"depth", OPTION_INTEGER, &state->depth, "N", "blocks of the model that are run",
-       .zero = "chosen by --method auto, else all", .least = 1, .most = 10000, .flags = OPTION_RESULT},
+       .zero = "chosen by --method auto, else all", .least = 1, .most = 10000,
+       .flags = OPTION_RESULT},
       {"max-depth", OPTION_INTEGER, &state->max_depth, "N", "the deepest that --method auto tries",
        .zero = "all blocks", .least = 1, .most = 10000, .flags = OPTION_RESULT},
       {"init", OPTION_CHOICE, &state->init,
@@ -122,8 +123,9 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        .choices = inits, .flags = OPTION_RESULT},
       {"layers", OPTION_INTEGER, &state->layers, "N", "blocks of a random model",
        .zero = "the model's", .least = 1, .most = 1024, .flags = OPTION_RESULT},
-      {"width", OPTION_INTEGER, &state->width, "N", "of a random model, a multiple of its head size",
-       .zero = "the model's", .least = 2, .most = 1 << 17, .flags = OPTION_RESULT},
+      {"width", OPTION_INTEGER, &state->width, "N",
+       "of a random model, a multiple of its head size", .zero = "the model's", .least = 2,
+       .most = 1 << 17, .flags = OPTION_RESULT},
       {"max-tokens", OPTION_INTEGER, &state->max_tokens, "N", "longer texts are cut at the end",
        .zero = "what the model can read", .least = 1, .most = INT32_MAX, .flags = OPTION_RESULT},
       {"pad-to", OPTION_INTEGER, &state->pad_to, "N",
@@ -146,7 +148,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        "cross-validation first: every text answered by a training that has not seen it",
        .zero = "none", .least = 2, .most = TX_MAX_FOLDS},
       {"cache-mb", OPTION_INTEGER, &state->cache_mb, "N",
-       "of the model's states and of fits, kept in the home for later runs; and in memory", .most = 1 << 24},
+       "of the model's states and of fits, kept in the home for later runs; and in memory",
+       .most = 1 << 24},
       {"no-cache", OPTION_FLAG, &state->no_cache, .help = "compute and fit all anew, keep nothing"},
       {.type = OPTION_HEADING, .help = "The head"},
       {"head-solver", OPTION_CHOICE, &state->solver, .help = "exactly, or by gradient steps",
@@ -169,7 +172,8 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        "batches added up before the weights change", .least = 1, .most = 65536,
        .flags = OPTION_RESULT},
       {"patience", OPTION_INTEGER, &state->patience, "N",
-       "epochs without a better validation loss before it stops; as many as --epochs: it never does",
+       "epochs without a better validation loss before it stops; as many as --epochs: it never "
+       "does",
        .zero = "2, or 1 for --method auto", .least = 1, .most = 100000, .flags = OPTION_RESULT},
       {"lr", OPTION_REAL, &state->learning_rate, "X|sweep",
        "largest learning rate; sweep: of eight the one that a short run of each finds best on the "
@@ -194,10 +198,12 @@ static void fill_options(train *state, option options[OPTION_COUNT]) {
        "the weights' exponential average is judged and kept; its decay a step", .zero = "none",
        .high = 0.999999, .flags = OPTION_RESULT},
       {"attention", OPTION_CHOICE, &state->attention,
-       .help = "bidirectional: in the trained blocks a token sees those after it too; two-way: in all blocks",
+       .help = "bidirectional: in the trained blocks a token sees those after it too; two-way: in "
+               "all blocks",
        .choices = attentions, .flags = OPTION_RESULT},
       {"keep-activations", OPTION_FLAG, &state->keep_activations,
-       .help = "of all blocks, also where they take more than 256 MB: faster than computing them again"},
+       .help = "of all blocks, also where they take more than 256 MB: faster than computing them "
+               "again"},
       {"label-smoothing", OPTION_REAL, &state->smoothing, "X",
        "share of the target that is spread over all labels", .high = 0.999,
        .flags = OPTION_RESULT},
@@ -364,8 +370,9 @@ static const char *idle_depth(const train *state) {
 static const char *idle_steps(const train *state) {
   bool heads = state->method == TX_METHOD_AUTO && state->heads.count > 1; /* no block is trained */
   bool convex = state->method == TX_METHOD_HEAD && state->solver == TX_HEAD_CONVEX;
-  return heads || convex ? "the convex head takes no gradient steps (see --method and --head-solver)"
-                         : NULL;
+  return heads || convex
+             ? "the convex head takes no gradient steps (see --method and --head-solver)"
+             : NULL;
 }
 
 typedef struct {
@@ -436,7 +443,8 @@ static void note_idle_options(const train *state) {
 static int read_sources(train *state, const char *verb) {
   size_t count = state->heads.count;
   if (state->run && state->resume) {
-    return cli_usage_error(verb, "--run starts a run and --resume goes on with one: give one of them");
+    return cli_usage_error(verb,
+                           "--run starts a run and --resume goes on with one: give one of them");
   }
   if (count == 0) {
     if (state->data) return CLI_DONE;
@@ -498,8 +506,9 @@ static int check_page(const train *state, const char *verb) {
   bool exists = stat(page, &there) == 0;
   FILE *file = exists && !S_ISREG(there.st_mode) ? NULL : fopen(page, "ab");
   if (!file) {
-    return cli_system_error(verb, "cannot write the page %s: %s; name another place", page,
-                            exists && S_ISDIR(there.st_mode) ? "it is a directory" : strerror(errno));
+    return cli_system_error(
+        verb, "cannot write the page %s: %s; name another place", page,
+        exists && S_ISDIR(there.st_mode) ? "it is a directory" : strerror(errno));
   }
   fclose(file);
   if (!exists) remove(page);

@@ -290,8 +290,9 @@ static void print_verdict(const tx_train_report *report) {
     return;
   }
   if (report->epochs > 0 && report->best_epoch == 0) {
-    puts("\nNo epoch has a lower validation loss than the model before the first step, which is what "
-         "was\nwritten: try another --lr, or more rows.");
+    puts(
+        "\nNo epoch has a lower validation loss than the model before the first step, which is "
+        "what was\nwritten: try another --lr, or more rows.");
   }
   if (report->val_accuracy > report->linear_accuracy) return;
   puts("\nThe linear baseline is as good on these validation texts, or better: before you rely on "

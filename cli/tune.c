@@ -90,7 +90,8 @@ static void add_steps(option_table *table, tune *state) {
       "epochs",  "batch",    "accumulate",  "patience", "lr", "weight-decay", "warm-up", "clip",
       "schedule", "layer-decay", "ema", "keep-activations", NULL};
   static const char *const runs[] = {"run", "resume", "save-minutes", NULL};
-  static const char *const adapters[] = {"rank", "alpha", "rslora", "dropout", "dora", "targets", NULL};
+  static const char *const adapters[] = {"rank", "alpha",   "rslora", "dropout",
+                                         "dora", "targets", NULL};
   static const char *const caches[] = {"cache-mb", "no-cache", NULL};
   add_heading(table, "Gradient steps");
   add_of_train(table, state->shared, steps);

@@ -127,7 +127,8 @@ TX_API tx_status tx_classifier_open(const char *path, tx_classifier_options opti
 TX_API void tx_classifier_close(tx_classifier *classifier);
 TX_API tx_precision tx_classifier_precision(const tx_classifier *classifier); /* f32 or int8 */
 TX_API size_t tx_classifier_count(const tx_classifier *classifier); /* of labels, at least 2 */
-TX_API const char *tx_classifier_label(const tx_classifier *classifier, size_t index); /* borrowed */
+TX_API const char *tx_classifier_label(const tx_classifier *classifier,
+                                       size_t index); /* borrowed */
 
 /* A classifier may answer several label sets over one model: its heads, each with a
  * name, labels and depth of its own.  Indices count from 0, in the artifact's
@@ -195,10 +196,12 @@ typedef struct tx_table_options {
   const char *text;  /* column, or several joined by commas (their texts are joined by a newline) */
   const char *label; /* column; NULL: the table needs none */
   const char *id;    /* column; NULL: use `id` where there is one */
-  const char *format; /* "csv", "tsv", "jsonl"; NULL: by the file's ending, else by its first line */
+  const char *format; /* "csv", "tsv", "jsonl"; NULL: by the file's ending, else by its first
+                         line */
   const char *label_separator; /* NULL: a row has one label.  Else any number of labels, in one cell
-                                  with this one byte between them, spaces around them left out; none:
-                                  an empty cell.  JSONL may have an array of strings instead */
+                                  with this one byte between them, spaces around them left out;
+                                  none: an empty cell.  JSONL may have an array of strings
+                                  instead */
 } tx_table_options;
 
 TX_API tx_table_options tx_table_defaults(void); /* text "text", label "label" */
@@ -245,8 +248,8 @@ typedef enum tx_pooling {
   TX_POOLING_MEAN,      /* the mean over all tokens */
   TX_POOLING_FIRST,     /* the first token's */
   TX_POOLING_LAST_MEAN, /* the last token's beside the mean: twice as many features */
-  TX_POOLING_ATTENTION, /* a mean over all tokens whose weights are learned: the softmax of a learned
-                           query's product with each state; for trained blocks */
+  TX_POOLING_ATTENTION, /* a mean over all tokens whose weights are learned: the softmax of a
+                           learned query's product with each state; for trained blocks */
   TX_POOLING_AUTO,      /* of options: chosen with the depth; the last token's where nothing is */
 } tx_pooling;
 typedef enum tx_head_solver { TX_HEAD_CONVEX, TX_HEAD_SGD } tx_head_solver;
@@ -274,8 +277,8 @@ typedef struct tx_label_source {
 
 typedef enum tx_init {
   TX_INIT_PRETRAINED, /* the model's weights */
-  TX_INIT_RANDOM,     /* random ones, of its architecture and vocabulary, drawn by the seed: a model of
-                         its own, that is kept under the home */
+  TX_INIT_RANDOM,     /* random ones, of its architecture and vocabulary, drawn by the seed: a model
+                         of its own, that is kept under the home */
 } tx_init;
 
 typedef struct tx_train_options {
@@ -307,8 +310,8 @@ typedef struct tx_train_options {
   bool rank_stabilised; /* lora: alpha / sqrt(rank) instead */
   tx_targets targets;  /* lora */
   double dropout;      /* lora: share of an adapter's inputs that a step leaves out, 0 to below 1 */
-  bool dora;           /* lora: each output's length is trained apart from its direction (DoRA, arXiv
-                          2402.09353) */
+  bool dora;           /* lora: each output's length is trained apart from its direction (DoRA,
+                          arXiv 2402.09353) */
   tx_attention attention; /* of methods that train blocks */
   int epochs;          /* gradient training; 0: the method's own, 5, and 2 for auto's last block */
   int batch;           /* texts a step, from 1 */
@@ -334,9 +337,10 @@ typedef struct tx_train_options {
                              0: all the same */
   double ema;             /* gradient steps: the weights' exponential average is what is judged and
                              kept; its decay a step, below 1; 0: the weights themselves */
-  tx_precision precision; /* int8: the blocks that are not trained are computed as bytes, in training
-                             and later; auto: trained in fp32, and then int8 where the accuracy on the
-                             validation rows falls by no more than TX_TOLERANCE points */
+  tx_precision precision; /* int8: the blocks that are not trained are computed as bytes, in
+                             training and later; auto: trained in fp32, and then int8 where the
+                             accuracy on the validation rows falls by no more than TX_TOLERANCE
+                             points */
   int64_t max_tokens; /* longer texts are cut at the end; 0: the model's context */
   int64_t pad_to;     /* shorter texts are filled up at the end with padding tokens, which the model
                          sees as any other: to show what it costs; 0: no padding */
@@ -356,8 +360,8 @@ typedef struct tx_train_options {
   uint64_t seed;
   int seeds;  /* so many trainings on the same rows, with the seeds seed, seed + 1 ...: the artifact
                  is the first one's, the others show how far chance goes; 1 to TX_MAX_SEEDS */
-  int folds;  /* cross-validation over all rows of the training table, before the artifact is trained
-                 as ever: 2 to TX_MAX_FOLDS; 0: none */
+  int folds;  /* cross-validation over all rows of the training table, before the artifact is
+                 trained as ever: 2 to TX_MAX_FOLDS; 0: none */
 } tx_train_options;
 
 enum { TX_MAX_SEEDS = 100, TX_MAX_FOLDS = 100 };
@@ -453,7 +457,8 @@ typedef struct tx_tune_options {
   const char *chat_template; /* "model" (its own), "alpaca", "chatml"; NULL: the model's own where
                                 it has one, else alpaca */
   bool with_prompts;    /* what is asked is learnt too, not the answers alone */
-  bool preferences;     /* rows with a chosen and a rejected answer: direct preference optimisation */
+  bool preferences;     /* rows with a chosen and a rejected answer: direct preference
+                           optimisation */
   double beta;          /* of preferences: how far the answers may leave those of the base, > 0 */
   int64_t batch_tokens; /* > 0: a batch is of so many tokens, not of train.batch rows */
 } tx_tune_options;
@@ -587,7 +592,8 @@ typedef struct tx_label_score {
 /* One comparison on the same rows: McNemar's exact test, two-sided. */
 typedef struct tx_baseline_score {
   double accuracy;
-  double difference, difference_lo, difference_hi; /* classifier less baseline, with a 95 % interval */
+  double difference, difference_lo, difference_hi; /* classifier less baseline, with a 95 %
+                                                      interval */
   int64_t only_classifier_right, only_baseline_right;
   double p_value;
 } tx_baseline_score;

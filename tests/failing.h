@@ -125,7 +125,8 @@ void free(void *block) {
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int failing_code = EIO; /* errno of the failing call; 0: read, write and getrandom do nothing */
+static int failing_code =
+    EIO; /* errno of the failing call; 0: read, write and getrandom do nothing */
 
 /* The C library's own, looked up without being counted. */
 static inline void *failing_next(const char *name) {
@@ -186,7 +187,8 @@ FAILING_CALL_(void *, mmap, (void *at, size_t size, int access, int flags, int f
               (at, size, access, flags, file, from), MAP_FAILED, failing_code)
 FAILING_CALL_(DIR *, opendir, (const char *path), (path), NULL, failing_code)
 FAILING_CALL_(DIR *, fdopendir, (int file), (file), NULL, failing_code)
-FAILING_CALL_(pid_t, waitpid, (pid_t child, int *state, int flags), (child, state, flags), -1, EINTR)
+FAILING_CALL_(pid_t, waitpid, (pid_t child, int *state, int flags), (child, state, flags), -1,
+              EINTR)
 
 __attribute__((visibility("default"))) int open(const char *path, int flags, ...);
 __attribute__((visibility("default"))) int openat(int at, const char *path, int flags, ...);

@@ -58,7 +58,8 @@ static tx_status read_numbers(const tx_gguf *file, int64_t ints[STATE_INTS],
     memcpy(ints, whole, STATE_INTS * sizeof *ints);
     memcpy(reals, real, STATE_REALS * sizeof *reals);
   } else if (status == TX_OK) {
-    status = tx_fail(error, TX_ERROR_INPUT, "%s is no checkpoint of this taxon", tx_gguf_path(file));
+    status =
+        tx_fail(error, TX_ERROR_INPUT, "%s is no checkpoint of this taxon", tx_gguf_path(file));
   }
   tx_free(whole), tx_free(real);
   return status;
@@ -152,10 +153,11 @@ static tx_status begin(tx_checkpoint *c, bool resume, tx_error *error) {
   }
   if (!c->resumed && resume) {
     return tx_fail(error, TX_ERROR_INPUT,
-                   c->found ? "there is no checkpoint in %s that could be resumed, they are damaged; "
-                              "start the run with --run in another directory than %s"
-                            : "there is no checkpoint in %s that could be resumed; start the run "
-                              "with --run %s",
+                   c->found
+                       ? "there is no checkpoint in %s that could be resumed, they are damaged; "
+                         "start the run with --run in another directory than %s"
+                       : "there is no checkpoint in %s that could be resumed; start the run "
+                         "with --run %s",
                    c->directory, c->directory);
   }
   return c->resumed ? compare_facts(c, error) : TX_OK;

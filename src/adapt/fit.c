@@ -66,7 +66,8 @@ static int64_t part_end(const fitting *f, int64_t from, int64_t to) {
 /* By tokens every epoch has as many steps, whatever its order: each takes its share of the
  * tokens that are left, and leaves one example at least for each that follows. */
 static int64_t step_end(const fitting *f, int64_t from) {
-  int64_t examples = f->learner->examples, stride = (int64_t)f->options.batch * f->options.accumulate;
+  int64_t examples = f->learner->examples,
+          stride = (int64_t)f->options.batch * f->options.accumulate;
   if (f->options.batch_tokens == 0) return examples - from < stride ? examples : from + stride;
   int64_t left = f->steps_an_epoch - f->state.step % f->steps_an_epoch;
   int64_t share = (tokens_of(f, from, examples - from) + left - 1) / left;
@@ -102,8 +103,8 @@ static tx_status take_step(fitting *f, int64_t from, int64_t count, double *loss
   const tx_learner *l = f->learner;
   tx_parameters *set = l->parameters;
   double total = weight_of(f, from, count), begun = tx_seconds();
-  double rate =
-      o->learning_rate * tx_schedule_factor(o->schedule, o->warm_up, f->state.step, f->steps_in_all);
+  double rate = o->learning_rate *
+                tx_schedule_factor(o->schedule, o->warm_up, f->state.step, f->steps_in_all);
   *loss = 0;
   for (int64_t at = from, end; at < from + count; at = end) {
     end = part_end(f, at, from + count);
@@ -323,7 +324,9 @@ tx_status tx_fit(const tx_learner *learner, tx_fit_options options, tx_fit_repor
   f.options.balanced = options.balanced && learner->labels;
   f.steps_an_epoch = count_steps(&f);
   f.steps_in_all = options.epochs * f.steps_an_epoch;
-  if (options.max_steps > 0 && options.max_steps < f.steps_in_all) f.steps_in_all = options.max_steps;
+  if (options.max_steps > 0 && options.max_steps < f.steps_in_all) {
+    f.steps_in_all = options.max_steps;
+  }
   *report = (tx_fit_report){0};
   for (int64_t i = 0; f.options.balanced && i < examples; i++) {
     most = learner->labels[i] > most ? learner->labels[i] : most;

@@ -37,7 +37,8 @@ typedef struct tx_fit_options {
   bool balanced;  /* an epoch's examples are drawn, each label as often as another, with repeats */
   tx_schedule schedule;
   uint64_t seed;
-  tx_checkpoint *checkpoint; /* written on the way, and where it was resumed gone on from; or NULL */
+  tx_checkpoint *checkpoint; /* written on the way, and where it was resumed gone on from; or
+                                NULL */
   const tx_fit_log *log;     /* or NULL */
 } tx_fit_options;
 

@@ -117,8 +117,8 @@ tx_status tx_head_fit(const float *features, const int32_t *labels, const uint64
   tx_cache_key key = {0, 0};
   if (options.memo) key = key_of(features, labels, groups, rows, width, classes, options);
   if (!tx_memo_recall(options.memo, key, result, PARTS)) {
-    TX_TRY(fit(features, labels, groups, rows, width, classes, options, weight, bias, penalty, &loss,
-               watch, error));
+    TX_TRY(fit(features, labels, groups, rows, width, classes, options, weight, bias, penalty,
+               &loss, watch, error));
     tx_memo_keep(options.memo, key, result, PARTS);
   }
   if (options.penalty > 0) return TX_OK;

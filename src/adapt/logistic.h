@@ -28,7 +28,8 @@ typedef struct tx_features {
 typedef struct tx_logistic_options {
   double penalty;              /* > 0 */
   const double *class_weights; /* (classes), or NULL: all 1 */
-  const uint8_t *marks;        /* (rows, classes): 1 where a label holds, each for itself, or NULL */
+  const uint8_t *marks;        /* (rows, classes): 1 where a label holds, each for itself, or
+                                  NULL */
   int max_iterations;          /* of L-BFGS */
   double tolerance;            /* stop when the relative decrease over 10 iterations is below it */
 } tx_logistic_options;

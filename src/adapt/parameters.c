@@ -61,8 +61,8 @@ tx_status tx_parameters_allocate(tx_parameters *set, tx_error *error) {
   TX_TRY(tx_memory_limit(&limit, error));
   if (set->bytes > limit) {
     return tx_fail(error, TX_ERROR_SYSTEM,
-                   "training %" PRId64 " parameters takes %.1f MB of memory, and %.1f MB are there; "
-                   "close other programs, train fewer blocks, or take --method lora",
+                   "training %" PRId64 " parameters takes %.1f MB of memory, and %.1f MB are "
+                   "there; close other programs, train fewer blocks, or take --method lora",
                    set->values, (double)set->bytes / 1e6, (double)limit / 1e6);
   }
   set->memory = tx_pages_alloc(set->bytes);

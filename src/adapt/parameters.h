@@ -10,7 +10,8 @@
 typedef struct tx_parameter {
   char name[80];           /* as the artifact calls the tensor */
   int64_t outputs, inputs; /* a vector has outputs 1 */
-  bool matrix;             /* packed for products, and weight decay applies; at first: outputs > 1 */
+  bool matrix;             /* packed for products, and weight decay applies; at first: outputs >
+                              1 */
   bool packed;             /* of a matrix: its packed forms are kept here; at first so.  Else they
                               are made when they are needed, by others */
   double rate;             /* the learning rate counts so much; at first 1 */

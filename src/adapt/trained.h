@@ -37,9 +37,11 @@ typedef struct tx_trained_options {
   const int32_t *ids; /* (id_count), rising: tokens whose embeddings are trained; borrowed */
   int64_t id_count;
   int64_t positions;  /* learned ones that are trained, from 0 */
-  double layer_decay; /* the rate of a block, of that of the one after it; the head's is 1; 0: all 1 */
+  double layer_decay; /* the rate of a block, of that of the one after it; the head's is 1; 0: all
+                         1 */
   bool averaged;      /* as tx_parameters has it */
-  uint64_t packed;    /* floats of the blocks' packed forms that are kept at most; 0: a good value */
+  uint64_t packed;    /* floats of the blocks' packed forms that are kept at most; 0: a good
+                         value */
 } tx_trained_options;
 
 typedef struct tx_trained {
@@ -56,8 +58,10 @@ typedef struct tx_trained {
   int64_t lengths_count;
   tx_norm norm;                            /* the output norm */
   float *dnorm_weight, *dnorm_bias;        /* NULL: not trained */
-  tx_parameter *tokens, *positions;        /* rows of embeddings (id_count, C), (positions, C); or NULL */
-  int32_t *row_of;                         /* (V): a token's row among `tokens`; NULL: the id's own */
+  tx_parameter *tokens, *positions;        /* rows of embeddings (id_count, C), (positions, C); or
+                                              NULL */
+  int32_t *row_of;                         /* (V): a token's row among `tokens`; NULL: the id's
+                                              own */
   tx_parameter *output;                    /* (V, C), of the logits: `tokens` where tied; or NULL */
   tx_parameter *query;                     /* (1, C); or NULL */
   tx_parameter *head_weight, *head_bias;   /* (classes, features), (classes) */

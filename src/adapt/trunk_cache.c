@@ -72,7 +72,8 @@ static tx_cache_key key_of(const recall *r, int64_t text) {
                       precision, ahead, (int)r->want.kind, probe ? 0 : r->want.depth,
                       r->want.kind == TX_TRUNK_POOLED ? (int)r->want.pooling : 0);
   const int32_t *ids = r->sequences->ids + r->sequences->offsets[text];
-  size_t bytes = (size_t)(r->sequences->offsets[text + 1] - r->sequences->offsets[text]) * sizeof *ids;
+  size_t bytes =
+      (size_t)(r->sequences->offsets[text + 1] - r->sequences->offsets[text]) * sizeof *ids;
   return (tx_cache_key){tx_hash64(ids, bytes, tx_hash64(name, (size_t)size, 1)),
                         tx_hash64(ids, bytes, tx_hash64(name, (size_t)size, 2))};
 }

@@ -55,8 +55,8 @@ static uint64_t left_in(const char *directory, const group_files *files) {
   uint64_t limit = number_of(text, "", UINT64_MAX);
   if (limit == UINT64_MAX || !read_text(directory, files->used, text)) return UINT64_MAX;
   uint64_t used = number_of(text, "", 0);
-  uint64_t pages = read_text(directory, "/memory.stat", text) ? number_of(text, files->file_pages, 0)
-                                                              : 0;
+  uint64_t pages =
+      read_text(directory, "/memory.stat", text) ? number_of(text, files->file_pages, 0) : 0;
   used = pages < used ? used - pages : 0;
   return used < limit ? limit - used : 0;
 }

@@ -220,8 +220,8 @@ static tx_status read_heads(const tx_gguf *gguf, tx_artifact_facts *facts, tx_er
   for (size_t i = 0; i < facts->head_count; i++) {
     tx_text name = facts->heads[i];
     if (!tx_is_head_name(name)) {
-      return fail_damaged(gguf, "the name of a head is empty, too long or not one that may be shown",
-                          error);
+      return fail_damaged(
+          gguf, "the name of a head is empty, too long or not one that may be shown", error);
     }
     for (size_t k = 0; k < i; k++) {
       tx_text other = facts->heads[k];

@@ -45,8 +45,8 @@ typedef struct tx_artifact_facts {
   int64_t max_tokens;
   int64_t pad_to;        /* shorter texts are filled up to so many tokens; 0, where the key is
                             missing: none is */
-  tx_text attention;     /* "bidirectional": of the trained blocks; "two-way": of all; of length 0, where the key is
-                            missing: as the model has it */
+  tx_text attention;     /* "bidirectional": of the trained blocks; "two-way": of all; of length 0,
+                            where the key is missing: as the model has it */
   tx_text base_name, base_sha256;
   int64_t blocks_trained;
   int64_t train_rows, val_rows, tokens, cut;

@@ -268,7 +268,8 @@ static tx_status keep(const tx_cache *cache, const tx_cache_record *records, hea
     return status;
   }
   TX_TRY(tx_writer_commit(writer, error));
-  const struct timespec time = {used / 1000000000, (long)(used % 1000000000)}, times[] = {time, time};
+  const struct timespec time = {used / 1000000000, (long)(used % 1000000000)},
+                        times[] = {time, time};
   if (used > 0) (void)utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW);
   return TX_OK;
 }

@@ -35,8 +35,8 @@ bool tx_cache_read(tx_cache *cache, tx_cache_key key, uint64_t bytes, void *to);
 /* Keeps records, each key once, as one new segment, then removes the least
  * recently used segments until all take no more than `bound` bytes and are no more
  * than 512 files.  The new one counts as used at `used` (nanoseconds since 1970; 0: now), so
- * that it goes before what was used since then.  Records that are larger than `bound` in all are not kept.  The records just written are not
- * found by this handle. */
+ * that it goes before what was used since then.  Records that are larger than `bound` in all are
+ * not kept.  The records just written are not found by this handle. */
 tx_status tx_cache_add(tx_cache *cache, const tx_cache_record *records, int64_t count,
                        uint64_t bound, int64_t used, tx_error *error);
 

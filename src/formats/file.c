@@ -55,7 +55,13 @@ void tx_map_close(tx_map *map) {
 
 /* ---- writing ----------------------------------------------------------- */
 
-enum { PATH_SHOWN = 512, BUFFER_SIZE = 1 << 18, NAME_KEPT = 200, RANDOM_LETTERS = 6, NAME_TRIES = 100 };
+enum {
+  PATH_SHOWN = 512,
+  BUFFER_SIZE = 1 << 18,
+  NAME_KEPT = 200,
+  RANDOM_LETTERS = 6,
+  NAME_TRIES = 100
+};
 
 struct tx_writer {
   char *path;      /* as the caller named it, for messages */

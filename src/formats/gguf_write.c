@@ -175,7 +175,8 @@ static void add_entry(tx_gguf_writer *writer, const tx_gguf *from, const char *k
                    ? begin_array(writer, key, entry->element, (size_t)entry->count)
                    : begin_key(writer, key, entry->type);
   if (!begun) return;
-  tx_buffer_append(&writer->keys, from->data + entry->at, (size_t)(end_of(from, entry) - entry->at));
+  tx_buffer_append(&writer->keys, from->data + entry->at,
+                   (size_t)(end_of(from, entry) - entry->at));
 }
 
 static bool is_left_out(const char *key, const char *const *without, size_t count) {

@@ -9,7 +9,8 @@
 #include "base/error.h"
 
 typedef struct tx_http_rules {
-  int64_t stall_seconds;     /* to connect; and for less than 100 bytes a second: the try has failed */
+  int64_t stall_seconds;     /* to connect; and for less than 100 bytes a second: the try has
+                                failed */
   int64_t tries;             /* in a row that bring less than TX_HTTP_PROGRESS bytes each */
   int64_t delay_ms;          /* before the second try, doubled for each further one */
   int64_t longest_delay_ms;  /* of that; each is shortened at random by up to a half */

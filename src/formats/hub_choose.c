@@ -111,8 +111,9 @@ static tx_status fail_none(const tx_hub_listing *listing, const tx_hub_wish *wis
     return status;
   }
   if (whole) {
-    status = tx_fail(error, TX_ERROR_INPUT, "hf:%s has no model file that fits '%.100s'; it has: %s",
-                     name, wish->file, list.data);
+    status =
+        tx_fail(error, TX_ERROR_INPUT, "hf:%s has no model file that fits '%.100s'; it has: %s",
+                name, wish->file, list.data);
   } else if (split) {
     status = tx_fail(error, TX_ERROR_INPUT,
                      "hf:%s has its models in several parts, which taxon does not read: %s; join "

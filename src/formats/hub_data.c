@@ -60,7 +60,8 @@ static tx_status parse_line(reading *work, tx_text line, int64_t number, tx_erro
   const char *mark = memchr(line.data, '_', id);
   row->group = (tx_text){line.data, mark ? (size_t)(mark - line.data) : id};
   row->label = rating <= -0.5 ? 0 : rating >= 0.5 ? 2 : 1;
-  if (!tx_set_clean((tx_text){second + 1, (size_t)(end - second - 1)}, work->set.arena, &row->text)) {
+  if (!tx_set_clean((tx_text){second + 1, (size_t)(end - second - 1)}, work->set.arena,
+                    &row->text)) {
     return tx_fail_memory(error, line.size, "a text");
   }
   return TX_OK;

@@ -132,8 +132,8 @@ static tx_status explain(const tx_known_source *source, int code, const tx_buffe
   tx_text head = tx_address_member(source->address, 0);
   tx_show_name((tx_text){head.data + 4, head.size - 4}, package);
   if (code == TX_PROCESS_MISSING && is_npm(source)) {
-    return tx_fail(error, TX_ERROR_SYSTEM, "npm is needed to fetch %s and is not there; install npm",
-                   package);
+    return tx_fail(error, TX_ERROR_SYSTEM,
+                   "npm is needed to fetch %s and is not there; install npm", package);
   }
   if (code == TX_PROCESS_MISSING) {
     return tx_fail(error, TX_ERROR_SYSTEM,

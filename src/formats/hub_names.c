@@ -220,9 +220,8 @@ static tx_status find_endpoint(tx_hub_settings *settings, tx_error *error) {
     return fail_endpoint(set, "no address: a port is a number from 1 to 65535", error);
   }
   if (!good || !tx_http_origin(settings->endpoint, origin)) {
-    return fail_endpoint(set,
-                         "no address: it must be https://host or http://host, without a user's name",
-                         error);
+    return fail_endpoint(
+        set, "no address: it must be https://host or http://host, without a user's name", error);
   }
   settings->plain = strncmp(origin, "http:", 5) == 0;
   return TX_OK;

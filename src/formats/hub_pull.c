@@ -75,10 +75,11 @@ static tx_status fail_taken(const pulling *work, tx_error *error) {
 static tx_status look_there(pulling *work, bool *there, tx_error *error) {
   const tx_known *known = tx_known_find(work->name);
   if (known && (!known->sha256 || strcmp(known->sha256, work->file.sha256) != 0)) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s would be called %s here, which is the name of another model or data set that "
-                   "taxon knows; take another file, or fetch it by hand and pull it by its path",
-                   work->receipt.source, work->name);
+    return tx_fail(
+        error, TX_ERROR_INPUT,
+        "%s would be called %s here, which is the name of another model or data set that "
+        "taxon knows; take another file, or fetch it by hand and pull it by its path",
+        work->receipt.source, work->name);
   }
   *there = false;
   if (!tx_file_look(work->path).exists) return TX_OK;

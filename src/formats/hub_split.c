@@ -145,7 +145,9 @@ static tx_status split_rows(making *work, tx_error *error) {
   keyed *keys = tx_arena_array(work->set->arena, work->set->count, sizeof *keys);
   work->parents = tx_arena_array(work->set->arena, work->set->count, sizeof *work->parents);
   work->splits = tx_arena_array(work->set->arena, work->set->count, sizeof *work->splits);
-  if (!keys || !work->parents || !work->splits) return tx_fail_memory(error, work->set->count * sizeof *keys, "the rows of a data set");
+  if (!keys || !work->parents || !work->splits) {
+    return tx_fail_memory(error, work->set->count * sizeof *keys, "the rows of a data set");
+  }
   for (size_t i = 0; i < work->set->count; i++) {
     work->parents[i] = i;
     tx_text group = work->set->rows[i].group;

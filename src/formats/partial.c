@@ -59,8 +59,9 @@ static tx_status continue_file(tx_partial *partial, int64_t most, const tx_watch
   if (facts.st_size > most) return tx_partial_restart(partial, error);
   partial->hash = tx_sha256_new();
   unsigned char *chunk = tx_alloc(CHUNK);
-  tx_status status = partial->hash && chunk ? hash_there(partial, facts.st_size, chunk, watch, error)
-                                            : tx_fail_memory(error, CHUNK, "a hash");
+  tx_status status = partial->hash && chunk
+                         ? hash_there(partial, facts.st_size, chunk, watch, error)
+                         : tx_fail_memory(error, CHUNK, "a hash");
   tx_free(chunk);
   return status;
 }

@@ -37,10 +37,11 @@ static const char *about_separator(const tx_text *names, size_t count) {
   static const struct {
     char letter;
     const char *advice;
-  } known[] = {{'\t', "; if tabs separate them, say --format tsv"},
-               {';', "; if ';' separates them, write commas instead, and quote what holds a comma"},
-               {',', "; if commas separate them, say --format csv"},
-               {'|', "; if '|' separates them, write commas instead, and quote what holds a comma"}};
+  } known[] = {
+      {'\t', "; if tabs separate them, say --format tsv"},
+      {';', "; if ';' separates them, write commas instead, and quote what holds a comma"},
+      {',', "; if commas separate them, say --format csv"},
+      {'|', "; if '|' separates them, write commas instead, and quote what holds a comma"}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (memchr(names[0].data, known[i].letter, names[0].size)) return known[i].advice;
   }

@@ -215,7 +215,9 @@ static float softmax_tile(float *values, int64_t count, int64_t from, int64_t to
   return factor[0];
 }
 
-static float softmax_sum(const tx_running_softmax *running) { return lanes_sum(lanes_load(running->sums)); }
+static float softmax_sum(const tx_running_softmax *running) {
+  return lanes_sum(lanes_load(running->sums));
+}
 
 static void scale_by(float *values, int64_t count, float factor) {
   lanes by = lanes_set(factor);

@@ -26,7 +26,9 @@ static bool is_known(const tx_model *model, const char *name, bool changed) {
   if (a->fused_qkv && size == 8 && memcmp(name + stem_at, "attn_qkv", 8) == 0) return true;
   for (int slot = 0; slot < TX_NORMS; slot++) {
     const char *stem = tx_norm_stem((tx_norm_slot)slot);
-    if (strlen(stem) == size && !memcmp(stem, name + stem_at, size)) return !bias || tx_model_norm_has_bias(model);
+    if (strlen(stem) == size && !memcmp(stem, name + stem_at, size)) {
+      return !bias || tx_model_norm_has_bias(model);
+    }
   }
   for (int slot = a->fused_qkv && !changed ? TX_MATRIX_OUT : 0; slot < TX_MATRICES; slot++) {
     const char *stem = tx_matrix_stem((tx_matrix_slot)slot);
@@ -44,10 +46,11 @@ tx_status tx_model_check_left_out(const tx_model *model, tx_error *error) {
     if (is_known(model, tensor->name, false)) continue;
     char where[512];
     snprintf(where, sizeof where, "%s: %s", tx_gguf_path(model->gguf), tensor->name);
-    return tx_fail_byte(error, TX_ERROR_INPUT, where, tensor->offset,
-                        "taxon does not compute with this tensor in a %s model and would give wrong "
-                        "answers without it; use another model",
-                        model->facts.architecture->name);
+    return tx_fail_byte(
+        error, TX_ERROR_INPUT, where, tensor->offset,
+        "taxon does not compute with this tensor in a %s model and would give wrong "
+        "answers without it; use another model",
+        model->facts.architecture->name);
   }
   return TX_OK;
 }

@@ -42,7 +42,9 @@ static tx_status find_matrix(const tx_model *model, int64_t block, tx_matrix_slo
 static form form_of(const tx_model *model, int64_t block, tx_matrix_slot slot,
                     const tx_weight *weight) {
   if (model->dtype == TX_DTYPE_F32 || tx_weight_is_changed(weight, model->gguf)) return AS_FLOATS;
-  if (model->dtype == TX_DTYPE_FILE) return tx_weight_group_bytes(weight) > 0 ? AS_GROUPS : AS_FLOATS;
+  if (model->dtype == TX_DTYPE_FILE) {
+    return tx_weight_group_bytes(weight) > 0 ? AS_GROUPS : AS_FLOATS;
+  }
   bool kept = tx_model_keeps_f32(model, block, slot) ||
               tx_bytes_packed(weight->columns, weight->rows) == 0;
   return kept ? AS_FLOATS : AS_BYTES;
@@ -65,7 +67,9 @@ static void lay_out_adapter(tx_matrix *matrix, const tx_weight *weight, unsigned
 static void lay_out_matrix(const tx_model *model, int64_t block, tx_matrix_slot slot,
                            unsigned char *memory, uint64_t *at, tx_matrix *matrix) {
   tx_weight weight, adapter;
-  if (find_matrix(model, block, slot, &weight, &adapter, NULL) != TX_OK) return; /* checked before */
+  if (find_matrix(model, block, slot, &weight, &adapter, NULL) != TX_OK) {
+    return; /* checked before */
+  }
   if (adapter.low_a) lay_out_adapter(matrix, &adapter, memory, at);
   switch (form_of(model, block, slot, &weight)) {
     case AS_BYTES:
@@ -121,11 +125,14 @@ tx_status tx_model_check_memory(const tx_model *model, int64_t from, int64_t to,
   if (bytes <= limit) return TX_OK;
   bool f32 = model->dtype == TX_DTYPE_F32;
   return tx_fail(error, TX_ERROR_SYSTEM,
-                 "%s: the weights of %" PRId64 " block%s take %.1f MB of memory in %s, and %.1f MB are "
-                 "there; close other programs, run fewer blocks (--depth of train)%s, or use a "
+                 "%s: the weights of %" PRId64 " block%s take %.1f MB of memory in %s, and %.1f MB "
+                 "are there; close other programs, run fewer blocks (--depth of train)%s, or use a "
                  "smaller model",
                  tx_gguf_path(model->gguf), blocks, blocks == 1 ? "" : "s", (double)bytes / 1e6,
-                 f32 ? "f32" : model->dtype == TX_DTYPE_INT8 ? "int8" : "the file's types", (double)limit / 1e6, f32 ? " or --precision int8" : "");
+                 f32                             ? "f32"
+                 : model->dtype == TX_DTYPE_INT8 ? "int8"
+                                                 : "the file's types",
+                 (double)limit / 1e6, f32 ? " or --precision int8" : "");
 }
 
 /* A row at a time, with what the adapter adds. */
@@ -158,7 +165,8 @@ static tx_status load_adapter(const tx_model *model, const tx_matrix *matrix,
   int64_t rank = matrix->adapter->rank;
   const tx_tensor *tensors[] = {weight->low_a, weight->low_b};
   const int64_t rows[] = {rank, matrix->outputs}, columns[] = {matrix->inputs, rank};
-  float *panels[] = {(float *)(uintptr_t)matrix->adapter->a, (float *)(uintptr_t)matrix->adapter->b};
+  float *panels[] = {(float *)(uintptr_t)matrix->adapter->a,
+                     (float *)(uintptr_t)matrix->adapter->b};
   TX_TRY(check_low(model, weight, error));
   for (int i = 0; i < 2; i++) {
     const float *values = (const float *)(const void *)tensors[i]->data;

@@ -17,8 +17,8 @@ enum { TX_SPIKES_TOKENS = 512 }; /* of a sample, which is enough */
  * over the sample's tokens, of |y' - y|^2 / |y|^2, y being its product in fp32 and y'
  * the same inputs' product as bytes; the inputs are those of the fp32 model.  0
  * where the architecture has no such matrix.  `sample`: whole sequences as far as
- * they have TX_SPIKES_TOKENS tokens, at least the first, or its beginning.  Blocks are loaded one at a
- * time and let go again; the dtype stays as it was.  The same bits on any machine. */
+ * they have TX_SPIKES_TOKENS tokens, at least the first, or its beginning.  Blocks are loaded one
+ * at a time and let go again; the dtype stays as it was.  The same bits on any machine. */
 tx_status tx_spikes_measure(tx_model *model, tx_pass *pass, const tx_sequences *sample,
                             int64_t depth, double *errors, const tx_watch *watch, tx_error *error);
 

@@ -137,7 +137,9 @@ static void add_low(const tx_weight *weight, int64_t from, int64_t count, float 
   for (int64_t row = 0; row < count; row++) {
     for (int64_t r = 0; r < rank; r++) {
       float factor = b[(from + row) * rank + r];
-      for (int64_t i = 0; i < columns; i++) values[row * columns + i] += factor * a[r * columns + i];
+      for (int64_t i = 0; i < columns; i++) {
+        values[row * columns + i] += factor * a[r * columns + i];
+      }
     }
   }
 }

@@ -248,7 +248,8 @@ static tx_status choose_penalty(const training *t, double *penalty) {
       texts[i] = t->texts[sample[i]];
       labels[i] = t->labels[sample[i]];
       if (of_marks) {
-        memcpy(marks + (size_t)i * of_marks, t->options.marks + (size_t)sample[i] * of_marks, of_marks);
+        memcpy(marks + (size_t)i * of_marks, t->options.marks + (size_t)sample[i] * of_marks,
+               of_marks);
       }
       groups[i] = tx_hash64(texts[i].data, texts[i].size, 0);
     }

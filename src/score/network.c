@@ -253,9 +253,10 @@ static tx_status set_attention(network *n, const tx_gguf *artifact, const tx_art
   if (facts->attention.size == 0) return TX_OK;
   if (!all && !trained) {
     char shown[TX_SHOWN_SIZE];
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: the attention '%s' is not known; use the taxon that wrote it or train again",
-                   tx_gguf_path(artifact), tx_show_name(facts->attention, shown));
+    return tx_fail(
+        error, TX_ERROR_INPUT,
+        "%s: the attention '%s' is not known; use the taxon that wrote it or train again",
+        tx_gguf_path(artifact), tx_show_name(facts->attention, shown));
   }
   int64_t first = facts->depth - facts->blocks_trained;
   tx_model_set_two_way(n->model, all || first < 0 ? 0 : first);

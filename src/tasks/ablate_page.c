@@ -170,8 +170,8 @@ static void add_recipe(const tx_ablation *a, tx_buffer *page) {
       "Figures are means over the seeds. An interval joins Wilson's, for the texts that "
       "happen to be in the set, with Student's t over the seeds. What a row teaches is "
       "said only where the 95 % interval of the difference on the same texts and seeds leaves "
-      "out zero (one in twenty does so by chance); elsewhere that it cannot be told apart. * Without the "
-      "time for the states that the frozen blocks give: they were there already.");
+      "out zero (one in twenty does so by chance); elsewhere that it cannot be told apart. * "
+      "Without the time for the states that the frozen blocks give: they were there already.");
 }
 
 void tx_ablation_page(const tx_ablation *a, tx_buffer *page) {

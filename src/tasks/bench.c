@@ -64,8 +64,8 @@ static tx_status check_options(const tx_bench_options *o, tx_error *error) {
     known = known || strcmp(o->precision, precisions[p].name) == 0;
   }
   if (known) return TX_OK;
-  return tx_fail(error, TX_ERROR_ARGUMENT, "the precision '%.40s' is not known; it may be f32, int8 or file",
-                 o->precision);
+  return tx_fail(error, TX_ERROR_ARGUMENT,
+                 "the precision '%.40s' is not known; it may be f32, int8 or file", o->precision);
 }
 
 static bool is_measured(const job *j, int precision) {
@@ -206,8 +206,8 @@ static tx_status run_texts(job *j, size_t from, size_t count, float *features,
                            tx_bench_texts *out) {
   tx_encoded encoded;
   const tx_facts *facts = tx_model_facts(j->model);
-  TX_TRY(tx_encode(j->tokenizer, j->texts + from, (int64_t)count, (tx_encoding){facts->context, 0}, &encoded,
-                   j->error));
+  TX_TRY(tx_encode(j->tokenizer, j->texts + from, (int64_t)count, (tx_encoding){facts->context, 0},
+                   &encoded, j->error));
   const tx_sequences sequences = {encoded.count, encoded.ids, encoded.offsets};
   tx_status status = tx_trunk_features(j->model, &j->pass, &sequences, facts->blocks,
                                        TX_POOLING_LAST, TX_BATCH_TOKENS, features, "texts",

@@ -89,10 +89,11 @@ static tx_status add_words(tx_classifier *c, tx_error *error) {
   for (size_t i = 1; i < c->heads; i++) share += c->facts[i].words;
   if (!(share > 0)) return TX_OK;
   if (c->heads > 1) {
-    return tx_fail(error, TX_ERROR_INPUT,
-                   "%s: one of several heads is said to use the words too; the artifact is damaged, "
-                   "train it again",
-                   c->path);
+    return tx_fail(
+        error, TX_ERROR_INPUT,
+        "%s: one of several heads is said to use the words too; the artifact is damaged, "
+        "train it again",
+        c->path);
   }
   tx_scorer *words, *network = c->scorer;
   TX_TRY(tx_linear_load(c->artifact, 0, (int)c->facts[0].label_count, &words, error));

@@ -232,8 +232,9 @@ static tx_status add_heads(const tx_gguf *gguf, const tx_artifact_facts *first, 
   return status;
 }
 
-static tx_status describe_classifier(const char *path, const tx_gguf *gguf, const tx_artifact_facts *f,
-                                     json_t *object, bool *whole, tx_error *error) {
+static tx_status describe_classifier(const char *path, const tx_gguf *gguf,
+                                     const tx_artifact_facts *f, json_t *object, bool *whole,
+                                     tx_error *error) {
   json_t *base = json_object();
   uint64_t size;
   (void)tx_gguf_bytes(gguf, &size);
@@ -252,7 +253,8 @@ static tx_status describe_classifier(const char *path, const tx_gguf *gguf, cons
   put(whole, object, "max_tokens", json_integer(f->max_tokens));
   if (f->pad_to > 0) put(whole, object, "pad_to", json_integer(f->pad_to));
   if (f->attention.size > 0) put(whole, object, "attention", text_json(f->attention));
-  put(whole, object, "precision", f->precision.size > 0 ? text_json(f->precision) : json_string("f32"));
+  put(whole, object, "precision",
+      f->precision.size > 0 ? text_json(f->precision) : json_string("f32"));
   if (f->precision.size > 0) put(whole, object, "f32_matrices", matrices_json(f, whole));
   put(whole, object, "base", base);
   put(whole, object, "training", training_json(f, whole));

@@ -222,8 +222,9 @@ static bool put_classifier(const tx_exporting *e, json_t *object) {
                        "AutoModelForSequenceClassification",
                        "modeling_taxon.TaxonForSequenceClassification")) &&
          put(object, "pooling", json_string(tx_pooling_name(e->pooling))) &&
-         put(object, "problem_type", json_string(e->facts->multi_label ? "multi_label_classification"
-                                                              : "single_label_classification")) &&
+         put(object, "problem_type",
+             json_string(e->facts->multi_label ? "multi_label_classification"
+                                               : "single_label_classification")) &&
          put_labels(e, object);
 }
 

@@ -127,10 +127,11 @@ static tx_status find_adapters(tx_exporting *e, adapters *found, tx_error *error
     x->b = (tx_rows){tensors[i].merged.rows, x->rank, read_b, x, "an adapter"};
     x->m = (tx_rows){1, tensors[i].merged.rows, read_m, x, "an adapter"};
     if (x->lengths && x->merged->count > 1) {
-      return tx_fail(error, TX_ERROR_ARGUMENT,
-                     "%s keeps query, key and value in one matrix, for which PEFT has no lengths of "
-                     "parts (--dora); export it --to safetensors",
-                     tx_model_facts(e->model)->architecture->name);
+      return tx_fail(
+          error, TX_ERROR_ARGUMENT,
+          "%s keeps query, key and value in one matrix, for which PEFT has no lengths of "
+          "parts (--dora); export it --to safetensors",
+          tx_model_facts(e->model)->architecture->name);
     }
     found->count++;
   }
@@ -190,10 +191,11 @@ static tx_status write_config(tx_exporting *e, const adapters *found, tx_error *
   tx_text base = e->base_name;
   bool gpt2 = strcmp(tx_model_facts(e->model)->architecture->name, "gpt2") == 0;
   json_int_t rank = (json_int_t)found->items[0].rank;
-  json_t *object = json_pack(
-      "{s:s, s:s, s:I, s:I, s:f, s:s, s:b, s:b, s:b, s:b}", "peft_type", "LORA", "task_type",
-      e->facts ? "SEQ_CLS" : "CAUSAL_LM", "r", rank, "lora_alpha", rank, "lora_dropout", 0.0,
-      "bias", "none", "fan_in_fan_out", (int)gpt2, "inference_mode", 1, "use_rslora", 0, "use_dora", (int)found->items[0].lengths);
+  json_t *object =
+      json_pack("{s:s, s:s, s:I, s:I, s:f, s:s, s:b, s:b, s:b, s:b}", "peft_type", "LORA",
+                "task_type", e->facts ? "SEQ_CLS" : "CAUSAL_LM", "r", rank, "lora_alpha", rank,
+                "lora_dropout", 0.0, "bias", "none", "fan_in_fan_out", (int)gpt2, "inference_mode",
+                1, "use_rslora", 0, "use_dora", (int)found->items[0].lengths);
   bool named = tx_is_utf8(base);
   bool whole = object &&
                put(object, "base_model_name_or_path",

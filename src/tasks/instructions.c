@@ -217,8 +217,10 @@ static tx_status read_messages(tx_instructions *t, int64_t line, tx_error *error
   if (answers > 0 && is_role(&turns[count - 1], "assistant")) return TX_OK;
   return tx_fail_line(error, TX_ERROR_INPUT, tx_instructions_name(t), line,
                       count == 0
-                          ? "'messages' is no list of messages; write [{\"role\": ..., \"content\": ...}, ...]"
-                          : "the row has no answer: its last message is not the assistant's; add one or remove the row");
+                          ? "'messages' is no list of messages; write [{\"role\": ..., "
+                            "\"content\": ...}, ...]"
+                          : "the row has no answer: its last message is not the assistant's; add "
+                            "one or remove the row");
 }
 
 /* ---- instruction, input, output ----------------------------------------- */

@@ -51,7 +51,8 @@ static tx_status choose_depth(tx_training *t, tx_label_set *set, tx_error *error
                               .class_weights = tx_label_set_weights(t, set),
                               .memo = t->memo,
                               .marks = set->split.train.marks};
-  TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_PROBE, highest, TX_POOLING_LAST_MEAN}, error));
+  TX_TRY(
+      recall_both(t, set, (tx_trunk_want){TX_TRUNK_PROBE, highest, TX_POOLING_LAST_MEAN}, error));
   size_t room = 3 * (size_t)(options.highest - options.lowest + 1);
   set->depths = tx_alloc_array(room, sizeof *set->depths);
   if (!set->depths) return tx_fail_memory(error, room * sizeof *set->depths, "the depths");
@@ -218,7 +219,8 @@ static tx_status try_last_block(tx_training *t, tx_label_set *set, float *head, 
   tx_tail *alone = set->tail;
   bool better = false;
   tx_states_free(&set->train.states), tx_states_free(&set->validation.states);
-  TX_TRY(recall_both(t, set, (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - 1, set->pooling}, error));
+  TX_TRY(
+      recall_both(t, set, (tx_trunk_want){TX_TRUNK_TOKENS, set->depth - 1, set->pooling}, error));
   float *tuned = tx_alloc_array(floats, sizeof *tuned);
   if (!tuned) return tx_fail_memory(error, floats * 4, "scores");
   set->tail = NULL;

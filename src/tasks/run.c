@@ -161,7 +161,8 @@ static tx_status check_foreign(const char *path, tx_error *error) {
   tx_map_close(&map);
   if (own) return TX_OK;
   return tx_fail(error, TX_ERROR_ARGUMENT,
-                 "%s is there already and no log of a run; name another directory with --run", path);
+                 "%s is there already and no log of a run; name another directory with --run",
+                 path);
 }
 
 /* Bytes of an old log up to what is told again; what a kill left of a line is not kept. */

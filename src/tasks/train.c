@@ -181,8 +181,9 @@ static tx_status check_sources(const tx_train_options *o, tx_error *error) {
                    o->head_count, TX_MAX_HEADS);
   }
   if (o->method != TX_METHOD_AUTO && o->method != TX_METHOD_HEAD) {
-    return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "heads share the model's blocks, so none is trained: the method is auto or head");
+    return tx_fail(
+        error, TX_ERROR_ARGUMENT,
+        "heads share the model's blocks, so none is trained: the method is auto or head");
   }
   for (size_t i = 0; i < o->head_count; i++) TX_TRY(check_head(o, i, error));
   return TX_OK;
@@ -200,9 +201,10 @@ tx_status tx_training_check(const tx_train_options *o, tx_error *error) {
                    o->layers > 0 ? "layers" : "width");
   }
   if (o->init == TX_INIT_RANDOM && o->seeds > 1) {
-    return tx_fail(error, TX_ERROR_ARGUMENT,
-                   "--seeds goes over one model, and --init random draws another for each seed: train "
-                   "it again with another --seed instead");
+    return tx_fail(
+        error, TX_ERROR_ARGUMENT,
+        "--seeds goes over one model, and --init random draws another for each seed: train "
+        "it again with another --seed instead");
   }
   TX_TRY(check_range("method", (int)o->method, 0, TX_METHOD_FULL, error));
   TX_TRY(check_range("pooling", (int)o->pooling, 0, TX_POOLING_AUTO, error));
@@ -388,7 +390,9 @@ static tx_status train_sets(job *j) {
   if (o->precision == TX_PRECISION_INT8) TX_TRY(make_int8(j, deepest(j)));
   if (j->count == 1) TX_TRY(repeat(j));
   for (size_t i = 0; i < j->count; i++) TX_TRY(train_set(j, &j->sets[i]));
-  if (j->count == 1) tx_repeat_summarise(&j->sets[0], t->report); /* in f32, as the other seeds are */
+  if (j->count == 1) {
+    tx_repeat_summarise(&j->sets[0], t->report); /* in f32, as the other seeds are */
+  }
   return o->precision == TX_PRECISION_AUTO ? try_int8(j) : TX_OK;
 }
 

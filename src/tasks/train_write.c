@@ -209,7 +209,8 @@ static tx_status add_set(const writing *w, tx_error *error) {
 }
 
 /* Of the blocks that are run and were not trained. */
-static tx_status name_matrices(writing *w, const tx_label_set *sets, size_t count, tx_error *error) {
+static tx_status name_matrices(writing *w, const tx_label_set *sets, size_t count,
+                               tx_error *error) {
   const tx_training *t = w->training;
   int64_t depth = 0;
   if (t->precision != TX_PRECISION_INT8) return TX_OK;
@@ -228,7 +229,8 @@ static tx_status add_sets(const tx_training *t, tx_label_set *sets, size_t count
   tx_text *names = tx_arena_array(arena, count, sizeof *names);
   if (!names) return tx_fail_memory(error, count * sizeof *names, "the heads");
   for (size_t i = 0; i < named; i++) names[i] = tx_text_of(t->options->heads[i].name);
-  writing w = {.training = t, .names = names, .name_count = named, .writer = writer, .arena = arena};
+  writing w = {
+      .training = t, .names = names, .name_count = named, .writer = writer, .arena = arena};
   TX_TRY(name_matrices(&w, sets, count, error));
   for (size_t i = 0; i < count; i++) {
     w.set = &sets[i], w.head = i;

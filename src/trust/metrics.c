@@ -127,7 +127,9 @@ static double ratio(int64_t part, int64_t whole) {
   return whole > 0 ? (double)part / (double)whole : 0;
 }
 
-double tx_label_precision(tx_label_counts counts) { return ratio(counts.correct, counts.predicted); }
+double tx_label_precision(tx_label_counts counts) {
+  return ratio(counts.correct, counts.predicted);
+}
 double tx_recall(tx_label_counts counts) { return ratio(counts.correct, counts.support); }
 double tx_f1(tx_label_counts counts) {
   return ratio(2 * counts.correct, counts.support + counts.predicted);

@@ -179,7 +179,8 @@ typedef struct {
   float *values[BLOCKS][TX_MATRICES], *gains[BLOCKS][TX_MATRICES];
 } scaled;
 
-static const tx_parameter *find(const tx_parameters *set, int64_t block, int slot, const char *end) {
+static const tx_parameter *find(const tx_parameters *set, int64_t block, int slot,
+                                const char *end) {
   char name[80];
   snprintf(name, sizeof name, "blk.%d.%s.weight.%s", (int)block,
            tx_matrix_stem((tx_matrix_slot)slot), end);
@@ -321,7 +322,9 @@ static void test_what_is_dropped(void **state) {
     sum += own;
   }
   double mean = sum / 400, want = gradient(&none, TEXTS);
-  if (fabs(mean - want) > 0.1 * want) fail_msg("the mean loss is %g, without dropout %g", mean, want);
+  if (fabs(mean - want) > 0.1 * want) {
+    fail_msg("the mean loss is %g, without dropout %g", mean, want);
+  }
   free(whole), free(parts);
   close_fixture(&f), close_fixture(&none);
 }

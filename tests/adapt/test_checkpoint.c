@@ -237,7 +237,8 @@ static void check_impossible(int64_t text, tx_fit_state state) {
   MADE_OK(tx_checkpoint_save(checkpoint, tx_tail_parameters(tail), &state, order, TRAIN, error));
   tx_checkpoint_close(checkpoint);
   checkpoint = open_run(made("impossible"), 1000, true);
-  MADE_FAILS(fit(tail, checkpoint, false, 0, &report, error), TX_ERROR_INPUT, "a state that no run");
+  MADE_FAILS(fit(tail, checkpoint, false, 0, &report, error), TX_ERROR_INPUT,
+             "a state that no run");
   tx_tail_free(tail);
   tx_checkpoint_close(checkpoint);
 }

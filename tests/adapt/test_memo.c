@@ -137,8 +137,8 @@ static void test_states_of_the_run_stay(void **state) {
     MADE_OK(tx_cache_open(directory, &cache, error));
     assert_int_equal(tx_cache_read(cache, record.key, sizeof to, to), after);
     tx_cache_close(cache);
-    assert_int_equal(tx_memo_recall(memo, tx_memo_key("fit"), &(tx_memo_part){to, sizeof long_part}, 1),
-                     !after);
+    assert_int_equal(
+        tx_memo_recall(memo, tx_memo_key("fit"), &(tx_memo_part){to, sizeof long_part}, 1), !after);
     tx_memo_close(memo, NULL);
   }
 }
@@ -314,7 +314,9 @@ static void one_feature(inputs *in) { in->features[9] += 0.5f; }
 static void one_probe(inputs *in) { in->probes[ROWS * RECORD - 1] += 0.5f; }
 static void one_text(inputs *in) { in->texts[7][0] = 'x'; }
 static void fewer_rows(inputs *in) { in->rows--; }
-static void weights(inputs *in) { in->head.class_weights = in->depth.class_weights = in->class_weights; }
+static void weights(inputs *in) {
+  in->head.class_weights = in->depth.class_weights = in->class_weights;
+}
 static void other_weights(inputs *in) { weights(in), in->class_weights[1] = 3; }
 static void other_seed(inputs *in) { in->head.seed = in->linear.seed = in->depth.seed = 2; }
 static void other_folds(inputs *in) { in->head.folds = in->linear.folds = in->depth.folds = 4; }

@@ -135,7 +135,9 @@ static const float *golden_gradient(const fixture *f, const char *pooling, const
   static const char *const parts[] = {"attn_q.", "attn_k.", "attn_v."};
   char path[128];
   /* A first token attends to itself alone, whatever its query and key are. */
-  if (!strcmp(pooling, "first") && (strstr(name, "attn_q.") || strstr(name, "attn_k."))) return NULL;
+  if (!strcmp(pooling, "first") && (strstr(name, "attn_q.") || strstr(name, "attn_k."))) {
+    return NULL;
+  }
   snprintf(path, sizeof path, "%s/grad/%s", pooling, name);
   if (tx_gguf_tensor(f->golden, path)) return golden_floats(f->golden, path);
   const tx_facts *facts = tx_model_facts(f->model);
@@ -369,7 +371,8 @@ static double loss_by_formula(const fixture *f, tx_loss o) {
       sum += exp(z[c]);
     }
     for (int c = 0; c < 3; c++) {
-      double p = exp(z[c]) / sum, target = (c == f->labels[i] ? 1 - o.smoothing : 0) + o.smoothing / 3;
+      double p = exp(z[c]) / sum,
+             target = (c == f->labels[i] ? 1 - o.smoothing : 0) + o.smoothing / 3;
       loss -= target * pow(1 - p, o.focus) * log(p);
     }
     mean += loss / (double)f->states.count;
@@ -390,7 +393,8 @@ static void check_loss(tx_loss loss) {
   ASSERT_OK(tx_states_new(texts, offsets, width, 1u << 20, ".", &f.states, error));
   tx_random random = tx_random_seed(3);
   for (int64_t i = 0; i < texts * width; i++) f.states.rows[i] = (float)tx_random_normal(&random);
-  ASSERT_OK(tx_tail_new(f.model, (tx_tail_options){.depth = 1, .classes = 3, .loss = loss}, &f.tail, error));
+  ASSERT_OK(tx_tail_new(f.model, (tx_tail_options){.depth = 1, .classes = 3, .loss = loss}, &f.tail,
+                        error));
   set_head(&f, 1, width);
   double have = gradient(&f, NULL, (double)texts), want = loss_by_formula(&f, loss);
   if (fabs(have - want) > 1e-6) fail_msg("the loss is %g, not %g", have, want);

@@ -100,8 +100,9 @@ static void check_watched(tx_trunk_cache cache, tx_trunk_want want, int64_t from
   float *plain = plainly(want, from, count, &floats);
   cache.computed = cache.recalled = 0;
   tx_model_unload(f.model, 0, BLOCKS); /* they are loaded when needed */
-  MADE_OK(tx_trunk_recall(&cache, &f.pass, &texts, want.kind == TX_TRUNK_TOKENS ? starts : f.singles,
-                          want, &states, watch, error));
+  MADE_OK(tx_trunk_recall(&cache, &f.pass, &texts,
+                          want.kind == TX_TRUNK_TOKENS ? starts : f.singles, want, &states, watch,
+                          error));
   assert_int_equal(states.count, count);
   assert_int_equal(states.width, tx_trunk_want_width(f.model, want));
   assert_memory_equal(states.rows, plain, floats * sizeof *plain);

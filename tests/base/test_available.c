@@ -40,7 +40,9 @@ static void put(const char *name, const char *text) {
 
 static void check(uint64_t want) {
   uint64_t got = tx_memory_available(root);
-  if (got != want) fail_msg("%llu bytes, not %llu", (unsigned long long)got, (unsigned long long)want);
+  if (got != want) {
+    fail_msg("%llu bytes, not %llu", (unsigned long long)got, (unsigned long long)want);
+  }
 }
 
 static void test_the_system(void **state) {
@@ -49,7 +51,8 @@ static void test_the_system(void **state) {
   check(UINT64_MAX); /* nothing is known */
   put("/proc/meminfo", "MemTotal:  100 kB\nMemFree:  1 kB\n");
   check(UINT64_MAX);
-  put("/proc/meminfo", "MemTotal:     1000 kB\nMemFree:  1 kB\nMemAvailable:    700 kB\nBuffers: 3 kB\n");
+  put("/proc/meminfo",
+      "MemTotal:     1000 kB\nMemFree:  1 kB\nMemAvailable:    700 kB\nBuffers: 3 kB\n");
   check(700 * 1024);
   put("/proc/self/cgroup", "odd\n\n0:\n5:cpu:/x\n:::\n0::");
   check(700 * 1024);

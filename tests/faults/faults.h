@@ -12,7 +12,8 @@
 typedef enum faults_kind {
   FAULTS_ALLOC,  /* malloc, calloc, realloc and kin: ENOMEM */
   FAULTS_READ,   /* read, pread, getrandom, and stdio's reads of a named file: EIO */
-  FAULTS_WRITE,  /* write, posix_fallocate, ftruncate, and stdio's writes to standard output: ENOSPC */
+  FAULTS_WRITE,  /* write, posix_fallocate, ftruncate, and stdio's writes to standard output:
+                    ENOSPC */
   FAULTS_SYNC,   /* fsync, fdatasync: EIO */
   FAULTS_RENAME, /* rename, renameat, linkat: EIO */
   FAULTS_MAP,    /* mmap: ENOMEM */

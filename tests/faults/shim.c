@@ -236,7 +236,8 @@ int openat(int directory, const char *path, int flags, ...) {
     mode = va_arg(arguments, mode_t);
     va_end(arguments);
   }
-  return fails(FAULTS_OPEN) ? refuse(EMFILE) : (int)syscall(SYS_openat, directory, path, flags, mode);
+  return fails(FAULTS_OPEN) ? refuse(EMFILE)
+                            : (int)syscall(SYS_openat, directory, path, flags, mode);
 }
 
 int openat64(int directory, const char *path, int flags, ...) __attribute__((alias("openat")));

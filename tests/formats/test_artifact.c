@@ -73,7 +73,8 @@ static void refuse(const tx_artifact_facts *facts, const char *part) {
 
 static void test_numbers_out_of_range(void **state) {
   (void)state;
-  REFUSE(depth, -1, "taxon.depth is -1, outside 0 to 1024; the artifact is damaged, train it again");
+  REFUSE(depth, -1,
+         "taxon.depth is -1, outside 0 to 1024; the artifact is damaged, train it again");
   REFUSE(depth, 1025, "taxon.depth is 1025, outside 0 to 1024");
   REFUSE(max_tokens, 0, "taxon.max_tokens is 0, outside 1 to 16777216");
   REFUSE(max_tokens, -1, "taxon.max_tokens is -1, outside");

@@ -125,7 +125,8 @@ static const char *harmless(const field *f, uint64_t old, uint64_t now) {
     case FIELD_VERSION:
       return now == 2 ? "version 2 has the same layout" : NULL;
     case FIELD_TENSORS:
-      return now < old ? "the last tensors are not there: a model that needs them is refused" : NULL;
+      return now < old ? "the last tensors are not there: a model that needs them is refused"
+                       : NULL;
     case FIELD_VALUE_TYPE:
     case FIELD_ARRAY_TYPE:
       return another;

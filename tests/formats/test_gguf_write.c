@@ -322,7 +322,8 @@ static void add_no_dimensions(tx_gguf_writer *writer) {
 static void add_beyond_any_file(tx_gguf_writer *writer) { /* 2^62 bytes each; none is read */
   for (int i = 0; i < 4; i++) {
     char name[2] = {(char)('a' + i), 0};
-    tx_gguf_add_tensor(writer, name, TX_TENSOR_F32, 1, (const int64_t[]){(int64_t)1 << 60}, weights);
+    tx_gguf_add_tensor(writer, name, TX_TENSOR_F32, 1, (const int64_t[]){(int64_t)1 << 60},
+                       weights);
   }
 }
 static void add_unpadded(tx_gguf_writer *writer) {

@@ -31,7 +31,8 @@ static tx_status get(script *list, size_t count, tx_error *error) {
   return tx_http_get_bytes(&request, 100, &bytes, &answer, error);
 }
 
-#define GET(...) get((script[]){__VA_ARGS__}, sizeof((script[]){__VA_ARGS__}) / sizeof(script), error)
+#define GET(...) \
+  get((script[]){__VA_ARGS__}, sizeof((script[]){__VA_ARGS__}) / sizeof(script), error)
 
 static void test_codes(void **state) {
   (void)state;
@@ -72,15 +73,19 @@ static void test_statuses(void **state) {
 static void test_headers(void **state) {
   (void)state;
   tx_error mine = {0}, *error = &mine;
-  assert_int_equal(GET({.status = 200,
-                        .headers = "HTTP/1.1 200 OK\r\nX\r\n: y\r\n\r\nX-Linked-Etag:   W/\"ab\"\r\n"
-                                   "X-Linked-Size: 12x\r\nX-Error-Code: \r\nETag: W/\"weak\"\r\n"
-                                   "Content-Length: many\r\nabc   \r\nname   :\r\n",
-                        .body = "x", .size = 1}), TX_OK);
+  assert_int_equal(
+      GET({.status = 200,
+           .headers = "HTTP/1.1 200 OK\r\nX\r\n: y\r\n\r\nX-Linked-Etag:   W/\"ab\"\r\n"
+                      "X-Linked-Size: 12x\r\nX-Error-Code: \r\nETag: W/\"weak\"\r\n"
+                      "Content-Length: many\r\nabc   \r\nname   :\r\n",
+           .body = "x",
+           .size = 1}),
+      TX_OK);
   assert_string_equal(answer.linked_etag, "ab");
   assert_int_equal(answer.linked_size, 12);
   assert_string_equal(bytes.data, "x");
-  assert_int_equal(GET({.status = 200, .headers = "X-Linked-Size: :\r\nX-Linked-Etag: a\r\n"}), TX_OK);
+  assert_int_equal(GET({.status = 200, .headers = "X-Linked-Size: :\r\nX-Linked-Etag: a\r\n"}),
+                   TX_OK);
   assert_int_equal(answer.linked_size, -1);
   assert_string_equal(answer.linked_etag, "a");
 }
@@ -104,8 +109,9 @@ static void test_ranges(void **state) {
     assert_string_equal(bytes.data, "abcd");
   }
   /* A total that is not said is no fault. */
-  MADE_OK(GET({.status = 200, .body = "abcd", .size = 4, .most = 2, .code = CURLE_RECV_ERROR},
-              {.status = 206, .headers = "Content-Range: bytes 2-3/*\r\n", .body = "abcd", .size = 4}));
+  MADE_OK(
+      GET({.status = 200, .body = "abcd", .size = 4, .most = 2, .code = CURLE_RECV_ERROR},
+          {.status = 206, .headers = "Content-Range: bytes 2-3/*\r\n", .body = "abcd", .size = 4}));
   assert_string_equal(bytes.data, "abcd");
   MADE_FAILS(GET({.status = 206, .body = "abcd", .size = 4, .unranged = true}), TX_ERROR_SYSTEM,
              "it sent another part");
@@ -163,7 +169,9 @@ static void test_progress(void **state) {
     request.rules.tries = 2;
     scripts = list, script_count = PARTS, script_at = 0, notes = 0;
     list[0].most = less ? 10 : PART;
-    if (less) list[1].most = 20, snprintf(ranges[1], sizeof ranges[1], "Content-Range: bytes 10-99/%d\r\n", SIZE);
+    if (less)
+      list[1].most = 20,
+      snprintf(ranges[1], sizeof ranges[1], "Content-Range: bytes 10-99/%d\r\n", SIZE);
     tx_buffer_free(&bytes);
     tx_status status = tx_http_get_bytes(&request, SIZE, &bytes, &answer, &error);
     assert_int_equal(status, less ? TX_ERROR_SYSTEM : TX_OK);
@@ -197,7 +205,8 @@ static void test_restarts(void **state) {
                          .size = 4};
   for (int i = 0; i < 3; i++) {
     scripts = &wrong, script_count = 1, script_at = 0;
-    tx_http_sink sink = {.add = add_none, .restart = refuse_restart, .at = 2, .size = 4, .limit = 4};
+    tx_http_sink sink = {
+        .add = add_none, .restart = refuse_restart, .at = 2, .size = 4, .limit = 4};
     tx_http_request request = {.url = "https://a.invalid/x", .rules = tx_http_rules_defaults()};
     tx_error error = {0};
     if (i == 1) tx_fail(&error, TX_ERROR_INPUT, "earlier");
@@ -267,11 +276,14 @@ static void test_taken_names(void **state) {
   static const struct {
     const char *file, *name, *receipt, *part;
   } taken[] = {
-      {"data:tweets.gguf", "data", "", "would be called data:tweets here, which is the name of another model or data set"},
-      {"n.gguf", "n", "{\"sha256\":\"" COMMIT "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1}",
+      {"data:tweets.gguf", "data", "",
+       "would be called data:tweets here, which is the name of another model or data set"},
+      {"n.gguf", "n",
+       "{\"sha256\":\"" COMMIT "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1}",
        "/models/n.gguf); remove"},
       {"n.gguf", "n",
-       "{\"sha256\":\"" COMMIT "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1,\"source\":\"hf:u/v\"}",
+       "{\"sha256\":\"" COMMIT
+       "0123456789abcdef01234567\",\"bytes\":1,\"modified\":1,\"source\":\"hf:u/v\"}",
        "/models/n.gguf, from hf:u/v); remove"},
   };
   unsetenv("HF_HUB_OFFLINE");
@@ -287,7 +299,8 @@ static void test_taken_names(void **state) {
     scripts = &list, script_count = 1, script_at = 0;
     snprintf(what, sizeof what, "hf:t/%s", taken[i].name);
     if (*taken[i].receipt) write_text(made("taken/models/n.json"), taken[i].receipt);
-    MADE_FAILS(tx_pull(what, made("taken"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, taken[i].part);
+    MADE_FAILS(tx_pull(what, made("taken"), NULL, &pulled, NULL, error), TX_ERROR_INPUT,
+               taken[i].part);
     assert_int_equal(script_at, 1); /* the list alone */
   }
 }
@@ -326,15 +339,19 @@ static void test_long_homes(void **state) {
   static char json[400], sha256[65];
   memset(sha256, 'a', 64);
   snprintf(json, sizeof json,
-           "{\"sha\":\"" COMMIT "\",\"siblings\":[{\"rfilename\":\"n.gguf\",\"lfs\":{\"sha256\":\"%s\","
-           "\"size\":3}}]}", sha256);
+           "{\"sha\":\"" COMMIT
+           "\",\"siblings\":[{\"rfilename\":\"n.gguf\",\"lfs\":{\"sha256\":\"%s\","
+           "\"size\":3}}]}",
+           sha256);
   list.body = json, list.size = strlen(json);
   scripts = &list, script_count = 1;
-  tx_known known[3] = {{.name = "n", .license = "mit", .kind = TX_KNOWN_MODEL, .sha256 = sha256, .bytes = 3},
-                       {.name = "s", .license = "mit", .kind = TX_KNOWN_SENTIMENT},
-                       {.name = "m", .license = "mit", .kind = TX_KNOWN_SMS}};
+  tx_known known[3] = {
+      {.name = "n", .license = "mit", .kind = TX_KNOWN_MODEL, .sha256 = sha256, .bytes = 3},
+      {.name = "s", .license = "mit", .kind = TX_KNOWN_SENTIMENT},
+      {.name = "m", .license = "mit", .kind = TX_KNOWN_SMS}};
   for (int i = 0; i < 3; i++) {
-    known[i].sources[0] = (tx_known_source){.address = "https://i.invalid/n.tgz!n", .sha256 = sha256, .bytes = 3};
+    known[i].sources[0] =
+        (tx_known_source){.address = "https://i.invalid/n.tgz!n", .sha256 = sha256, .bytes = 3};
   }
   int failures = 0;
   for (size_t size = 4000; size < TX_PATH_SIZE - 1; size += size < 4040 ? 8 : 1) {
@@ -376,8 +393,12 @@ static void test_space(void **state) {
   static const struct {
     uint64_t blocks, size;
     int64_t left;
-  } disks[] = {{16 << 10, 1 << 10, 0},           {(16 << 10) + 1, 1 << 10, 1 << 10}, {0, 512, 0},
-               {1, 1 << 10, 0},                  {UINT64_MAX / 2, 4, INT64_MAX},     {UINT64_MAX, 1, INT64_MAX},
+  } disks[] = {{16 << 10, 1 << 10, 0},
+               {(16 << 10) + 1, 1 << 10, 1 << 10},
+               {0, 512, 0},
+               {1, 1 << 10, 0},
+               {UINT64_MAX / 2, 4, INT64_MAX},
+               {UINT64_MAX, 1, INT64_MAX},
                {INT64_MAX, 1, INT64_MAX - (16 << 20)}};
   for (size_t i = 0; i < sizeof disks / sizeof *disks; i++) {
     struct statvfs disk = {.f_blocks = 1, .f_bavail = disks[i].blocks, .f_frsize = disks[i].size};
@@ -385,8 +406,9 @@ static void test_space(void **state) {
     int64_t left = tx_space_left(made_directory);
     tx_error error = {0};
     tx_status fits = tx_space_check(made_directory, disks[i].left, &error);
-    tx_status more = disks[i].left < INT64_MAX ? tx_space_check(made_directory, disks[i].left + 1, &error)
-                                               : TX_ERROR_SYSTEM;
+    tx_status more = disks[i].left < INT64_MAX
+                         ? tx_space_check(made_directory, disks[i].left + 1, &error)
+                         : TX_ERROR_SYSTEM;
     disk_made = NULL;
     assert_int_equal(left, disks[i].left);
     assert_int_equal(fits, TX_OK);
@@ -404,7 +426,8 @@ static void test_receipts(void **state) {
       "{\"sha256\":\"" SHA "a\",\"bytes\":1,\"modified\":1}",
       "{\"sha256\":\"x" SHA "\",\"bytes\":1,\"modified\":1}",
       "{\"sha256\":\"aa\",\"bytes\":1,\"modified\":1}",
-      "{\"sha256\":\"zaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"bytes\":1,\"modified\":1}",
+      "{\"sha256\":\"zaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\",\"bytes\":"
+      "1,\"modified\":1}",
       "{\"sha256\":\"" SHA "\",\"bytes\":1}",
       "{\"sha256\":\"" SHA "\",\"bytes\":1.5,\"modified\":1}",
       "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":null}"};
@@ -439,9 +462,11 @@ static void test_receipts(void **state) {
   assert_true(there);
   assert_string_equal(receipt.source, "");
   /* Receipts of other repositories, commits and files are not the one that is meant. */
-  static const char *const sources[] = {"", "x", "hf:t/nn@" COMMIT "/n.gguf", "hf:u/n@" COMMIT "/n.gguf",
+  static const char *const sources[] = {"", "x", "hf:t/nn@" COMMIT "/n.gguf",
+                                        "hf:u/n@" COMMIT "/n.gguf",
                                         "hf:t/n@short", "hf:t/n@" COMMIT "x/n.gguf",
-                                        "hf:t/n@" COMMIT "/README", "hf:t/n@" COMMIT "/n.gguf"};
+                                        "hf:t/n@" COMMIT "/README",
+                                        "hf:t/n@" COMMIT "/n.gguf"};
   setenv("HF_HUB_OFFLINE", "1", 1);
   unsetenv("HF_HOME"), unsetenv("HOME"), unsetenv("XDG_CACHE_HOME");
   for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
@@ -451,7 +476,8 @@ static void test_receipts(void **state) {
              "{\"sha256\":\"" SHA "\",\"bytes\":1,\"modified\":1,\"source\":\"%s\"}", sources[i]);
     write_text(made("r/models/n.json"), text);
     write_text(made("r/models/.json"), text);
-    MADE_FAILS(tx_pull_hub("hf:t/n@v1", made("r"), &pulled, NULL, error), TX_ERROR_SYSTEM, "nor in");
+    MADE_FAILS(tx_pull_hub("hf:t/n@v1", made("r"), &pulled, NULL, error), TX_ERROR_SYSTEM,
+               "nor in");
     MADE_FAILS(tx_pull_hub("hf:t/n", made("r"), &pulled, NULL, error), TX_ERROR_SYSTEM, "nor in");
   }
 }
@@ -467,12 +493,19 @@ static void test_lists(void **state) {
     int64_t bytes;
   } lists[] = {
       {"{" FILES "]}", "", 0, 0},
-      {"{" FILES "{\"rfilename\":\"a.gguf\",\"size\":0}],\"tags\":[5,\"x\",\"license:a\",\"license:b\"]}", "a", 1, -1},
-      {"{" FILES "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":\"5\",\"sha256\":\"xyz\"},\"size\":6}],"
-       "\"cardData\":{\"license\":\"other\",\"license_name\":\"own\"}}", "own", 1, 6},
-      {"{" FILES "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":-5}}],\"cardData\":{\"license\":\"other\"},"
-       "\"tags\":[\"license:x\"]}", "other", 1, -1},
-      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\u007fb\"}}", "", 1, -1},
+      {"{" FILES
+       "{\"rfilename\":\"a.gguf\",\"size\":0}],\"tags\":[5,\"x\",\"license:a\",\"license:b\"]}",
+       "a", 1, -1},
+      {"{" FILES
+       "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":\"5\",\"sha256\":\"xyz\"},\"size\":6}],"
+       "\"cardData\":{\"license\":\"other\",\"license_name\":\"own\"}}",
+       "own", 1, 6},
+      {"{" FILES
+       "{\"rfilename\":\"a.gguf\",\"lfs\":{\"size\":-5}}],\"cardData\":{\"license\":\"other\"},"
+       "\"tags\":[\"license:x\"]}",
+       "other", 1, -1},
+      {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\u007fb\"}}", "", 1,
+       -1},
       {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":\"a\\nb\"}}", "", 1, -1},
       {"{" FILES "{\"rfilename\":\"a.gguf\"}],\"cardData\":{\"license\":[]}}", "", 1, -1},
   };
@@ -498,7 +531,8 @@ static void test_lists(void **state) {
     assert_int_equal(strlen(list.license), more ? 0 : size);
     tx_hub_listing_free(&list);
   }
-  static const char *const none[] = {"{\"sha\":\"" COMMIT "\"}", "{\"sha\":\"" COMMIT "\",\"siblings\":{}}"};
+  static const char *const none[] = {"{\"sha\":\"" COMMIT "\"}",
+                                     "{\"sha\":\"" COMMIT "\",\"siblings\":{}}"};
   for (int i = 0; i < 2; i++) {
     tx_hub_wish wish = {.repository = "t/n", .revision = "main"};
     tx_hub_listing list;
@@ -516,14 +550,15 @@ static void test_lists(void **state) {
 
 static void test_lines(void **state) {
   (void)state;
-  static const char *const bad[] = {"1\t1.2.3\ta", "1\t1234567890123456789\ta", "1\t\ta", "1\t-5\ta",
-                                    "1\t5\ta", "1\t/\ta", "1\t:\ta", "1\t-\ta", "1"};
+  static const char *const bad[] = {"1\t1.2.3\ta", "1\t1234567890123456789\ta", "1\t\ta",
+                                    "1\t-5\ta", "1\t5\ta", "1\t/\ta", "1\t:\ta", "1\t-\ta", "1"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     MADE_FAILS(tx_sentiment_write(tx_text_of(bad[i]), "l", made("set"), error), TX_ERROR_INPUT,
                "a rating from -4 to 4");
   }
   MADE_OK(tx_directory_make(made("set"), error));
-  MADE_OK(tx_sentiment_write(tx_text_of("a\t-0.5\t\xe2\x82\xac\r\n\r\nb\t4\t\x80\x7f\xff"), "l", made("set"), error));
+  MADE_OK(tx_sentiment_write(tx_text_of("a\t-0.5\t\xe2\x82\xac\r\n\r\nb\t4\t\x80\x7f\xff"), "l",
+                             made("set"), error));
   MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set"), error), TX_ERROR_INPUT,
              "is there already with other contents");
   static const char *const same_size[] = {"a\t1\tone", "a\t1\ttwo"};
@@ -532,11 +567,12 @@ static void test_lines(void **state) {
   MADE_FAILS(tx_sentiment_write(tx_text_of(same_size[1]), "l", made("set3"), error), TX_ERROR_INPUT,
              "is there already with other contents");
   MADE_OK(tx_directory_make(made("set2/val.tsv"), error));
-  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set2"), error), TX_ERROR_INPUT,
-             "is a directory");
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", made("set2"), error),
+             TX_ERROR_INPUT, "is a directory");
   char far[TX_PATH_SIZE + 10];
   memset(far, 'd', sizeof far - 1), far[sizeof far - 1] = '\0';
-  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", far, error), TX_ERROR_ARGUMENT, "too long");
+  MADE_FAILS(tx_sentiment_write(tx_text_of("a\t1\tother"), "l", far, error), TX_ERROR_ARGUMENT,
+             "too long");
 }
 
 static void test_mail(void **state) {
@@ -566,19 +602,28 @@ static void test_model_names(void **state) {
   tx_pulled pulled;
   memset(name, 'n', sizeof name), name[699] = '\0';
   MADE_FAILS(tx_model_locate(name, made("r"), path, sha256, error), TX_ERROR_INPUT, "is too long");
-  MADE_FAILS(tx_pull(NULL, made("r"), NULL, &pulled, NULL, error), TX_ERROR_ARGUMENT, "nothing is named");
-  MADE_FAILS(tx_pull("./.gguf", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
-  MADE_FAILS(tx_pull("a/", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
-  MADE_FAILS(tx_pull("./\xff", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
-  MADE_FAILS(tx_pull("./a\nb", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull(NULL, made("r"), NULL, &pulled, NULL, error), TX_ERROR_ARGUMENT,
+             "nothing is named");
+  MADE_FAILS(tx_pull("./.gguf", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT,
+             "cannot be a model's");
+  MADE_FAILS(tx_pull("a/", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT,
+             "cannot be a model's");
+  MADE_FAILS(tx_pull("./\xff", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT,
+             "cannot be a model's");
+  MADE_FAILS(tx_pull("./a\nb", made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT,
+             "cannot be a model's");
   name[0] = '.', name[1] = '/';
-  MADE_FAILS(tx_pull(name, made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT, "cannot be a model's");
+  MADE_FAILS(tx_pull(name, made("r"), NULL, &pulled, NULL, error), TX_ERROR_INPUT,
+             "cannot be a model's");
   static char far[5000];
   memset(far, 'n', sizeof far - 1), far[1] = '/';
-  MADE_FAILS(tx_model_locate(far, made("r"), path, sha256, error), TX_ERROR_ARGUMENT, "is too long");
-  MADE_FAILS(tx_model_locate("n", far, path, sha256, error), TX_ERROR_ARGUMENT, "choose a shorter one");
+  MADE_FAILS(tx_model_locate(far, made("r"), path, sha256, error), TX_ERROR_ARGUMENT,
+             "is too long");
+  MADE_FAILS(tx_model_locate("n", far, path, sha256, error), TX_ERROR_ARGUMENT,
+             "choose a shorter one");
   /* Models whose names JSON cannot hold, hidden ones, directories: not in the list. */
-  static const char *const left[] = {"r/models/\xff.gguf", "r/models/.h.gguf", "r/models/x.txt", "r/models/.gguf"};
+  static const char *const left[] = {"r/models/\xff.gguf", "r/models/.h.gguf", "r/models/x.txt",
+                                     "r/models/.gguf"};
   char *json;
   for (size_t i = 0; i < 4; i++) write_text(made(left[i]), "x");
   MADE_OK(tx_directory_make(made("r/models/d.gguf"), error));

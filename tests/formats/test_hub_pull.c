@@ -138,10 +138,11 @@ static void start_server(void) {
 }
 
 static void set_environment(void) {
-  static const char *const gone[] = {"HF_TOKEN",       "HF_HUB_CACHE",   "HUGGINGFACE_HUB_CACHE",
-                                     "HF_HUB_OFFLINE", "HF_TOKEN_PATH",  "http_proxy",
-                                     "HTTP_PROXY",     "all_proxy",      "ALL_PROXY",
-                                     "no_proxy",       "NO_PROXY",       "HF_HUB_DISABLE_IMPLICIT_TOKEN"};
+  static const char *const gone[] = {
+      "HF_TOKEN",       "HF_HUB_CACHE",  "HUGGINGFACE_HUB_CACHE",
+      "HF_HUB_OFFLINE", "HF_TOKEN_PATH", "http_proxy",
+      "HTTP_PROXY",     "all_proxy",     "ALL_PROXY",
+      "no_proxy",       "NO_PROXY",      "HF_HUB_DISABLE_IMPLICIT_TOKEN"};
   for (size_t i = 0; i < sizeof gone / sizeof *gone; i++) unsetenv(gone[i]);
   setenv("HF_ENDPOINT", endpoint, 1);
   setenv("HF_HOME", path_of("hf"), 1);
@@ -766,7 +767,8 @@ static void test_part_left(void **state) {
   bytes[100] ^= 1;
   write_file(part, bytes, size);
   expect_good("damaged", "home");
-  assert_string_equal(notes, "what an earlier run left of damaged is damaged: it is fetched again\n");
+  assert_string_equal(notes,
+                      "what an earlier run left of damaged is damaged: it is fetched again\n");
 
   unlink(path_of("home/models/damaged.gguf"));
   unlink(path_of("home/models/damaged.json"));
@@ -960,22 +962,34 @@ static void test_names(void **state) {
 
   make_cache("smollm2-135m", bytes, size, model_sha256); /* a name that is known */
   assert_int_equal(pull("smollm2-135m", "names", &pulled, &error), TX_ERROR_INPUT);
-  assert_non_null(strstr(error.message, "would be called smollm2-135m here, which is the name of another model or data set"));
+  assert_non_null(
+      strstr(error.message,
+             "would be called smollm2-135m here, which is the name of another model or data set"));
 }
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup(test_plain, begin),       cmocka_unit_test_setup(test_metadata, begin),
-      cmocka_unit_test_setup(test_resume, begin),      cmocka_unit_test_setup(test_slow, begin),
-      cmocka_unit_test_setup(test_busy, begin),        cmocka_unit_test_setup(test_wrong_bytes, begin),
+      cmocka_unit_test_setup(test_plain, begin),
+      cmocka_unit_test_setup(test_metadata, begin),
+      cmocka_unit_test_setup(test_resume, begin),
+      cmocka_unit_test_setup(test_slow, begin),
+      cmocka_unit_test_setup(test_busy, begin),
+      cmocka_unit_test_setup(test_wrong_bytes, begin),
       cmocka_unit_test_setup(test_space_for_the_rest, begin),
-      cmocka_unit_test_setup(test_space, begin),       cmocka_unit_test_setup(test_token, begin),
-      cmocka_unit_test_setup(test_refusals, begin),    cmocka_unit_test_setup(test_answers, begin),
-      cmocka_unit_test_setup(test_network, begin),     cmocka_unit_test_setup(test_two_at_once, begin),
-      cmocka_unit_test_setup(test_killed, begin),      cmocka_unit_test_setup(test_part_left, begin),
-      cmocka_unit_test_setup(test_stopped, begin),     cmocka_unit_test_setup(test_cache, begin),
-      cmocka_unit_test_setup(test_offline, begin),     cmocka_unit_test_setup(test_old_parts, begin),
-      cmocka_unit_test_setup(test_no_error, begin),    cmocka_unit_test_setup(test_names, begin),
+      cmocka_unit_test_setup(test_space, begin),
+      cmocka_unit_test_setup(test_token, begin),
+      cmocka_unit_test_setup(test_refusals, begin),
+      cmocka_unit_test_setup(test_answers, begin),
+      cmocka_unit_test_setup(test_network, begin),
+      cmocka_unit_test_setup(test_two_at_once, begin),
+      cmocka_unit_test_setup(test_killed, begin),
+      cmocka_unit_test_setup(test_part_left, begin),
+      cmocka_unit_test_setup(test_stopped, begin),
+      cmocka_unit_test_setup(test_cache, begin),
+      cmocka_unit_test_setup(test_offline, begin),
+      cmocka_unit_test_setup(test_old_parts, begin),
+      cmocka_unit_test_setup(test_no_error, begin),
+      cmocka_unit_test_setup(test_names, begin),
   };
   return cmocka_run_group_tests(tests, prepare, clean);
 }

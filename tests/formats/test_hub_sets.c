@@ -80,8 +80,10 @@ static void test_mail_plain(void **state) {
   expect_mail("Subject: only a subject", "only a subject");
   expect_mail("", "");
   expect_mail("\n\n", "");
-  expect_mail("Subject: na\xefve\n\n\x93quoted\x94 a\x01z", "na\xc3\xafve \xe2\x80\x9cquoted\xe2\x80\x9d a z");
-  expect_mail("Subject: s\nContent-Type: image/gif\nContent-Transfer-Encoding: base64\n\nR0lG", "s");
+  expect_mail("Subject: na\xefve\n\n\x93quoted\x94 a\x01z",
+              "na\xc3\xafve \xe2\x80\x9cquoted\xe2\x80\x9d a z");
+  expect_mail("Subject: s\nContent-Type: image/gif\nContent-Transfer-Encoding: base64\n\nR0lG",
+              "s");
 }
 
 static void test_mail_encodings(void **state) {
@@ -106,8 +108,10 @@ static void test_mail_html(void **state) {
   expect_mail(HTML "a <never closed", "a");
   expect_mail(HTML "a <style>never closed", "a");
   expect_mail(HTML "a <1> <", "a <1> <");
-  expect_mail("Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<a href=3D\"x\">=\ny</a>",
-              "y");
+  expect_mail(
+      "Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<a "
+      "href=3D\"x\">=\ny</a>",
+      "y");
 }
 
 static void test_mail_parts(void **state) {
@@ -123,8 +127,9 @@ static void test_mail_parts(void **state) {
                                    "Content-Type: text/html\n\n<b>rich</b>\n--XX--\n"),
               "s rich");
   expect_mail(MULTI("mixed", "--XX\n\nno last boundary\nmore"), "s no last boundary more");
-  expect_mail(MULTI("mixed", "--XX\nContent-Type: multipart/alternative; boundary=YY; x=y\n\n--YY\n\nin\n"
-                             "--YY\n\nnot\n--YY--\n--XX--\n"),
+  expect_mail(MULTI("mixed",
+                    "--XX\nContent-Type: multipart/alternative; boundary=YY; x=y\n\n--YY\n\nin\n"
+                    "--YY\n\nnot\n--YY--\n--XX--\n"),
               "s in");
   expect_mail("Content-Type: multipart/mixed\n\nno boundary is named", "");
   /* Nested beyond sense. */
@@ -205,7 +210,8 @@ static int prepare(void **state) {
   for (int i = 0; i < 10; i++) {
     snprintf(names[i], sizeof names[i], "package/data/%s-1/%d.txt",
              i % 3 == 0 ? "spam" : i % 3 == 1 ? "easy-ham" : "hard-ham", i);
-    snprintf(texts[i], sizeof texts[i], "Subject: %s\n\nmessage %d", i < 4 ? "Re: RE: fwd: x" : "", i);
+    snprintf(texts[i], sizeof texts[i], "Subject: %s\n\nmessage %d", i < 4 ? "Re: RE: fwd: x" : "",
+             i);
     members[4 + 2 * i] = names[i];
     members[5 + 2 * i] = texts[i];
   }
@@ -272,13 +278,14 @@ static int clean(void **state) {
 
 static tx_known mail_entry(const char *second) {
   int64_t bytes = tx_file_look(path_of("mail.tgz")).bytes;
-  return (tx_known){.name = "data:mail",
-                    .summary = "",
-                    .license = "CC0-1.0",
-                    .kind = TX_KNOWN_MAIL,
-                    .bytes = bytes,
-                    .sources = {{.address = "npm:@some/mail==0.1.2", .sha256 = mail_sha256, .bytes = bytes},
-                                {.address = second, .sha256 = mail_sha256, .bytes = bytes}}};
+  return (tx_known){
+      .name = "data:mail",
+      .summary = "",
+      .license = "CC0-1.0",
+      .kind = TX_KNOWN_MAIL,
+      .bytes = bytes,
+      .sources = {{.address = "npm:@some/mail==0.1.2", .sha256 = mail_sha256, .bytes = bytes},
+                  {.address = second, .sha256 = mail_sha256, .bytes = bytes}}};
 }
 
 static void use_npm(const char *mode, const char *archive) {
@@ -485,10 +492,12 @@ static void test_sms(void **state) {
   static const struct {
     const char *kind, *sentence;
   } bad[] = {
-      {"fewer", "SMSSpamCollection is not the known file: it has 4827 ham and 746 spam instead of "
-                "4827 and 747; it was not kept"},
-      {"swapped", "SMSSpamCollection is not the known file: it has 4826 ham and 747 spam instead of "
-                  "4827 and 747; it was not kept"},
+      {"fewer",
+       "SMSSpamCollection is not the known file: it has 4827 ham and 746 spam instead of "
+       "4827 and 747; it was not kept"},
+      {"swapped",
+       "SMSSpamCollection is not the known file: it has 4826 ham and 747 spam instead of "
+       "4827 and 747; it was not kept"},
       {"more", "there are more messages than are known"},
       {"odd", "ham or spam, a tab and a text were expected"},
       {"tabless", "ham or spam, a tab and a text were expected"},

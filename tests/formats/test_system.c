@@ -30,9 +30,12 @@ static tx_error job_error;
 /* libarchive crashes where some of its own allocations fail; what it would say
  * of the others is said here. */
 FAILING_CALL_(struct archive *, archive_read_new, (void), (), NULL, ENOMEM)
-FAILING_CALL_(int, archive_read_support_format_zip, (struct archive * a), (a), ARCHIVE_FATAL, ENOMEM)
-FAILING_CALL_(int, archive_read_support_format_tar, (struct archive * a), (a), ARCHIVE_FATAL, ENOMEM)
-FAILING_CALL_(int, archive_read_support_filter_gzip, (struct archive * a), (a), ARCHIVE_FATAL, ENOMEM)
+FAILING_CALL_(int, archive_read_support_format_zip, (struct archive * a), (a), ARCHIVE_FATAL,
+              ENOMEM)
+FAILING_CALL_(int, archive_read_support_format_tar, (struct archive * a), (a), ARCHIVE_FATAL,
+              ENOMEM)
+FAILING_CALL_(int, archive_read_support_filter_gzip, (struct archive * a), (a), ARCHIVE_FATAL,
+              ENOMEM)
 FAILING_CALL_(int, archive_errno, (struct archive * a), (a), ENOMEM, errno)
 FAILING_CALL_(const char *, archive_error_string, (struct archive * a), (a), NULL, errno)
 FAILING_CALL_(const char *, archive_entry_pathname, (struct archive_entry * e), (e), NULL, errno)
@@ -439,8 +442,10 @@ static int setup(void **state) {
   snprintf(command, sizeof command,
            "cd %s && python3 -c \"import zipfile, tarfile, os; os.mkdir('b'); "
            "open('b/inner.txt', 'w').write('0123456789' * 7000); "
-           "z = zipfile.ZipFile('a.zip', 'w', zipfile.ZIP_DEFLATED); z.write('b', 'b'); z.write('b/inner.txt'); "
-           "z.close(); t = tarfile.open('a.tgz', 'w:gz'); t.add('b', recursive=False); t.add('b/inner.txt'); "
+           "z = zipfile.ZipFile('a.zip', 'w', zipfile.ZIP_DEFLATED); z.write('b', 'b'); "
+           "z.write('b/inner.txt'); "
+           "z.close(); t = tarfile.open('a.tgz', 'w:gz'); t.add('b', recursive=False); "
+           "t.add('b/inner.txt'); "
            "t.close(); w = open('a.tgz', 'rb').read(); open('damaged.tgz', 'wb').write(w[:30])\"",
            made_directory);
   return system(command);

@@ -89,7 +89,8 @@ static void test_csv_broken(void **state) {
       {"b.csv", "text,label\n", "[2] the name of the id column is empty", .id = ""},
       {"b.csv", "text,label\n", "[2] the table format 'xls' is not known; use csv, tsv or jsonl",
        .format = "xls"},
-      {"b.csv", "\xff\xfet", "[3] b.csv: the file is UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
+      {"b.csv", "\xff\xfet",
+       "[3] b.csv: the file is UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
       {"b.csv", "\x1f\x8b\x08", "[3] b.csv: the file is compressed (gzip); unpack it first"},
   };
   CHECK(examples);
@@ -220,7 +221,8 @@ static void test_columns(void **state) {
       read_cells("c.jsonl", "{\"q\": [1, {\"a\": null}], \"n\": null}\n{\"q\": 7}\n", columns, 2),
       "1:[1,{\"a\":null}],-;2:7,-;");
   assert_non_null(strstr(read_cells("c.jsonl", "{\"q\": [1]}\n", columns, 3), "is an array"));
-  assert_non_null(strstr(read_cells("c.jsonl", "{\"n\": 1}\n", columns, 2), "[3] there is no key 'q'"));
+  assert_non_null(
+      strstr(read_cells("c.jsonl", "{\"n\": 1}\n", columns, 2), "[3] there is no key 'q'"));
   assert_non_null(strstr(read_cells("c.tsv", "x\n1\n", columns, 2), "[3] there is no column 'q'"));
   const tx_table_column nameless = {"", false, false, false};
   assert_non_null(strstr(read_cells("c.tsv", "x\n", &nameless, 1), "[2] the name of a column"));
@@ -411,9 +413,10 @@ static void test_dataset_broken(void **state) {
   expect_set("text\tlabel\na\tpositive\nb\tpostive\n", known,
              "set.tsv:3: the label 'postive' is not known; the labels are: negative, positive; did "
              "you mean 'positive'?");
-  expect_set("text\tlabel\na\tspam\n", known,
-             "set.tsv:2: the label 'spam' is not known; the labels are: negative, positive; rename it, "
-             "or leave its rows out");
+  expect_set(
+      "text\tlabel\na\tspam\n", known,
+      "set.tsv:2: the label 'spam' is not known; the labels are: negative, positive; rename it, "
+      "or leave its rows out");
   tx_dataset_free(known);
   expect_set("text\tlabel\na\tx\nb\t\n", NULL,
              "set.tsv:3: the label is empty; fill it in or remove the row");

@@ -78,12 +78,13 @@ static void write_table(void) {
   memset(text, 'a', LONG);
   text[LONG] = '\0';
   bool json = strcmp(format, "jsonl") == 0;
-  const char *row = json && several ?
-                        "{\"title\":%d,\"text\":\"%s\",\"label\":[\"l%d\",\"m\"]}\n"
-                    : json                         ? "{\"title\":%d,\"text\":\"%s\",\"label\":%d.5}\n"
+  const char *row = json && several ? "{\"title\":%d,\"text\":\"%s\",\"label\":[\"l%d\",\"m\"]}\n"
+                    : json          ? "{\"title\":%d,\"text\":\"%s\",\"label\":%d.5}\n"
                     : strcmp(format, "csv") == 0 ? "%d,%s,l%d; m\n"
                                                  : "%d\t%s\tl%d; m\n";
-  if (!json) fputs(strcmp(format, "csv") == 0 ? "title,text,label\n" : "title\ttext\tlabel\n", file);
+  if (!json) {
+    fputs(strcmp(format, "csv") == 0 ? "title,text,label\n" : "title\ttext\tlabel\n", file);
+  }
   int rows = json ? 6 : 80; /* an object takes a dozen allocations */
   for (int i = 0; i < rows; i++) fprintf(file, row, i, i == 3 ? text : "b", i % 70);
   assert_int_equal(fclose(file), 0);

@@ -206,7 +206,8 @@ static void test_what_is_no_table(void **state) {
       {BYTES("%PDF-1.7\n"), "a PDF, not a table; %s"},
       {BYTES("\x7f\x45LF\2\1\1\0"), "a program, not a table; %s"},
       {BYTES("<!DOCTYPE html>\n"), "a web page, not a table; download the table itself"},
-      {BYTES("\xef\xbb\xbf<!doctype html>\n"), "a web page, not a table; download the table itself"},
+      {BYTES("\xef\xbb\xbf<!doctype html>\n"),
+       "a web page, not a table; download the table itself"},
       {BYTES("<html>\n"), "a web page, not a table; download the table itself"},
       {BYTES("<?xml version=\"1.0\"?>\n"), "XML, not a table; %r"},
       {BYTES("\xff\xfet\0e\0"), "UTF-16; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"},
@@ -346,7 +347,8 @@ static void test_kind_in_a_pipe(void **state) {
   (void)state;
   static const struct {
     const char bytes[20], *kind;
-  } cases[] = {{"\x89HDF\r\n\x1a\nmore\n", "an HDF5 file"}, {"PAR1\r\nxt\x01\r\n", "a Parquet file"}};
+  } cases[] = {{"\x89HDF\r\n\x1a\nmore\n", "an HDF5 file"},
+               {"PAR1\r\nxt\x01\r\n", "a Parquet file"}};
   for (int i = 0; i < 2; i++) {
     feed work = {.path = tx_copy_string(path_of("kind.csv")), .size = (int)strlen(cases[i].bytes)};
     memcpy(work.bytes, cases[i].bytes, (size_t)work.size);
@@ -439,8 +441,8 @@ static void test_file_whose_last_row_is_being_written(void **state) {
        {"2|hi|x|-;[3] a.csv:3: the quote that opens field 1 is never closed; close it, or save the "
         "table as TSV if its quotes are plain text",
         "2|hi|x|-;[3] a.tsv:3: 2 fields expected, as in the header, and 1 found; is the row cut?",
-        "1|hi|x|-;[3] a.jsonl:2: not a JSON object on one line: premature end of input near '\"half "
-        "a te' (near byte 18)"}},
+        "1|hi|x|-;[3] a.jsonl:2: not a JSON object on one line: premature end of input near "
+        "'\"half a te' (near byte 18)"}},
   };
   CHECK_ODD(cases);
 }

@@ -1,6 +1,6 @@
 /* The artifact: any bytes are opened as a classifier over the tiny model, or as a tuned
- * one, or refused; what was opened classifies a text, or is loaded.  The linker puts the maps below in
- * place of the reader's (--wrap), so that the input needs no file. */
+ * one, or refused; what was opened classifies a text, or is loaded.  The linker puts the maps below
+ * in place of the reader's (--wrap), so that the input needs no file. */
 #include "fuzz.h"
 
 #include <math.h>

@@ -15,7 +15,9 @@ static inline void check_back(const tx_tokenizer *tokenizer, tx_text text, const
     for (size_t j = 0; j < piece.size; j++) {
       unsigned char byte = (unsigned char)piece.data[j];
       if (!tx_tokenizer_has_byte(tokenizer, byte)) continue;
-      while (at < text.size && !tx_tokenizer_has_byte(tokenizer, (unsigned char)text.data[at])) at++;
+      while (at < text.size && !tx_tokenizer_has_byte(tokenizer, (unsigned char)text.data[at])) {
+        at++;
+      }
       MUST(at < text.size && (unsigned char)text.data[at] == byte);
       at++;
     }
@@ -63,7 +65,8 @@ static inline void check_marked(const tx_tokenizer *tokenizer, tx_text text, boo
   tx_free(foreign);
 }
 
-static inline void check_text(const tx_tokenizer *tokenizer, tx_text text, size_t limit, bool back) {
+static inline void check_text(const tx_tokenizer *tokenizer, tx_text text, size_t limit,
+                              bool back) {
   for (int special = 0; special < 2; special++) {
     tx_error error = {0};
     tx_ids ids = {0};

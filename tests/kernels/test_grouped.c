@@ -409,7 +409,8 @@ static void test_rows_apart(void **state) { /* strides wider than the rows */
   const tx_grouped *kernels = tx_grouped_get();
   tx_grouped_pack(p.type, p.blocks, 64, 18, p.panels);
   tx_grouped_quantise(kernels, x, 70, 3, 64, p.groups);
-  tx_grouped_product product = {kernels, p.type, 3, 64, 18, p.groups, p.panels, NULL, false, y, 20, 0};
+  tx_grouped_product product = {kernels,  p.type, 3,     64, 18, p.groups,
+                                p.panels, NULL,   false, y,  20, 0};
   tx_grouped_product_run(&product);
   for (int m = 0; m < 3; m++) {
     assert_same_bits(y + 20 * m, p.want + 18 * m, 18, "a row apart");

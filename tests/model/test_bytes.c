@@ -41,7 +41,9 @@ static fixture make(int64_t inputs) {
   f.weights = checked_memory((size_t)(OUTPUTS * inputs) * 4);
   f.x = checked_memory((size_t)(ROWS * inputs) * 4);
   f.bias = checked_memory(OUTPUTS * 4);
-  for (int64_t i = 0; i < OUTPUTS * inputs; i++) f.weights[i] = (float)tx_random_uniform(&random) - 0.5f;
+  for (int64_t i = 0; i < OUTPUTS * inputs; i++) {
+    f.weights[i] = (float)tx_random_uniform(&random) - 0.5f;
+  }
   for (int64_t i = 0; i < ROWS * inputs; i++) f.x[i] = (float)tx_random_uniform(&random) - 0.3f;
   for (int64_t row = 0; row < ROWS; row += 2) f.x[row * inputs + row] = 50; /* spikes */
   for (int64_t n = 0; n < OUTPUTS; n++) f.bias[n] = (float)n;

@@ -177,7 +177,9 @@ static void check_near(const char *model, const char *golden, tx_dtype dtype, do
     size += pow((double)want[i], 2);
   }
   difference = sqrt(difference / size);
-  if (difference > bound || difference < 1e-4) fail_msg("%s: off by %g of its size", name, difference);
+  if (difference > bound || difference < 1e-4) {
+    fail_msg("%s: off by %g of its size", name, difference);
+  }
   load_as(&f, TX_DTYPE_F32);
   ASSERT_OK(tx_trunk_run(f.model, &f.pass, &f.sequences, facts->blocks, 60, x, "", NULL, error));
   assert_close(x, want, floats, 1e-5, name);
@@ -204,10 +206,13 @@ static void test_blocks_as_the_file_has_them(void **state) {
     for (int slot = 0; slot < TX_MATRICES; slot++) {
       const tx_matrix *matrix = &tx_model_block(f.model, block)->matrix[slot];
       char name[64];
-      snprintf(name, sizeof name, "blk.%d.%s.weight", (int)block, tx_matrix_stem((tx_matrix_slot)slot));
+      snprintf(name, sizeof name, "blk.%d.%s.weight", (int)block,
+               tx_matrix_stem((tx_matrix_slot)slot));
       const tx_tensor *tensor = tx_gguf_tensor(tx_model_gguf(f.model), name);
       bool groups = tensor->type == TX_TENSOR_Q8_0 || tensor->type == TX_TENSOR_Q4_1;
-      if (groups != (matrix->groups != NULL) || groups != (matrix->panels == NULL)) fail_msg("%s", name);
+      if (groups != (matrix->groups != NULL) || groups != (matrix->panels == NULL)) {
+        fail_msg("%s", name);
+      }
       if (groups) assert_int_equal(matrix->type, tensor->type);
     }
   }

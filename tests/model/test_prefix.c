@@ -287,7 +287,8 @@ static int run_again(void *context) {
   tx_pass_close(&r->f.pass);
   tx_status status = tx_pass_open(tx_model_facts(r->f.model), &r->f.pass, &error);
   if (status != TX_OK) return (int)status;
-  const tx_tap taps[] = {{1, TX_POOLING_MEAN, r->got, NULL}, {3, TX_POOLING_LAST, r->got + 40 * 64, NULL}};
+  const tx_tap taps[] = {{1, TX_POOLING_MEAN, r->got, NULL},
+                         {3, TX_POOLING_LAST, r->got + 40 * 64, NULL}};
   return (int)tx_trunk_taps(r->f.model, &r->f.pass, &r->f.texts->sequences, taps, 2, 200, "", NULL,
                             &error);
 }

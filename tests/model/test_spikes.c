@@ -53,7 +53,8 @@ static void test_errors_are_small_and_the_same_bits(void **state) {
     double *want = measure(&f);
     for (int64_t m = 0; m < f.blocks * TX_MATRICES; m++) {
       int64_t outputs, inputs;
-      tx_matrix_shape(tx_model_facts(f.model), (tx_matrix_slot)(m % TX_MATRICES), &outputs, &inputs);
+      tx_matrix_shape(tx_model_facts(f.model), (tx_matrix_slot)(m % TX_MATRICES), &outputs,
+                      &inputs);
       if (outputs == 0 ? want[m] != 0 : !(want[m] > 1e-7 && want[m] < TX_SPIKES_BOUND)) {
         fail_msg("%s: matrix %d has the error %g", files[i], (int)m, want[m]);
       }
@@ -86,7 +87,8 @@ static void write_spike(const char *path) {
   for (int64_t n = 0; n < hidden; n++) up[n * width + SPIKE] = 0;
   tx_gguf_writer *writer = tx_gguf_writer_new();
   tx_gguf_add_tensor(writer, "blk.1.ffn_norm.weight", TX_TENSOR_F32, 1, &width, norm);
-  tx_gguf_add_tensor(writer, "blk.1.ffn_up.weight", TX_TENSOR_F32, 2, (int64_t[]){width, hidden}, up);
+  tx_gguf_add_tensor(writer, "blk.1.ffn_up.weight", TX_TENSOR_F32, 2, (int64_t[]){width, hidden},
+                     up);
   ASSERT_OK(tx_gguf_commit(writer, path, error));
   tx_gguf_writer_free(writer);
   free(up);
@@ -150,8 +152,8 @@ static void test_names(void **state) {
   assert_string_equal(name, "blk.1.ffn_down");
   assert_true(tx_matrix_find(tx_model_facts(f.model), tx_text_of(name), &block, &slot));
   assert_true(block == 1 && slot == TX_MATRIX_DOWN);
-  static const char *const none[] = {"blk.1.ffn_gate", "blk.999.ffn_up", "blk.01.ffn_up", "blk.1.ffn_dow",
-                                     "blk.1.ffn_down.weight", ""};
+  static const char *const none[] = {"blk.1.ffn_gate", "blk.999.ffn_up",        "blk.01.ffn_up",
+                                     "blk.1.ffn_dow",  "blk.1.ffn_down.weight", ""};
   for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
     assert_false(tx_matrix_find(tx_model_facts(f.model), tx_text_of(none[i]), &block, &slot));
   }

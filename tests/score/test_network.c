@@ -207,7 +207,8 @@ static void test_what_later_programs_may_write(void **state) {
   (void)state;
   tx_artifact_facts facts = reset();
   facts.pooling = tx_text_of("max\x1b[31m\n");
-  refuse(&facts, "the pooling 'max?[31m?' is not known; it may be last, mean, first, both or attention");
+  refuse(&facts,
+         "the pooling 'max?[31m?' is not known; it may be last, mean, first, both or attention");
   facts = reset();
   facts.pooling = tx_text_of("");
   refuse(&facts, "the pooling '' is not known; it may be last, mean, first, both or attention");

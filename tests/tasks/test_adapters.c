@@ -89,7 +89,9 @@ static void test_ways_of_training(void **state) {
       if (way == 6) options.batch_tokens = 60;
       tx_train_report report = made_train(options);
       if (way == 0) plain = which ? plain : report.val_nll;
-      if (way > 0 && which == 0 && report.val_nll == plain) fail_msg("%s changes nothing", ways[way]);
+      if (way > 0 && which == 0 && report.val_nll == plain) {
+        fail_msg("%s changes nothing", ways[way]);
+      }
       tx_classifier *classifier = made_open(made("way.taxon"));
       tx_evaluation evaluation;
       MADE_OK(tx_evaluate(classifier, options.validation, options.table, &evaluation, NULL, error));
@@ -100,7 +102,9 @@ static void test_ways_of_training(void **state) {
       tx_classifier_close(classifier);
       float *merged = answers(made("way.taxon"), false, TX_PRECISION_F32);
       float *apart = answers(made("way.taxon"), true, TX_PRECISION_F32);
-      if (difference(merged, apart) > 1e-5) fail_msg("%s: %g", ways[way], difference(merged, apart));
+      if (difference(merged, apart) > 1e-5) {
+        fail_msg("%s: %g", ways[way], difference(merged, apart));
+      }
       free(merged), free(apart);
     }
   }
@@ -198,8 +202,9 @@ static void test_what_cannot_be(void **state) {
   tx_train_report report;
   tx_train_options options = options_for(llama, TX_METHOD_LORA, "no.taxon"), plain = options;
   options.rank = 65;
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
-             "--rank is 65, but attn_q of tests/golden/tiny_llama.gguf is 64 by 64; it may be up to 64");
+  MADE_FAILS(
+      tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT,
+      "--rank is 65, but attn_q of tests/golden/tiny_llama.gguf is 64 by 64; it may be up to 64");
   options = plain, options.rank = 0;
   MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_ARGUMENT, "rank is 0");
   options = plain, options.blocks = 4;
@@ -322,7 +327,9 @@ static void check_not_finite(const char *name, bool apart) {
   char sentence[1400], wanted[200];
   tx_error_sentence(&error, sentence, sizeof sentence);
   snprintf(wanted, sizeof wanted, "broken.taxon: %s: byte", name);
-  if (status != TX_ERROR_INPUT || !strstr(sentence, wanted)) fail_msg("%d %s", (int)status, sentence);
+  if (status != TX_ERROR_INPUT || !strstr(sentence, wanted)) {
+    fail_msg("%d %s", (int)status, sentence);
+  }
 }
 
 static void test_damage_is_the_artifacts(void **state) {

@@ -55,7 +55,8 @@ static void check_artifact(tx_train_options options, tx_train_report report) {
   tx_gguf_close(gguf);
   tx_classifier *classifier = made_open(options.out);
   tx_evaluation evaluation;
-  MADE_OK(tx_evaluate(classifier, options.validation, tx_table_defaults(), &evaluation, NULL, error));
+  MADE_OK(
+      tx_evaluate(classifier, options.validation, tx_table_defaults(), &evaluation, NULL, error));
   assert_true(evaluation.accuracy == report.val_accuracy);
   assert_true(evaluation.nll == report.val_nll);
   tx_evaluation_free(&evaluation);
@@ -252,7 +253,8 @@ static void test_states_serve_other_runs(void **state) {
   /* At a given depth what the last block needs is known too. */
   options.depth = 2;
   /* Labels that nothing tells: the last block is tried, so that its states are there. */
-  relabel(options.data, made("relabelled.tsv")), relabel(options.validation, made("relabelled_val.tsv"));
+  relabel(options.data, made("relabelled.tsv")),
+      relabel(options.validation, made("relabelled_val.tsv"));
   const char *data = options.data, *validation = options.validation;
   options.data = made("relabelled.tsv"), options.validation = made("relabelled_val.tsv");
   assert_true(made_train(options).computed_texts > 0);
@@ -301,7 +303,8 @@ static void test_odd_tables(void **state) {
   static const struct {
     make_row *make;
     int rows;
-  } tables[] = {{many_labels, 160}, {one_rare, 60}, {repeated, 70}, {short_and_long, 40}, {one_rare, 10}};
+  } tables[] = {
+      {many_labels, 160}, {one_rare, 60}, {repeated, 70}, {short_and_long, 40}, {one_rare, 10}};
   for (int i = 0; i < 5; i++) {
     tx_train_options options = auto_options(i % 2 ? llama : gpt2, made("odd.taxon"));
     options.data = made("odd.tsv"), options.validation = made("odd_val.tsv");
@@ -330,11 +333,13 @@ static void test_refused(void **state) {
   (void)state;
   tx_train_options good = auto_options(llama, made("refused.taxon")), options;
   options = good, options.pooling = TX_POOLING_FIRST;
-  refused(options, "--pooling first is for --method head and last-block; auto, the default, tries last, "
-                   "mean and both");
+  refused(options,
+          "--pooling first is for --method head and last-block; auto, the default, tries last, "
+          "mean and both");
   options = good, options.head_solver = TX_HEAD_SGD;
-  refused(options, "--head-solver sgd is for --method head and last-block; auto, the default, solves its "
-                   "head exactly");
+  refused(options,
+          "--head-solver sgd is for --method head and last-block; auto, the default, solves its "
+          "head exactly");
   options = good, options.blocks = 2;
   refused(options, "auto tries one block; for --blocks 2 name the method last-block");
   options = good, options.depth = 4;

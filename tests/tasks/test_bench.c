@@ -182,8 +182,8 @@ static void test_refusals(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_the_median), cmocka_unit_test(test_products),
-      cmocka_unit_test(test_prefill),   cmocka_unit_test(test_decode),    cmocka_unit_test(test_texts),
-      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_prefill),    cmocka_unit_test(test_decode),
+      cmocka_unit_test(test_texts),      cmocka_unit_test(test_refusals),
   };
   return cmocka_run_group_tests(tests, made_setup, made_teardown);
 }

@@ -303,7 +303,8 @@ static void test_a_wrong_second_table(void **state) {
   tx_train_report report;
   write_text(made("one.tsv"), "text\tlabel\na\tx\nb\tx\n");
   sources[1].data = made("one.tsv");
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "the only label is 'x' (2 rows)");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT,
+             "the only label is 'x' (2 rows)");
   assert_int_equal(report.computed_texts, 0);
 }
 

@@ -65,8 +65,10 @@ static void test_the_artifact_says_it(void **state) {
   (void)state;
   static float auto_[3 * TEXTS], f32[3 * TEXTS], int8[3 * TEXTS];
   const char *out = made("bytes.taxon"), *plain = made("floats.taxon");
-  assert_int_equal(made_train(options_of(llama, TX_PRECISION_INT8, out)).precision, TX_PRECISION_INT8);
-  assert_int_equal(made_train(options_of(llama, TX_PRECISION_F32, plain)).precision, TX_PRECISION_F32);
+  assert_int_equal(made_train(options_of(llama, TX_PRECISION_INT8, out)).precision,
+                   TX_PRECISION_INT8);
+  assert_int_equal(made_train(options_of(llama, TX_PRECISION_F32, plain)).precision,
+                   TX_PRECISION_F32);
   assert_int_equal(precision_of(out), TX_PRECISION_INT8);
   assert_int_equal(precision_of(plain), TX_PRECISION_F32);
   for (int i = 0; i < 2; i++) {
@@ -111,7 +113,8 @@ static void check_same_everywhere(const char *model, tx_method method) {
   /* What training measured on the validation rows is what the artifact answers. */
   tx_classifier *classifier = made_open(first);
   tx_evaluation evaluation;
-  MADE_OK(tx_evaluate(classifier, options.validation, tx_table_defaults(), &evaluation, NULL, error));
+  MADE_OK(
+      tx_evaluate(classifier, options.validation, tx_table_defaults(), &evaluation, NULL, error));
   assert_int_equal(evaluation.precision, TX_PRECISION_INT8);
   assert_memory_equal(&evaluation.nll, &report.val_nll, sizeof(double));
   assert_memory_equal(&evaluation.accuracy, &report.val_accuracy, sizeof(double));
@@ -156,7 +159,8 @@ static void test_auto(void **state) {
   if (report.precision == TX_PRECISION_INT8) {
     tx_classifier *classifier = made_open(out);
     tx_evaluation evaluation;
-    MADE_OK(tx_evaluate(classifier, made("val.tsv"), tx_table_defaults(), &evaluation, NULL, error));
+    MADE_OK(
+        tx_evaluate(classifier, made("val.tsv"), tx_table_defaults(), &evaluation, NULL, error));
     assert_memory_equal(&evaluation.nll, &report.val_nll, sizeof(double));
     tx_evaluation_free(&evaluation);
     tx_classifier_close(classifier);

@@ -30,7 +30,8 @@ typedef struct {
   bool stopped;
 } stopping;
 
-static void report(void *context, const char *stage, int64_t done, int64_t total, const char *unit) {
+static void report(void *context, const char *stage, int64_t done, int64_t total,
+                   const char *unit) {
   stopping *s = context;
   (void)total, (void)unit;
   if (strcmp(stage, "train") == 0 && done >= s->stop_after) s->stopped = true;
@@ -81,7 +82,8 @@ static void test_stopped_before_the_first_step(void **state) {
   made_train(options_for(TX_METHOD_NORMS, "whole.taxon", NULL));
   tx_train_options options = options_for(TX_METHOD_NORMS, "parts.taxon", "early");
   tx_train_report result;
-  tx_watch watch = {.cancelled = saved, .context = (void *)(uintptr_t)made("early/checkpoint-a.gguf")};
+  tx_watch watch = {.cancelled = saved,
+                    .context = (void *)(uintptr_t)made("early/checkpoint-a.gguf")};
   MADE_FAILS(tx_train(&options, &result, &watch, error), TX_ERROR_INTERRUPTED, "");
   options.resume = true;
   made_train(options);

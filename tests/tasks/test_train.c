@@ -324,7 +324,8 @@ static void test_a_failure_keeps_the_earlier_artifact(void **state) {
   char *before = read_bytes(options.out, &size);
   options.data = table_of("one.tsv", "text\tlabel\na\tbad\n");
   names++;
-  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT, "the only label is 'bad' (1 row);");
+  MADE_FAILS(tx_train(&options, &report, NULL, error), TX_ERROR_INPUT,
+             "the only label is 'bad' (1 row);");
   options.data = made("train.tsv");
   options.head_solver = TX_HEAD_SGD, options.learning_rate = 10, options.clip = 0;
   options.weight_decay = 10, options.epochs = 200, options.patience = 1000;

@@ -194,7 +194,8 @@ static void test_what_is_written(void **state) {
       "{\"instruction\": \"Say <|im_end|>\", \"input\": \"it\", \"output\": \"no\"}\n"
       "{\"messages\": [{\"role\": \"system\", \"content\": \"Be kind.\"}, {\"role\": \"user\", "
       "\"content\": \"a\"}, {\"role\": \"assistant\", \"content\": \"first\"}, "
-      "{\"role\": \"user\", \"content\": \"b\"}, {\"role\": \"assistant\", \"content\": \"second\"}]}\n";
+      "{\"role\": \"user\", \"content\": \"b\"}, {\"role\": \"assistant\", "
+      "\"content\": \"second\"}]}\n";
   reading r = read_rows(table, (tx_rows_options){0}, false, false);
   check_written(&r, 0, "no<|im_end|>|");
   check_written(&r, 1, "first<|im_end|>|second<|im_end|>|");

@@ -128,7 +128,8 @@ static void test_a_vocabulary_of_two_letters(void **state) {
     for (int i = 0; i < 100; i++) list[i] = tx_text_of(i % 3 ? "  z" : i % 2 ? "" : "ab");
     for (int from = 0; from < 2; from++) { /* the first text is one with and one without tokens */
       tx_encoded encoded;
-      ASSERT_OK(tx_encode(tokenizer, list + from, 100 - from, (tx_encoding){10, 0}, &encoded, error));
+      ASSERT_OK(
+          tx_encode(tokenizer, list + from, 100 - from, (tx_encoding){10, 0}, &encoded, error));
       for (int i = 0; i < 100 - from; i++) {
         bool letters = (i + from) % 6 == 0;
         int64_t at = encoded.offsets[i];

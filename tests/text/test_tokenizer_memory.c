@@ -109,7 +109,8 @@ static int encode_texts(void *tokenizer) {
 
 static int encode_nothing(void *tokenizer) {
   tx_encoded encoded;
-  tx_status status = tx_encode(tokenizer, (const tx_text[]){{"", 0}}, 1, (tx_encoding){10, 0}, &encoded, NULL);
+  tx_status status =
+      tx_encode(tokenizer, (const tx_text[]){{"", 0}}, 1, (tx_encoding){10, 0}, &encoded, NULL);
   tx_encoded_free(&encoded);
   return (int)status;
 }

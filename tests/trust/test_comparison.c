@@ -84,9 +84,13 @@ static void test_mean_above_zero(void **state) {
     assert_true(tx_mean_above_zero(differences, ROWS) == 1);
   }
   /* Known quantiles. */
-  for (int i = 0; i < ROWS; i++) differences[i] = (i % 2 ? 1 : -1) + 1.6448536269514722 / sqrt(399.0);
+  for (int i = 0; i < ROWS; i++) {
+    differences[i] = (i % 2 ? 1 : -1) + 1.6448536269514722 / sqrt(399.0);
+  }
   check(tx_mean_above_zero(differences, ROWS), 0.05, 1e-7);
-  for (int i = 0; i < ROWS; i++) differences[i] = (i % 2 ? 1 : -1) + 2.3263478740408408 / sqrt(399.0);
+  for (int i = 0; i < ROWS; i++) {
+    differences[i] = (i % 2 ? 1 : -1) + 2.3263478740408408 / sqrt(399.0);
+  }
   check(tx_mean_above_zero(differences, ROWS), 0.01, 1e-7);
 }
 
