@@ -146,6 +146,7 @@ if wants faults; then
 fi
 if wants survive; then
   script tests/survive.sh sh tests/survive.sh build
+  script tests/resume.sh sh tests/resume.sh build
   script tests/rows.sh sh tests/rows.sh build
 fi
 if wants documentation; then script tests/documentation.sh sh tests/documentation.sh build; fi

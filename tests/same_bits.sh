@@ -13,14 +13,20 @@ failed=0
   for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "good fine $i,good" && echo "bad poor $i,bad"; done
 } > "$top/train.csv"
 
-for case in head.f32 last-block.f32 head.int8 last-block.int8; do
+for case in head.f32 last-block.f32 head.int8 last-block.int8 norms.f32 lora.f32 full.f32; do
   method=${case%.*} precision=${case#*.}
+  case $method in
+    lora) options='--dora --dropout 0.1 --batch-tokens 30' ;;
+    norms) options='--pooling attention' ;;
+    full) options='--attention bidirectional --label-smoothing 0.1' ;;
+    *) options= ;;
+  esac
   for cpu in generic avx2 avx512; do
     for build in "$1" "$2"; do
       out=$top/$case.$cpu.$(echo "$build" | tr / _)
       TAXON_CPU=$cpu "$build/taxon" train --model tests/golden/tiny_llama.gguf --method $method \
         --data "$top/train.csv" --out "$out" --home "$top/home" --quiet --no-cache \
-        --precision $precision > "$top/log" 2>&1 ||
+        --precision $precision $options > "$top/log" 2>&1 ||
         grep -q 'TAXON_CPU' "$top/log" || {
         echo "FAIL same bits: $build on $cpu"
         sed 's/^/  /' "$top/log"
