@@ -177,40 +177,6 @@ static void test_opening(void **state) {
   (void)state;
   skip();
 }
-/* All that Jinja takes in one template, behind so much else that each of its nodes is once the
- * first that the arena has no room for. */
-static void test_parsing(void **state) {
-  (void)state;
-  enum { ROWS = sizeof golden_expressions / sizeof *golden_expressions };
-  tx_buffer source = {0};
-  size_t failures = 0;
-  for (size_t before = 0; before < 1400; before++) {
-    tx_buffer_clear(&source);
-    for (size_t i = 0; i < before; i++) assert_true(tx_buffer_append_string(&source, "a{##}"));
-    for (size_t i = 0; i < ROWS; i++) {
-      if (!golden_expressions[i][1] || strchr(golden_expressions[i][0], '\r')) continue;
-      assert_true(tx_buffer_append_string(&source, golden_expressions[i][0]));
-    }
-    for (int at = 1;; at++) {
-      int64_t blocks = failing_blocks;
-      tx_template *made;
-      tx_error error = {0};
-      failing_at = at;
-      tx_status status =
-          tx_template_new((tx_text){source.data, source.size}, "t", &made, &error);
-      bool reached = failing_at == 0;
-      failing_at = 0;
-      assert_int_equal(status, reached ? TX_ERROR_SYSTEM : TX_OK);
-      tx_template_free(made);
-      assert_int_equal(failing_blocks, blocks);
-      if (!reached) break;
-      failures++;
-    }
-  }
-  assert_true(failures > 5000);
-  tx_buffer_free(&source);
-}
-
 static void test_parsing(void **state) { test_opening(state); }
 static void test_conversing(void **state) { test_opening(state); }
 
