@@ -8,7 +8,7 @@ base model's weights by the gguf package, and steps over the same rows padded to
 AdamW, schedule and clipping are its own (recipes.py).  fp32, no dropout.  Prints, for each method,
 the largest relative difference of a step's loss, and whether all are within 1e-3; --json keeps
 every step.  Exit status 1 when one is not.  Times nothing, so it may run on a busy machine; with
---method full the run directory (in TMPDIR) takes 4 GB."""
+--method full the run directory (in TMPDIR) takes 6 GB."""
 
 import argparse
 import json
@@ -54,8 +54,7 @@ def run_ours(options, method, folder, run):
     if method in BLOCKS:
         recipe["blocks"] = BLOCKS[method]
     words = taxon.train_words(options, folder, f"{folder}/measured.taxon", **recipe)
-    taxon.call(options.taxon, *words)
-    values = taxon.values_of(taxon.read_checkpoints(run)[0])
+    values = taxon.values_of(taxon.train_keeping(options.taxon, run, {0}, *words)[0])
     new = [name for name in values if name.startswith("head.") or ".lora_" in name]
     return taxon.read_steps(run), {name: values[name].copy() for name in new}
 

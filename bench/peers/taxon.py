@@ -3,6 +3,7 @@ checkpoints, small tables.  Needs the gguf package for checkpoints, else nothing
 that only starts others stays small, so that it does not count in their peak memory."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -134,16 +135,44 @@ def read_steps(run):
     return [line for line in map(json.loads, lines) if "rows" in line]
 
 
-def read_checkpoints(run):
-    """{step: {"NAME/value": flat array, ...}} of the directory's two."""
+def step_of(path):
     import gguf
 
-    found = {}
-    for letter in "ab":
-        reader = gguf.GGUFReader(Path(run, f"checkpoint-{letter}.gguf"))
-        step = int(reader.fields["run.state"].contents()[2])
-        found[step] = {tensor.name: tensor.data for tensor in reader.tensors}
-    return found
+    return int(gguf.GGUFReader(path).fields["run.state"].contents()[2])
+
+
+def train_keeping(taxon, run, wanted, *words):
+    """Trains, and keeps the checkpoints of the steps `wanted`: {step: {"NAME/value": flat array}}.
+
+    A run keeps two, each replaced whole by a new file: a link to one of a wanted step, made while
+    taxon works, stays.  A step must take longer than the wait between two looks."""
+    import gguf
+
+    process = subprocess.Popen(
+        [taxon, *map(str, words), "--json", "--quiet"], stdout=subprocess.DEVNULL
+    )
+    seen, kept, ended = set(), {}, False
+    while not ended:
+        ended = process.poll() is not None
+        for checkpoint in (Path(run, f"checkpoint-{letter}.gguf") for letter in "ab"):
+            link = Path(run, f"link-{len(seen)}.gguf")
+            try:
+                os.link(checkpoint, link)
+            except FileNotFoundError:
+                continue
+            facts = link.stat()
+            file = (facts.st_ino, facts.st_mtime_ns)
+            step = None if file in seen else step_of(link)
+            seen.add(file)
+            if step in wanted and step not in kept:
+                kept[step] = link
+            else:
+                link.unlink()
+        time.sleep(0.02)
+    if process.returncode:
+        raise SystemExit(f"{taxon} {' '.join(map(str, words))}: status {process.returncode}")
+    found = {step: gguf.GGUFReader(link) for step, link in kept.items()}
+    return {step: {t.name: t.data for t in reader.tensors} for step, reader in found.items()}
 
 
 def values_of(checkpoint, kind="value"):
